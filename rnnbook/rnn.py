@@ -1,0 +1,197 @@
+"""Chapter 1: recurrent cells by hand, back-propagation through time by hand, and how far a gradient reaches.
+
+Letters, here and in every chapter: T steps, B sequences, n inputs, d hidden units. Sequences are time-first,
+``x [T, B, n]``; states are ``h [T + 1, B, d]`` with ``h[0]`` the initial one, so step t (from 0) reads ``x[t]`` and
+``h[t]`` and writes ``h[t + 1]``. Input weights ``W [d, n]``, recurrent weights ``U [d, d]``, output weights ``V``.
+All functions keep the dtype and the device of their inputs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+# --- the cells, one step each ---------------------------------------------------------------------------------
+
+
+def rnn_step(x, h, W, U, b):
+    """One step of the vanilla cell, h' = tanh(W x + U h + b): x [B, n], h [B, d] -> [B, d]."""
+    return torch.tanh(x @ W.T + h @ U.T + b)
+
+
+def lstm_step(x, h, c, W, U, b):
+    """One step of the LSTM, gates stacked as in torch.nn.LSTM: input, forget, candidate, output.
+
+    x [B, n], h and c [B, d], W [4d, n], U [4d, d], b [4d] (the sum of torch's two biases) -> (h', c').
+    """
+    i, f, g, o = (x @ W.T + h @ U.T + b).chunk(4, dim=1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+def gru_step(x, h, W, U, b, b_hidden):
+    """One step of the GRU as torch.nn.GRU computes it: gates stacked reset, update, candidate; z keeps.
+
+    The reset gate multiplies after the matrix product, n = tanh(W x + b + r * (U h + b_hidden)), and
+    h' = (1 - z) n + z h. x [B, n], h [B, d], W [3d, n], U [3d, d], b and b_hidden [3d] -> [B, d].
+    """
+    r, z, n = (x @ W.T + b).chunk(3, dim=1)
+    r_h, z_h, n_h = (h @ U.T + b_hidden).chunk(3, dim=1)
+    r, z = (r + r_h).sigmoid(), (z + z_h).sigmoid()
+    n = torch.tanh(n + r * n_h)
+    return (1 - z) * n + z * h
+
+
+def gru_step_paper(x, h, W, U, b):
+    """One step of the GRU as the GRU4Rec paper writes it (eqs. 2-5): same stacking, but here z overwrites.
+
+    The reset gate multiplies before the matrix product, n = tanh(W x + b + U (r * h)), and
+    h' = (1 - z) h + z n. Shapes as in `gru_step`, with one bias b [3d].
+    """
+    W_r, W_z, W_n = W.chunk(3)
+    U_r, U_z, U_n = U.chunk(3)
+    b_r, b_z, b_n = b.chunk(3)
+    r = torch.sigmoid(x @ W_r.T + h @ U_r.T + b_r)
+    z = torch.sigmoid(x @ W_z.T + h @ U_z.T + b_z)
+    n = torch.tanh(x @ W_n.T + (r * h) @ U_n.T + b_n)
+    return (1 - z) * h + z * n
+
+
+# --- forward and backward through time ------------------------------------------------------------------------
+
+
+def rnn_forward(x, h0, W, U, b):
+    """All states of the vanilla RNN: x [T, B, n], h0 [B, d] -> h [T + 1, B, d], h[0] = h0."""
+    h = [h0]
+    for x_t in x:
+        h.append(rnn_step(x_t, h[-1], W, U, b))
+    return torch.stack(h)
+
+
+class RNNGradients(NamedTuple):
+    """Gradients of the loss, shaped like what they belong to."""
+
+    W: torch.Tensor  # [d, n]
+    U: torch.Tensor  # [d, d]
+    b: torch.Tensor  # [d]
+    h0: torch.Tensor  # [B, d]
+
+
+def rnn_backward(x, h, grad_h, U, truncate=None):
+    """Back-propagation through time by hand (the page's equations 4-6).
+
+    Parameters
+    ----------
+    x : Tensor [T, B, n]
+    h : Tensor [T + 1, B, d], from `rnn_forward`
+    grad_h : Tensor [T, B, d]
+        What each step's own loss says about its state, dL_t/dh_t, before anything comes back through time.
+    U : Tensor [d, d]
+    truncate : int, optional
+        Cut the sequence into chunks of this many steps and let no gradient cross a cut, as
+        ``h.detach()`` between chunks does. None: the whole gradient.
+
+    Returns
+    -------
+    RNNGradients
+    """
+    if truncate is not None and truncate < 1:
+        raise ValueError(f"truncate must be at least 1 step, got {truncate}")
+    W_grad, U_grad = x.new_zeros(U.shape[0], x.shape[2]), torch.zeros_like(U)
+    b_grad, back = x.new_zeros(U.shape[0]), torch.zeros_like(h[0])
+    for t in reversed(range(len(x))):
+        delta = (grad_h[t] + back) * (1 - h[t + 1] ** 2)  # dL/d(pre-activation) [B, d]; tanh' = 1 - tanh^2
+        W_grad += delta.T @ x[t]  # one weight, T uses: their gradients add up
+        U_grad += delta.T @ h[t]
+        b_grad += delta.sum(dim=0)
+        back = delta @ U
+        if truncate is not None and t % truncate == 0:
+            back = torch.zeros_like(back)
+    return RNNGradients(W_grad, U_grad, b_grad, back)
+
+
+def clip_gradient(gradients, max_norm):
+    """Scale all gradients together so that their joint norm is at most max_norm; the direction stays.
+
+    gradients: sequence of Tensors -> (clipped list, the norm before clipping as a 0-d Tensor).
+    """
+    norm = torch.stack([g.norm() for g in gradients]).norm()
+    scale = (max_norm / norm).clamp(max=1) if norm > 0 else torch.ones_like(norm)
+    return [g * scale for g in gradients], norm
+
+
+# --- how far a gradient reaches -------------------------------------------------------------------------------
+
+
+def spectral_radius(U):
+    """Largest absolute eigenvalue of U [d, d], a 0-d Tensor."""
+    return torch.linalg.eigvals(U).abs().max()
+
+
+def gradient_norms(step, x, state, grad):
+    """Norm of a last-step gradient at every state before it.
+
+    Parameters
+    ----------
+    step : callable (x_t [B, n], state [B, s]) -> state [B, s]
+    x : Tensor [T, B, n]
+    state : Tensor [B, s], the first state
+    grad : Tensor [B, s], the gradient of a loss with respect to the last state
+
+    Returns
+    -------
+    Tensor [T + 1]: entry k is the mean over the B sequences of ||dL/ds_{T-k}||; entry 0 is ||grad|| itself.
+    """
+    states = [state.detach().requires_grad_()]
+    for x_t in x:
+        states.append(step(x_t, states[-1]))
+    gradients = torch.autograd.grad(states[-1], states, grad_outputs=grad)
+    return torch.stack([g.norm(dim=1).mean() for g in gradients]).flip(0)
+
+
+def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=3.0, n_sequences=16):
+    """Gradient norm against distance for a random, untrained cell: the numbers of the gradient-flow explorer.
+
+    Every recurrent block U is Gaussian, scaled to the given spectral radius; inputs are weak Gaussian noise; the
+    loss is a random unit direction of the last hidden state. The carried state is h, for the LSTM (h, c).
+
+    Parameters
+    ----------
+    cell : "rnn", "lstm" or "gru"
+    radius : float, spectral radius of each recurrent block
+    length : int, number of states
+    gate_bias : float
+        Bias of the gate that keeps the state (the LSTM's forget gate, the GRU's z in torch's convention):
+        sigmoid(gate_bias) of the state is kept per step if weights say nothing else.
+
+    Returns
+    -------
+    float64 Tensor [length]; entry k is the norm k steps before the loss, entry 0 is 1.
+    """
+    d, blocks = hidden_size, {"rnn": 1, "gru": 3, "lstm": 4}[cell]
+    generator = torch.Generator().manual_seed(seed)
+
+    def randn(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    U = torch.cat([u * (radius / spectral_radius(u)) for u in randn(blocks, d, d)])
+    W = 0.25 * randn(blocks * d, d) / math.sqrt(d)
+    x, grad = randn(length - 1, n_sequences, d), randn(n_sequences, d)
+    grad = grad / grad.norm(dim=1, keepdim=True)
+    b = torch.zeros(blocks * d, dtype=torch.float64)
+    state = torch.zeros(n_sequences, d, dtype=torch.float64)
+    if cell == "rnn":
+        return gradient_norms(lambda x_t, h: rnn_step(x_t, h, W, U, b), x, state, grad)
+    b[d : 2 * d] = gate_bias  # the second block is the forget gate of the LSTM and z of the GRU
+    if cell == "gru":
+        return gradient_norms(lambda x_t, h: gru_step(x_t, h, W, U, b, torch.zeros_like(b)), x, state, grad)
+
+    def lstm(x_t, s):
+        return torch.cat(lstm_step(x_t, *s.chunk(2, dim=1), W, U, b), dim=1)
+
+    return gradient_norms(lstm, x, torch.cat([state, state], dim=1), torch.cat([grad, torch.zeros_like(grad)], dim=1))
