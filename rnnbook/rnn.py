@@ -157,8 +157,9 @@ def gradient_norms(step, x, state, grad):
 def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=3.0, n_sequences=16):
     """Gradient norm against distance for a random, untrained cell: the numbers of the gradient-flow explorer.
 
-    Every recurrent block U is Gaussian, scaled to the given spectral radius; inputs are weak Gaussian noise; the
-    loss is a random unit direction of the last hidden state. The carried state is h, for the LSTM (h, c).
+    Every recurrent block U is Gaussian, scaled to the given spectral radius; inputs are weak Gaussian noise, and
+    the cell has run for `length` steps before the first state that counts; the loss is a random unit direction
+    of the last hidden state. The carried state is h, and for the LSTM (h, c).
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=
     length : int, number of states
     gate_bias : float
         Bias of the gate that keeps the state (the LSTM's forget gate, the GRU's z in torch's convention):
-        sigmoid(gate_bias) of the state is kept per step if weights say nothing else.
+        sigmoid(gate_bias) of the state is kept per step if the weights say nothing else.
 
     Returns
     -------
@@ -181,17 +182,21 @@ def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=
 
     U = torch.cat([u * (radius / spectral_radius(u)) for u in randn(blocks, d, d)])
     W = 0.25 * randn(blocks * d, d) / math.sqrt(d)
-    x, grad = randn(length - 1, n_sequences, d), randn(n_sequences, d)
-    grad = grad / grad.norm(dim=1, keepdim=True)
+    x, grad = randn(2 * length - 1, n_sequences, d), randn(n_sequences, d)
+    state, grad = torch.zeros_like(grad), grad / grad.norm(dim=1, keepdim=True)
     b = torch.zeros(blocks * d, dtype=torch.float64)
-    state = torch.zeros(n_sequences, d, dtype=torch.float64)
-    if cell == "rnn":
-        return gradient_norms(lambda x_t, h: rnn_step(x_t, h, W, U, b), x, state, grad)
-    b[d : 2 * d] = gate_bias  # the second block is the forget gate of the LSTM and z of the GRU
-    if cell == "gru":
-        return gradient_norms(lambda x_t, h: gru_step(x_t, h, W, U, b, torch.zeros_like(b)), x, state, grad)
+    if blocks > 1:
+        b[d : 2 * d] = gate_bias  # the second block is the forget gate of the LSTM and z of the GRU
 
-    def lstm(x_t, s):
+    def step(x_t, s):
+        if cell == "rnn":
+            return rnn_step(x_t, s, W, U, b)
+        if cell == "gru":
+            return gru_step(x_t, s, W, U, b, torch.zeros_like(b))
         return torch.cat(lstm_step(x_t, *s.chunk(2, dim=1), W, U, b), dim=1)
 
-    return gradient_norms(lstm, x, torch.cat([state, state], dim=1), torch.cat([grad, torch.zeros_like(grad)], dim=1))
+    if cell == "lstm":  # the carried state is (h, c); the loss looks at h
+        state, grad = torch.cat([state, state], dim=1), torch.cat([grad, torch.zeros_like(grad)], dim=1)
+    for x_t in x[:length]:
+        state = step(x_t, state)
+    return gradient_norms(step, x[length:], state, grad)
