@@ -1,0 +1,371 @@
+"""How good is a ranking? Recall@K, MRR@K and NDCG@K over the full catalogue, with honest ties and intervals.
+
+A *recommender*, here and in the whole book, is any object with
+
+- ``item_ids``: array [n_items] of raw item ids, the catalogue that it scores;
+- ``recommend(history, k=10) -> Recommendations``: raw item ids in (oldest first), the best ``k`` out;
+- ``score_sessions(data, batch_size=512)``: an iterator of ``(positions, scores)``, int64 tensor [B] and float
+  tensor [B, n_items]. ``positions`` index ``data.items`` and are the *targets*: every event that has a
+  predecessor in its session, exactly once, in any order. A row of scores may use only the events before its
+  target in the same session.
+
+Each prediction ranks the target among all items. Ranking it among a sample of negatives is faster and gives
+another order of models [1]_, so there is no such option here.
+
+References
+----------
+.. [1] W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+METRICS = ("recall", "mrr", "ndcg")
+TIES = ("standard", "conservative", "median")
+
+
+class Recommendations(NamedTuple):
+    """The answer of ``recommend``, best first."""
+
+    ids: np.ndarray  # [k] raw item ids
+    scores: np.ndarray  # float [k]
+
+
+# What every recommender needs ---------------------------------------------------------------------------
+
+
+def target_positions(data):
+    """Every event that has a predecessor in its session.
+
+    Returns
+    -------
+    positions : int64 array [n_predictions], ascending indices into ``data.items``
+    sessions : int64 array [n_predictions], the session of each
+    """
+    is_target = np.ones(data.n_events, dtype=bool)
+    is_target[data.offsets[:-1][data.lengths > 0]] = False
+    return np.flatnonzero(is_target), np.repeat(np.arange(data.n_sessions), data.lengths)[is_target]
+
+
+def check_catalogue(model, data):
+    """Raise ValueError unless ``data`` numbers its items exactly as ``model`` does."""
+    if not np.array_equal(model.item_ids, data.item_ids):
+        raise ValueError(
+            f"the model scores {len(model.item_ids)} items, the data name {data.n_items}, and the two catalogues "
+            "differ; build the data with item_ids=model.item_ids (load_sessions gives train and test one catalogue)")
+
+
+def encode_history(history, item_ids, *, may_be_empty=False):
+    """Raw item ids to int64 indices [n]; ValueError names the first item that the catalogue lacks."""
+    if isinstance(history, (str, bytes)):
+        raise ValueError(f"a history is a sequence of item ids, not the single id {history!r}; pass [{history!r}]")
+    history = list(history)
+    if not history and not may_be_empty:
+        raise ValueError("the history is empty; pass at least one item id (only a popularity model needs none)")
+    indices = pd.Index(item_ids).get_indexer(pd.Index(history)) if history else np.empty(0)
+    if (indices < 0).any():
+        unknown = history[int(np.argmax(indices < 0))]
+        raise ValueError(f"unknown item {unknown!r}: it is not among the {len(item_ids)} items of the catalogue; "
+                         "leave it out of the history, or train on data that hold it")
+    return indices.astype(np.int64)
+
+
+def best_items(scores, item_ids, k):
+    """The ``k`` best of one row of scores [n_items] as Recommendations; ties in catalogue order."""
+    if k < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    scores = np.asarray(scores)
+    best = np.argsort(-scores, kind="stable")[:k]
+    return Recommendations(np.asarray(item_ids)[best], scores[best])
+
+
+# Ranks --------------------------------------------------------------------------------------------------
+
+
+def _count(compare, scores, target):
+    """How many scores of each row compare so with its target: int64 [B]."""
+    # Ones in float32 sum several times faster than booleans on a CPU, and exactly up to 2**24 items.
+    return compare(scores, target, out=torch.empty_like(scores, dtype=torch.float32)).sum(1).long()
+
+
+def _doubled_ranks(scores, targets, ties):
+    """Twice the rank as int64 [B], exact on every device; 0 marks a row that holds a NaN."""
+    scores = scores.detach()
+    target = scores.gather(1, targets[:, None])
+    if ties == "conservative":
+        doubled = 2 * _count(torch.ge, scores, target)
+    elif ties == "standard":
+        doubled = 2 * _count(torch.gt, scores, target) + 2
+    elif ties == "median":
+        doubled = 2 * _count(torch.gt, scores, target) + _count(torch.eq, scores, target) + 1
+    else:
+        raise ValueError(f"ties must be one of {', '.join(TIES)}, not {ties!r}")
+    return doubled.masked_fill(scores.amax(1).isnan(), 0)  # the maximum of a row with a NaN is NaN
+
+
+def ranks(scores, targets, ties="conservative"):
+    """Rank of each target among all items; 1 is best.
+
+    With ``g`` items scored above the target and ``e`` scored equal to it (itself included)::
+
+        standard      g + 1              the best place it could be given
+        conservative  g + e              the worst: a model that scores all alike earns nothing
+        median        g + (e - 1)/2 + 1  the middle, possibly a half
+
+    Parameters
+    ----------
+    scores : float tensor [B, n_items]; infinities are compared as numbers are
+    targets : int64 tensor [B]
+    ties : "standard", "conservative" or "median"
+
+    Returns
+    -------
+    float64 tensor [B] on the CPU
+
+    Raises
+    ------
+    ValueError
+        A score is NaN. Every comparison with NaN is false, which would give a broken model rank 0.
+    """
+    doubled = _doubled_ranks(scores, targets, ties).cpu()
+    if (doubled == 0).any():
+        raise ValueError(f"the scores of row {int((doubled == 0).nonzero()[0])} hold a NaN; a NaN has no rank")
+    return doubled.double() / 2
+
+
+def gains(ranks, k):
+    """What each rank earns: a dict of float64 arrays, one value per prediction.
+
+    A prediction has exactly one right item, at rank :math:`r`, so
+
+    .. math::
+        \\mathrm{Recall@K} = [r \\le K], \\qquad
+        \\mathrm{MRR@K} = [r \\le K] / r, \\qquad
+        \\mathrm{NDCG@K} = [r \\le K] / \\log_2(r + 1).
+
+    The ideal DCG of one right item is 1. Each score of a data set is the mean over its predictions.
+    """
+    ranks = np.asarray(ranks, dtype=np.float64)
+    hit = ranks <= k
+    return {"recall": hit.astype(np.float64), "mrr": hit / ranks, "ndcg": hit / np.log2(ranks + 1)}
+
+
+# Evaluation ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class SessionScores:
+    """The scores of one recommender on one data set, with what is needed to compare it with another."""
+
+    recall: float
+    mrr: float
+    ndcg: float
+    intervals: dict  # {"recall": (low, high), "mrr": …, "ndcg": …}: 95 %, bootstrap over sessions
+    k: int
+    ties: str
+    ranks: np.ndarray  # float64 [n_predictions], in the order of data.items
+    sessions: np.ndarray  # int64 [n_predictions], the session of each prediction
+    seconds: float  # spent scoring and ranking
+
+    @property
+    def n_predictions(self):
+        return len(self.ranks)
+
+    @property
+    def n_sessions(self):
+        """Sessions that hold at least one prediction."""
+        return len(np.unique(self.sessions))
+
+    @property
+    def events_per_second(self):
+        return self.n_predictions / self.seconds
+
+    def _rows(self):
+        return [(f"{metric}@{self.k}", getattr(self, metric), *self.intervals[metric]) for metric in METRICS]
+
+    def _note(self):
+        return (f"{self.n_predictions:,} predictions in {self.n_sessions:,} sessions, {self.ties} ties, "
+                f"{self.events_per_second:,.0f} events/s")
+
+    def __str__(self):
+        rows = "\n".join(f"{name:<10} {mean:.4f}  [{low:.4f}, {high:.4f}]" for name, mean, low, high in self._rows())
+        return f"{rows}\n{self._note()}"
+
+    def _repr_html_(self):
+        rows = "".join(f"<tr><td>{name}</td><td>{mean:.4f}</td><td>[{low:.4f}, {high:.4f}]</td></tr>"
+                       for name, mean, low, high in self._rows())
+        return (f"<table><caption>{self._note()}</caption><thead><tr><th>metric</th><th>score</th>"
+                f"<th>95 % interval</th></tr></thead><tbody>{rows}</tbody></table>")
+
+
+def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512, n_boot=1000, seed=0):
+    """Let ``model`` predict every next event of ``data`` and score it over the full catalogue.
+
+    The intervals come from a bootstrap over *sessions*: clicks of one session are not independent, so a
+    bootstrap over predictions would promise too much. One resample draws as many sessions as there are, with
+    replacement, and takes the sum of their gains over the number of their predictions. Nothing depends on
+    ``batch_size``.
+
+    Parameters
+    ----------
+    model : a recommender (see the module's text)
+    data : SessionData over the model's catalogue
+    k : how many recommendations count
+    ties : see :func:`ranks`
+    batch_size : handed to ``model.score_sessions``
+    n_boot : resamples
+    seed : of the resamples
+
+    Returns
+    -------
+    SessionScores
+
+    Raises
+    ------
+    ValueError
+        Nothing to predict, another catalogue, NaN scores, or a model that skips or repeats a target.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    check_catalogue(model, data)
+    expected, sessions = target_positions(data)
+    if not len(expected):
+        raise ValueError(f"nothing to predict: none of the {data.n_sessions} sessions has two events")
+
+    started = time.perf_counter()
+    positions, doubled, items = [], [], None
+    for batch, scores in model.score_sessions(data, batch_size=batch_size):
+        if items is None:
+            items = torch.from_numpy(data.items).to(scores.device)
+        positions.append(batch)
+        doubled.append(_doubled_ranks(scores, items[batch.to(scores.device)], ties))  # stays on the device
+    positions = torch.cat(positions).cpu().numpy()
+    doubled = torch.cat(doubled).cpu().numpy()
+    seconds = time.perf_counter() - started
+
+    order = np.argsort(positions)
+    positions, doubled = positions[order], doubled[order]
+    if not np.array_equal(positions, expected):
+        raise ValueError("the model must score every event that has a predecessor in its session exactly once: "
+                         f"{len(expected)} such events, {len(positions)} predictions of "
+                         f"{len(np.intersect1d(positions, expected))} of them")
+    if (doubled == 0).any():
+        raise ValueError(f"the scores for event {positions[np.argmax(doubled == 0)]} hold a NaN; a NaN has no rank")
+
+    earned = gains(doubled / 2, k)
+    totals, counts = _session_totals(earned, sessions)
+    draws = np.concatenate([w @ totals / (w @ counts)[:, None] for w in _resamples(len(counts), n_boot, seed)])
+    return SessionScores(**{m: float(earned[m].mean()) for m in METRICS},
+                         intervals={m: _interval(draws[:, i]) for i, m in enumerate(METRICS)},
+                         k=k, ties=ties, ranks=doubled / 2, sessions=sessions, seconds=seconds)
+
+
+# Intervals and differences ------------------------------------------------------------------------------
+
+
+def _session_totals(earned, sessions):
+    """Per session with a prediction: summed gains [n, 3] and the number of predictions [n]."""
+    _, session = np.unique(sessions, return_inverse=True)
+    return (np.stack([np.bincount(session, earned[m]) for m in METRICS], axis=1),
+            np.bincount(session).astype(np.float64))
+
+
+def _resamples(n, n_boot, seed):
+    """Blocks [b, n] of how often each of ``n`` sessions is drawn; ``n_boot`` rows in all."""
+    rng = np.random.default_rng(seed)
+    block = max(1, 4_000_000 // n)
+    for start in range(0, n_boot, block):
+        b = min(block, n_boot - start)
+        drawn = rng.integers(n, size=(b, n)) + n * np.arange(b)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
+
+
+def _interval(draws):
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _check_comparable(scores):
+    first = scores[0]
+    for other in scores[1:]:
+        if (first.k, first.ties) != (other.k, other.ties):
+            raise ValueError(f"scores at k={first.k} with {first.ties} ties do not compare with "
+                             f"k={other.k} and {other.ties} ties")
+        if not np.array_equal(first.sessions, other.sessions):
+            raise ValueError("the scores are of different data: their predictions fall into different sessions")
+
+
+def _seed_draws(scores, metric, n_boot, seed, stream):
+    """Mean over seeds, and [n_boot] resampled means. ``stream`` keeps the seed draws of two models apart."""
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
+    column = METRICS.index(metric)
+    per_seed = [_session_totals(gains(s.ranks, s.k), s.sessions) for s in scores]
+    totals, counts = np.stack([t[:, column] for t, _ in per_seed], axis=1), per_seed[0][1]
+    seeds = np.random.default_rng([seed, stream]).multinomial(
+        len(scores), np.full(len(scores), 1 / len(scores)), size=n_boot) / len(scores)
+    means = np.concatenate([w @ totals / (w @ counts)[:, None] for w in _resamples(len(counts), n_boot, seed)])
+    return float(np.mean([getattr(s, metric) for s in scores])), (means * seeds).sum(1)
+
+
+def seed_interval(scores, metric="recall", *, n_boot=1000, seed=0):
+    """Mean of one metric over several seeds of a model, with a 95 % interval.
+
+    Two things could have come out otherwise: the test sessions and the training run. A resample draws both,
+    the sessions (the same for every seed) and the seeds, with replacement. With few seeds the interval is
+    somewhat too short, since ``n`` seeds show only ``(n-1)/n`` of their variance; with one seed it is the
+    interval over sessions alone.
+
+    Parameters
+    ----------
+    scores : list of SessionScores of one model on one data set, one per seed
+    metric : "recall", "mrr" or "ndcg"
+
+    Returns
+    -------
+    (mean, low, high)
+    """
+    _check_comparable(scores)
+    mean, draws = _seed_draws(scores, metric, n_boot, seed, 1)
+    return mean, *_interval(draws)
+
+
+def paired_seed_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
+    """Mean of ``a`` minus mean of ``b`` over their seeds, with a 95 % interval.
+
+    As :func:`seed_interval`; both models meet the same resampled sessions, which takes out the part of the
+    chance that they share. Their seeds are drawn apart, since run 3 of one model has nothing in common with
+    run 3 of another; a model that has no chance in it is a list of one.
+
+    Parameters
+    ----------
+    a, b : lists of SessionScores on one data set, not necessarily equally long
+    metric : "recall", "mrr" or "ndcg"
+
+    Returns
+    -------
+    (difference, low, high)
+    """
+    _check_comparable([*a, *b])
+    (mean_a, draws_a), (mean_b, draws_b) = (_seed_draws(s, metric, n_boot, seed, i) for i, s in ((1, a), (2, b)))
+    return mean_a - mean_b, *_interval(draws_a - draws_b)
+
+
+def paired_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
+    """Score of ``a`` minus score of ``b`` on the same data, with a 95 % interval.
+
+    Both meet the same resampled sessions. ``a`` is better beyond chance when the interval lies above 0, which
+    it may well do when the two models' own intervals overlap.
+
+    Returns
+    -------
+    (difference, low, high)
+    """
+    return paired_seed_difference([a], [b], metric, n_boot=n_boot, seed=seed)

@@ -1,0 +1,362 @@
+"""Metrics against hand-worked cases, brute force and data whose answer is known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnbook import metrics
+from rnnbook.data import SessionData
+from rnnbook.metrics import evaluate_sessions, gains, paired_difference, paired_seed_difference, ranks, seed_interval
+
+
+def sessions(*lists, n_items=None):
+    n_items = n_items or 1 + max(max(s) for s in lists)
+    frame = pd.DataFrame([(s, i, 100 * s + t) for s, items in enumerate(lists) for t, i in enumerate(items)],
+                         columns=["session", "item", "time"])
+    return SessionData.from_frame(frame, item_ids=np.arange(n_items))
+
+
+class Scripted:
+    """Scores every target by ``score(data, position) -> [n_items]``; its batches come in reverse."""
+
+    def __init__(self, item_ids, score):
+        self.item_ids, self.score = item_ids, score
+
+    def score_sessions(self, data, batch_size=512):
+        positions, _ = metrics.target_positions(data)
+        for start in reversed(range(0, len(positions), batch_size)):
+            batch = positions[start:start + batch_size]
+            yield torch.from_numpy(batch), torch.tensor(np.array([self.score(data, p) for p in batch]))
+
+
+def oracle(data, position):
+    return np.eye(data.n_items)[data.items[position]]
+
+
+def zeros(data, position):
+    return np.zeros(data.n_items)
+
+
+def noisy_oracle(data, position):
+    """A pseudo-random row that depends on the position alone, the target lifted a little."""
+    rng = np.random.default_rng(position)
+    return rng.random(data.n_items) + 0.4 * oracle(data, position)
+
+
+@pytest.fixture(scope="module")
+def random_data():
+    rng = np.random.default_rng(0)
+    return sessions(*[rng.integers(30, size=rng.integers(1, 9)).tolist() for _ in range(80)], n_items=30)
+
+
+# Ranks
+
+
+@pytest.mark.parametrize("ties, expected", [("standard", [1, 2, 4, 1]), ("conservative", [1, 4, 4, 4]),
+                                            ("median", [1, 3, 4, 2.5])])
+def test_ranks_by_hand(ties, expected):
+    scores = torch.tensor([[9., 1, 2, 3], [5, 9, 5, 5], [3, 2, 1, 0], [7, 7, 7, 7]])
+    result = ranks(scores, torch.tensor([0, 2, 3, 1]), ties)
+    assert result.dtype == torch.float64
+    assert result.tolist() == expected
+
+
+@pytest.mark.parametrize("ties, expected", [("standard", [3, 1, 1]), ("conservative", [4, 2, 1]),
+                                            ("median", [3.5, 1.5, 1])])
+def test_infinities_are_numbers(ties, expected):
+    inf = torch.inf
+    scores = torch.tensor([[inf, 0, -inf, -inf], [inf, inf, 0, -inf], [-inf, -inf, -inf, 0]])
+    assert ranks(scores, torch.tensor([2, 1, 3]), ties).tolist() == expected
+
+
+@pytest.mark.parametrize("ties", metrics.TIES)
+@pytest.mark.parametrize("place", [0, 2])
+def test_nan_has_no_rank(ties, place):
+    scores = torch.zeros(3, 4)
+    scores[1, place] = torch.nan
+    with pytest.raises(ValueError, match="row 1.*NaN"):
+        ranks(scores, torch.tensor([0, 0, 0]), ties)
+
+
+def test_unknown_tie_mode():
+    with pytest.raises(ValueError, match="conservative"):
+        ranks(torch.zeros(1, 2), torch.tensor([0]), "optimistic")
+
+
+def test_gradients_do_not_disturb_ranks():
+    assert ranks(torch.tensor([[0., 1.]], requires_grad=True), torch.tensor([0])).tolist() == [2]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.sampled_from([-np.inf, -1., 0., 1., 2., np.inf]), min_size=5, max_size=5),
+                min_size=1, max_size=6), st.integers(0, 4))
+def test_ranks_against_a_sort(rows, target):
+    scores = torch.tensor(rows, dtype=torch.float64)
+    targets = torch.full((len(rows),), target)
+    standard, conservative, median = (ranks(scores, targets, t) for t in ("standard", "conservative", "median"))
+    assert torch.equal(median, (standard + conservative) / 2)
+    for row, first, last in zip(rows, standard, conservative):
+        ordered = sorted(row, reverse=True)
+        places = [i + 1 for i, score in enumerate(ordered) if score == row[target]]
+        assert (places[0], places[-1]) == (first, last)
+
+
+# Gains
+
+
+def test_gains_by_hand():
+    earned = gains([1, 3, 4, 2.5], k=3)
+    assert earned["recall"].tolist() == [1, 1, 0, 1]
+    np.testing.assert_allclose(earned["mrr"], [1, 1 / 3, 0, 0.4])
+    np.testing.assert_allclose(earned["ndcg"], [1, 0.5, 0, 1 / np.log2(3.5)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 50), min_size=1), st.integers(1, 50))
+def test_gains_bounds_and_order(rank_list, k):
+    earned, wider = gains(rank_list, k), gains(rank_list, k + 1)
+    for name in metrics.METRICS:
+        assert (0 <= earned[name]).all() and (earned[name] <= wider[name]).all()
+    assert (earned["mrr"] <= earned["ndcg"]).all() and (earned["ndcg"] <= earned["recall"]).all()
+
+
+# Evaluation
+
+
+def test_by_hand_from_sessions_to_scores():
+    data = sessions([0, 1, 2], [2], [3, 0])  # targets 1, 2 | none | 0
+
+    def score(data, position):  # ranks 1, 3, 2
+        return {1: [0, 9, 1, 2], 2: [9, 8, 7, 6], 5: [8, 9, 0, 0]}[position]
+
+    result = evaluate_sessions(Scripted(data.item_ids, score), data, k=2)
+    assert result.ranks.tolist() == [1, 3, 2]
+    assert result.sessions.tolist() == [0, 0, 2]
+    assert (result.n_predictions, result.n_sessions, result.k) == (3, 2, 2)
+    assert result.recall == pytest.approx(2 / 3)
+    assert result.mrr == pytest.approx(0.5)
+    assert result.ndcg == pytest.approx((1 + 1 / np.log2(3)) / 3)
+    assert result.events_per_second == pytest.approx(3 / result.seconds)
+
+
+def test_perfect_and_empty_headed_models(random_data):
+    perfect = evaluate_sessions(Scripted(random_data.item_ids, oracle), random_data)
+    assert (perfect.recall, perfect.mrr, perfect.ndcg) == (1, 1, 1)
+    assert set(perfect.intervals.values()) == {(1, 1)}
+    nothing = evaluate_sessions(Scripted(random_data.item_ids, zeros), random_data)
+    assert (nothing.recall, nothing.mrr, nothing.ndcg) == (0, 0, 0)
+    flattered = evaluate_sessions(Scripted(random_data.item_ids, zeros), random_data, ties="standard")
+    assert flattered.recall == 1  # why the default is conservative
+
+
+def test_batch_size_does_not_matter(random_data):
+    model = Scripted(random_data.item_ids, noisy_oracle)
+    results = [evaluate_sessions(model, random_data, k=5, batch_size=b) for b in (1, 7, 10_000)]
+    assert 0.1 < results[0].recall < 0.9
+    for other in results[1:]:
+        np.testing.assert_array_equal(other.ranks, results[0].ranks)
+        assert (other.recall, other.mrr, other.ndcg) == (results[0].recall, results[0].mrr, results[0].ndcg)
+        assert other.intervals == results[0].intervals
+
+
+def test_against_brute_force(random_data):
+    k, recall, mrr, ndcg = 5, [], [], []
+    for s in range(random_data.n_sessions):
+        for p in range(random_data.offsets[s] + 1, random_data.offsets[s + 1]):
+            row = noisy_oracle(random_data, p)
+            place = sorted(-row).index(-row[random_data.items[p]]) + 1
+            recall.append(place <= k)
+            mrr.append(1 / place if place <= k else 0)
+            ndcg.append(1 / np.log2(1 + place) if place <= k else 0)
+    result = evaluate_sessions(Scripted(random_data.item_ids, noisy_oracle), random_data, k=k)
+    assert (result.recall, result.mrr, result.ndcg) == pytest.approx((np.mean(recall), np.mean(mrr), np.mean(ndcg)))
+
+
+def test_nothing_to_predict():
+    for data in (sessions([0], [1]), sessions([0, 1]).take([])):
+        with pytest.raises(ValueError, match="nothing to predict"):
+            evaluate_sessions(Scripted(data.item_ids, oracle), data)
+
+
+def test_another_catalogue(random_data):
+    model = Scripted(np.arange(30)[::-1], oracle)
+    with pytest.raises(ValueError, match="catalogues differ"):
+        evaluate_sessions(model, random_data)
+
+
+def test_k_below_one(random_data):
+    with pytest.raises(ValueError, match="k must be"):
+        evaluate_sessions(Scripted(random_data.item_ids, oracle), random_data, k=0)
+
+
+def test_nan_in_evaluation_names_the_event(random_data):
+    def broken(data, position):
+        return np.full(data.n_items, np.nan if position == 5 else 0.0)
+
+    data = sessions([0, 1, 2, 3, 4, 5, 6])
+    with pytest.raises(ValueError, match="event 5.*NaN"):
+        evaluate_sessions(Scripted(data.item_ids, broken), data)
+
+
+def test_skipped_or_repeated_targets_are_noticed():
+    data = sessions([0, 1, 2])
+
+    class Careless(Scripted):
+        def score_sessions(self, data, batch_size=512):
+            yield torch.tensor(self.score), torch.zeros(len(self.score), data.n_items)
+
+    for positions in ([1], [1, 1], [1, 2, 2], [0, 1, 2]):
+        with pytest.raises(ValueError, match="exactly once"):
+            evaluate_sessions(Careless(data.item_ids, positions), data)
+
+
+def test_it_prints(random_data):
+    result = evaluate_sessions(Scripted(random_data.item_ids, noisy_oracle), random_data, k=5)
+    low, high = result.intervals["recall"]
+    assert f"recall@5   {result.recall:.4f}  [{low:.4f}, {high:.4f}]" in str(result)
+    assert f"<td>{result.ndcg:.4f}</td>" in result._repr_html_()
+
+
+# Intervals
+
+
+def slow_interval(result, n_boot, seed):
+    """The bootstrap as its definition says it: a loop over resamples, sessions picked by index."""
+    rng = np.random.default_rng(seed)
+    kept = np.unique(result.sessions)
+    hits = [result.ranks[result.sessions == s] <= result.k for s in kept]
+    draws = [np.concatenate([hits[i] for i in rng.integers(len(kept), size=len(kept))]).mean()
+             for _ in range(n_boot)]
+    return tuple(np.quantile(draws, [0.025, 0.975]))
+
+
+def test_bootstrap_equals_its_definition(random_data):
+    result = evaluate_sessions(Scripted(random_data.item_ids, noisy_oracle), random_data, k=5, n_boot=200, seed=3)
+    assert result.intervals["recall"] == pytest.approx(slow_interval(result, 200, 3))
+
+
+def test_bootstrap_blocks_draw_whole_resamples():
+    weights = list(metrics._resamples(1_000_000, 9, 0))
+    assert [len(w) for w in weights] == [4, 4, 1]
+    assert all((w.sum(1) == 1_000_000).all() for w in weights)
+
+
+def fake_scores(hits, per_session=1, k=1):
+    """SessionScores whose predictions hit (rank 1) or miss (rank 2)."""
+    rank = np.where(np.repeat(hits, per_session), 1.0, 2.0)
+    earned = gains(rank, k)
+    return metrics.SessionScores(**{m: earned[m].mean() for m in metrics.METRICS}, intervals={}, k=k,
+                                 ties="conservative", ranks=rank, sessions=np.repeat(np.arange(len(hits)), per_session),
+                                 seconds=1.0)
+
+
+def test_interval_is_as_wide_as_theory_says():
+    hits = np.random.default_rng(0).random(400) < 0.3
+    theory = 2 * 1.96 * hits.std() / np.sqrt(400)
+    for per_session in (1, 10):  # ten copies of a click in a session are no new evidence
+        _, low, high = seed_interval([fake_scores(hits, per_session)], n_boot=4000)
+        assert high - low == pytest.approx(theory, rel=0.08)
+
+
+def test_intervals_cover():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for trial in range(200):
+        _, low, high = seed_interval([fake_scores(rng.random(150) < 0.3)], n_boot=300, seed=trial)
+        covered += low <= 0.3 <= high
+    assert 0.89 <= covered / 200 <= 0.99
+
+
+def test_paired_difference_by_hand_and_its_sign():
+    a = fake_scores(np.array([1, 1, 1, 0, 1] * 40))
+    b = fake_scores(np.array([1, 0, 1, 0, 1] * 40))
+    difference, low, high = paired_difference(a, b)
+    assert difference == pytest.approx(0.2)
+    assert 0 < low < 0.2 < high
+    assert paired_difference(b, a) == pytest.approx((-0.2, -high, -low))
+    assert paired_difference(a, a) == (0, 0, 0)
+
+
+def test_pairing_narrows_the_interval():
+    rng = np.random.default_rng(0)
+    hits = rng.random(500) < 0.5
+    a, b = fake_scores(hits), fake_scores(hits & (rng.random(500) < 0.95))
+    _, low, high = paired_difference(a, b)
+    own = seed_interval([a])
+    assert high - low < 0.5 * (own[2] - own[1])
+    assert low > 0  # seen although the two models' own intervals overlap
+    assert seed_interval([b])[2] > own[1]
+
+
+def test_incomparable_scores():
+    a = fake_scores(np.ones(5))
+    with pytest.raises(ValueError, match="different data"):
+        paired_difference(a, fake_scores(np.ones(6)))
+    with pytest.raises(ValueError, match="k=1"):
+        paired_difference(a, fake_scores(np.ones(5), k=2))
+    with pytest.raises(ValueError, match="metric must be"):
+        paired_difference(a, a, "precision")
+
+
+def test_one_seed_is_the_interval_over_sessions(random_data):
+    result = evaluate_sessions(Scripted(random_data.item_ids, noisy_oracle), random_data, k=5)
+    for metric in metrics.METRICS:
+        assert seed_interval([result], metric) == pytest.approx((getattr(result, metric), *result.intervals[metric]))
+
+
+def test_seeds_widen_the_interval():
+    rng = np.random.default_rng(0)
+    runs = [fake_scores(rng.random(2000) < p) for p in (0.3, 0.4, 0.5, 0.6, 0.7)]
+    mean, low, high = seed_interval(runs, n_boot=4000)
+    assert mean == pytest.approx(np.mean([r.recall for r in runs]))
+    theory = 2 * 1.96 * np.std([r.recall for r in runs]) / np.sqrt(5)  # sessions add next to nothing here
+    assert high - low == pytest.approx(theory, rel=0.1)
+    same = seed_interval(runs[:1] * 5, n_boot=4000)
+    assert same == pytest.approx(seed_interval(runs[:1], n_boot=4000))
+
+
+def test_seed_difference_with_a_model_without_chance():
+    rng = np.random.default_rng(0)
+    hits = rng.random(1000) < 0.4
+    runs = [fake_scores(hits | (rng.random(1000) < p)) for p in (0.1, 0.12, 0.14)]
+    difference, low, high = paired_seed_difference(runs, [fake_scores(hits)])
+    assert difference == pytest.approx(np.mean([r.recall for r in runs]) - hits.mean())
+    assert 0 < low < difference < high
+    one, other = [fake_scores(rng.random(1000) < p) for p in (0.3, 0.7)], [fake_scores(rng.random(1000) < 0.5)]
+    _, low, high = paired_seed_difference(one, other)
+    assert low < 0 < high and high - low > 0.3  # the two runs disagree, and that shows
+
+
+# Helpers
+
+
+def test_target_positions():
+    positions, session = metrics.target_positions(sessions([0, 1, 2], [2], [3, 0]))
+    assert positions.tolist() == [1, 2, 5] and session.tolist() == [0, 0, 2]
+    empty = SimpleNamespace(n_events=2, n_sessions=3, offsets=np.array([0, 0, 2, 2]), lengths=np.array([0, 2, 0]))
+    assert metrics.target_positions(empty)[0].tolist() == [1]  # a session may be empty
+
+
+def test_encode_history():
+    catalogue = np.array(["item-3", "item-1"], dtype=object)
+    assert metrics.encode_history(["item-1", "item-3", "item-1"], catalogue).tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match="unknown item 'item-2'"):
+        metrics.encode_history(["item-1", "item-2"], catalogue)
+    with pytest.raises(ValueError, match="empty"):
+        metrics.encode_history([], catalogue)
+    assert metrics.encode_history([], catalogue, may_be_empty=True).tolist() == []
+    with pytest.raises(ValueError, match="sequence"):
+        metrics.encode_history("item-1", catalogue)
+
+
+def test_best_items():
+    best = metrics.best_items([1.0, 3.0, 3.0, -np.inf], np.array(["a", "b", "c", "d"]), 3)
+    assert best.ids.tolist() == ["b", "c", "a"] and best.scores.tolist() == [3, 3, 1]
+    assert len(metrics.best_items([1.0, 2.0], np.array([7, 8]), 10).ids) == 2
+    with pytest.raises(ValueError, match="k must be"):
+        metrics.best_items([1.0], np.array([7]), 0)
