@@ -1,44 +1,111 @@
-"""Tables in, arrays out: sessions of clicks as flat arrays with offsets."""
+"""Tables in, arrays out: sessions of clicks as flat arrays with offsets, and the splits the papers use."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
+
+from . import sources
+from .tables import DataError, read_events
+
+DAY = 86_400  # seconds
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SessionData:
     """Sessions in CSR style: session ``s`` is ``items[offsets[s]:offsets[s + 1]]``.
 
-    Sessions are ordered by the time of their first event (ties: order of first appearance), events by
-    time within the session (ties: order of appearance).
+    Sessions are ordered by the time of their first event (ties: by session id), events by time within the
+    session (ties: as they came).
+
+    Attributes
+    ----------
+    items : int64 array [n_events]
+        Index of the clicked item into ``item_ids``.
+    offsets : int64 array [n_sessions + 1]
+        Where each session begins; the last entry is ``n_events``.
+    times : float64 array [n_events]
+        Seconds since 1970.
+    item_ids : array [n_items]
+        Raw ids (int64, or str as objects), the catalogue. Train and test share one.
+    session_ids : array [n_sessions]
+        Raw ids.
+    name : str
+    report : dict of str to int
+        What was counted on the way here: rows read, repairs, drops. Every row read is an event, held out for
+        another split, or in an entry that ends in "dropped".
     """
 
-    items: np.ndarray  # int64 [n_events], index into item_ids
-    offsets: np.ndarray  # int64 [n_sessions + 1]
-    times: np.ndarray  # float64 [n_events], seconds since 1970
-    item_ids: np.ndarray  # [n_items] raw ids; train and test share one catalogue
-    session_ids: np.ndarray  # [n_sessions] raw ids
+    items: np.ndarray
+    offsets: np.ndarray
+    times: np.ndarray
+    item_ids: np.ndarray
+    session_ids: np.ndarray
     name: str = "sessions"
+    report: dict = field(default_factory=dict)
 
     @classmethod
     def from_frame(cls, df, *, session="session", item="item", time="time", item_ids=None, name="sessions"):
-        df = df[[session, item, time]].sort_values([session, time], kind="stable")
-        start = df.groupby(session)[time].transform("min")
-        df = df.assign(_start=start).sort_values(["_start", session, time], kind="stable")
+        """Sessions from a DataFrame with one row per click; no row is dropped.
+
+        Parameters
+        ----------
+        df : pandas or polars DataFrame
+        session, item, time : str
+            Column names. Ids are integers or strings; times are seconds since 1970, dates or ISO strings.
+        item_ids : array [n_items], optional
+            A fixed catalogue, such as a trained model's. By default it is the sorted items of ``df``.
+
+        Raises
+        ------
+        DataError
+            A missing column or value, a bad time, or an item outside ``item_ids``; it names the row.
+        """
+        frame, report = read_events(df, session=session, item=item, time=time)
+        data = cls._from_events(frame, name, report)
         if item_ids is None:
-            item_ids = np.unique(df[item].to_numpy())
-        items = pd.Index(item_ids).get_indexer(df[item])
-        if (items < 0).any():
-            raise ValueError("unknown item")
-        sessions, first = np.unique(df[session].to_numpy(), return_index=True)
-        order = np.argsort(first)
-        return cls(items.astype(np.int64), np.append(first[order], len(df)).astype(np.int64),
-                   df[time].to_numpy(np.float64), np.asarray(item_ids), sessions[order], name)
+            return data
+        item_ids = np.asarray(item_ids)
+        index = pd.Index(item_ids).get_indexer(data.item_ids)
+        if (index < 0).any():
+            unknown = data.item_ids[index < 0][0]
+            row = (frame["item"] == unknown).arg_max()
+            label = df.index[row] if isinstance(df, pd.DataFrame) else row
+            raise DataError(f"the DataFrame, column {item!r}, row {label!r}: item {unknown!r} is not among the "
+                            f"{len(item_ids):,} of item_ids ({(index < 0).sum():,} items are not). Drop those rows, "
+                            f"or train on data that have them.")
+        return replace(data, items=index[data.items].astype(np.int64), item_ids=item_ids)
+
+    @classmethod
+    def _from_events(cls, frame, name, report):
+        """From checked columns ``session``, ``item``, ``time``, in any order."""
+        time = frame["time"].to_numpy()
+        session, session_ids = pd.factorize(frame["session"].to_numpy(), sort=True)
+        start = np.full(len(session_ids), np.inf)
+        np.minimum.at(start, session, time)
+        by_start = np.argsort(start, kind="stable")
+        rank = np.empty_like(by_start)
+        rank[by_start] = np.arange(len(by_start))
+        session = rank[session]
+        order = np.lexsort((time, session))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(session))])
+        items, item_ids = pd.factorize(frame["item"].to_numpy(), sort=True)
+        data = cls(items[order].astype(np.int64, copy=False), offsets, time[order], np.asarray(item_ids),
+                   np.asarray(session_ids)[by_start], name, dict(report))
+        data.report.update(_counted({"duplicate rows kept": _duplicates(data)}))
+        return data
+
+    def to_frame(self):
+        """The clicks as a pandas DataFrame with columns ``session``, ``item`` (raw ids) and ``time`` (s)."""
+        return pd.DataFrame({"session": np.repeat(self.session_ids, self.lengths),
+                             "item": self.item_ids[self.items], "time": self.times})
 
     @property
     def n_events(self):
@@ -62,11 +129,112 @@ class SessionData:
         """int64 [n_items]: how often each item was clicked."""
         return np.bincount(self.items, minlength=self.n_items)
 
+    @cached_property
+    def sha256(self):
+        """Hex digest of the arrays and ids: equal data, equal digest."""
+        digest = hashlib.sha256()
+        for array, kind in ((self.items, "<i8"), (self.offsets, "<i8"), (self.times, "<f8")):
+            digest.update(np.ascontiguousarray(array, dtype=kind).data)
+        for ids in (self.item_ids, self.session_ids):
+            digest.update("\n".join(map(str, ids.tolist())).encode() + b"\0")
+        return digest.hexdigest()
+
     def take(self, sessions):
-        """The given sessions (int64 indices), in that order, over the same catalogue."""
+        """The given sessions (int64 indices), in that order, over the same catalogue; its report is empty."""
         sessions = np.asarray(sessions, dtype=np.int64)
         lengths = self.lengths[sessions]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         pos = np.repeat(self.offsets[:-1][sessions] - offsets[:-1], lengths) + np.arange(offsets[-1])
         return replace(self, items=self.items[pos], times=self.times[pos], offsets=offsets,
-                       session_ids=self.session_ids[sessions])
+                       session_ids=self.session_ids[sessions], report={})
+
+    def split_by_time(self, seconds=DAY):
+        """Hold out the last sessions, as the GRU4Rec authors do for test and again for validation.
+
+        A session is held out if its last event lies within ``seconds`` of the latest event of all. From the
+        held-out part go the items that the earlier part never saw, then sessions of fewer than two events.
+        Both parts share the earlier part's catalogue, which can be smaller than this one's.
+
+        Returns
+        -------
+        before, last : SessionData
+            Every event of ``before`` is earlier than the latest event minus ``seconds``.
+
+        Raises
+        ------
+        DataError
+            One of the parts would be empty.
+        """
+        ends = self.times[self.offsets[1:] - 1]
+        late = ends >= ends.max() - seconds
+        before, last = self.take(np.flatnonzero(~late)), self.take(np.flatnonzero(late))
+        if before.n_sessions == 0:
+            span = ends.max() - self.times.min()
+            raise DataError(f"{self.name}: every session ends within {seconds:,.0f} s of the last event, so none is left "
+                            f"to train on (the data span {span:,.0f} s). Hold out less time, or load more data.")
+        held_out = self.report.get("events held out", 0) + last.n_events
+        before = replace(before, report=self.report | {"events held out": held_out})
+        last = replace(last, report={"events held out": last.n_events})
+        before = before._onto(before.item_ids[before.support > 0])
+        last = _drop_short(last._onto(before.item_ids), "events of sessions left with one event dropped")
+        if last.n_sessions == 0:
+            raise DataError(f"{self.name}: no session of two known items is left in the last {seconds:,.0f} s. Hold out "
+                            f"more time, or load more data.")
+        return before, last
+
+    def _onto(self, item_ids):
+        """Over another catalogue; events of items outside it are dropped and counted."""
+        index = pd.Index(item_ids).get_indexer(self.item_ids)
+        kept = _drop(self, index[self.items] >= 0, "events of items unseen in training dropped")
+        return replace(kept, items=index[kept.items].astype(np.int64, copy=False), item_ids=item_ids)
+
+    def __repr__(self):
+        lines = [f"{self.name}: {self.n_sessions:,} sessions, {self.n_events:,} events, {self.n_items:,} items"]
+        if self.n_events:
+            first, last = (datetime.fromtimestamp(t, UTC) for t in (self.times.min(), self.times.max()))
+            lines[0] += f", {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+        return "\n".join(lines + [f"  {count:>12,} {what}" for what, count in self.report.items()])
+
+
+def _counted(counts):
+    return {what: int(count) for what, count in counts.items() if count}
+
+
+def _duplicates(data):
+    """How many rows repeat an earlier one in session, item and time; only rows of equal time are compared."""
+    session = np.repeat(np.arange(data.n_sessions), data.lengths)
+    same = (session[1:] == session[:-1]) & (data.times[1:] == data.times[:-1])
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    rows = pl.DataFrame({"session": session[tied], "time": data.times[tied], "item": data.items[tied]})
+    return len(rows) - rows.n_unique()
+
+
+def _drop(data, keep, reason):
+    """The events where ``keep`` (bool [n_events]) holds; sessions left without any go too. Counted."""
+    if keep.all():
+        return data
+    ends = np.concatenate([[0], np.cumsum(keep)])[data.offsets]
+    alive = np.diff(ends) > 0
+    report = data.report | {reason: data.report.get(reason, 0) + int((~keep).sum())}
+    return replace(data, items=data.items[keep], times=data.times[keep],
+                   offsets=np.concatenate([[0], ends[1:][alive]]), session_ids=data.session_ids[alive], report=report)
+
+
+def _drop_short(data, reason):
+    return _drop(data, np.repeat(data.lengths >= 2, data.lengths), reason)
+
+
+def _split(data, min_support, test_seconds):
+    """The GRU4Rec authors' preprocessing of RSC15, on any log."""
+    data = _drop_short(data, "one-event sessions dropped")
+    data = _drop(data, data.support[data.items] >= min_support,
+                 f"events of items clicked fewer than {min_support} times dropped")
+    data = _drop_short(data, "events of sessions left with one event dropped")
+    if data.n_events == 0:
+        raise DataError(f"{data.name}: nothing is left after dropping one-event sessions and items clicked fewer than "
+                        f"{min_support} times. Load more data, or lower min_support.")
+    try:
+        train, test = data.split_by_time(test_seconds)
+    except DataError as error:
+        raise DataError(f"{error} Here: load_sessions(…, test_seconds=…).") from None
+    return replace(train, name=f"{data.name} train"), replace(test, name=f"{data.name} test")

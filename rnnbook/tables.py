@@ -1,0 +1,328 @@
+"""Read a click log from any table, and say exactly where it is wrong.
+
+:func:`read_events` turns a file (csv, tsv or any separator; parquet; either gzipped) or a DataFrame into typed,
+checked columns. Polars streams the file, so that 33 million rows fit in a few gigabytes. What cannot be read is
+a :class:`DataError` that names file, column and line; nothing is dropped but blank lines, and those are counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import itertools
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import polars as pl
+
+# Column names in use, in order of preference; compared in lower case and without punctuation.
+USUAL_NAMES = {
+    "session": ("session", "sessionid", "sessid", "sid"),
+    "item": ("item", "itemid", "productid", "product", "articleid", "trackid"),
+    "time": ("time", "timestamp", "ts", "datetime", "eventtime", "unixtime", "date", "eventdate"),
+}
+TIME_FORMATS = (
+    "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d",
+)
+LATEST = 1e11  # seconds: the year 5138; a larger number is milliseconds read as seconds
+SHOWN = 3  # faulty rows that an error names
+
+
+class DataError(ValueError):
+    """Data that cannot be used as they are; the message names the place and the remedy."""
+
+
+def read_events(source, *, session=None, item=None, time=None, extra=(), header=None, tick=1.0):
+    """Read, type and check the session, item and time columns of a table.
+
+    Ids are integers if every one of them is written as one (``7``, not ``07``), else strings. Times are numbers,
+    dates or ISO 8601 strings, all written like the first; without an offset they count as UTC.
+
+    Parameters
+    ----------
+    source : path, or pandas or polars DataFrame
+        A text table (its separator is found from the first line) or parquet; gzip is unpacked on the way.
+    session, item, time : str, optional
+        Column names; guessed where not given (``SessionId``, ``session_id``, ``item``, ``timestamp``, …).
+    extra : sequence of str
+        Further columns to read, as they are.
+    header : list of str, optional
+        Column names of a text file without a header line.
+    tick : float
+        Seconds in one unit of a numeric time (0.001 for milliseconds).
+
+    Returns
+    -------
+    frame : polars DataFrame
+        Columns ``session``, ``item`` (int64 or str), ``time`` (float64, seconds since 1970) and the extra ones;
+        a row an event, in the order of the table.
+    report : dict of str to int
+        ``"rows read"`` and, if there were any, ``"blank lines skipped"``.
+
+    Raises
+    ------
+    DataError
+        A column or a value is missing; a time is unparsable, negative or in milliseconds; the encoding is
+        damaged; rows are ragged; the file is empty, truncated or no table at all.
+    """
+    with contextlib.ExitStack() as stack:
+        if isinstance(source, (str, Path)):
+            table = _open(Path(source), header, stack)
+        else:
+            table = _frame(source)
+        roles = {role: _column(table, role, given)
+                 for role, given in (("session", session), ("item", item), ("time", time))}
+        roles |= {name: _column(table, name, name) for name in extra}
+        table = table._replace(roles=roles, lazy=table.lazy.select(
+            pl.all_horizontal(pl.all().is_null()).alias("blank"),
+            *(pl.col(name).alias(role) for role, name in roles.items())))
+        frame = _typed(table, tick)
+    blank = int(frame["blank"].sum())
+    if blank:
+        frame = frame.filter(~pl.col("blank"))
+    return frame.drop("blank"), {"rows read": len(frame)} | ({"blank lines skipped": blank} if blank else {})
+
+
+class _Table(NamedTuple):
+    """A lazy frame, what to call it and its columns, and how to name its rows."""
+
+    lazy: pl.LazyFrame
+    name: str
+    names: list[str]  # of its columns
+    places: Callable[[list[int]], list[str]]  # row numbers from 0 -> ["line 17", …]
+    ragged: Callable[[], str | None]  # why polars may have failed
+    roles: dict[str, str] = {}  # "session" -> the column's name in the table
+
+    def collect(self, lazy):
+        try:
+            return lazy.collect(engine="streaming")
+        except (pl.exceptions.PolarsError, OSError) as error:
+            reason = self.ragged() or str(error).strip().splitlines()[0]
+            raise DataError(f"{self.name} cannot be read: {reason}") from error
+
+    def refuse(self, role, bad, fault, remedy):
+        """Raise the error for the rows where the boolean series ``bad`` holds."""
+        rows = bad.arg_true().head(SHOWN).to_list()
+        raw = self.collect(self.lazy.with_row_index("row").filter(pl.col("row").is_in(rows)).select(role))
+        shown = [f"{place} ({'nothing' if value is None else repr(value)})"
+                 for place, value in zip(self.places(rows), raw[role], strict=True)]
+        more = f" and {int(bad.sum()) - len(rows):,} more" if bad.sum() > len(rows) else ""
+        raise DataError(f"{self.name}, column {self.roles[role]!r}: {fault} at {', '.join(shown)}{more}. {remedy}")
+
+
+def _column(table, role, given):
+    """The name of the table's column for a role; the given one, or the usual names in their order."""
+    if given is not None and given in table.names:
+        return given
+    plain = {"".join(c for c in str(name).lower() if c.isalnum()): name for name in reversed(table.names)}
+    if given is None:
+        for usual in USUAL_NAMES[role]:
+            if usual in plain:
+                return plain[usual]
+    wanted = f"column {given!r}" if given is not None else f"column for the {role} (such as {role!r})"
+    headless = any(str(name).replace(".", "").isdigit() for name in table.names)
+    raise DataError(
+        f"{table.name} has no {wanted}; it has {', '.join(repr(name) for name in table.names)}. "
+        + ("Its first line looks like data: add a header line such as session,item,time." if headless else
+           f"Name the right one: {role if role in USUAL_NAMES else 'column'}=…"))
+
+
+def _typed(table, tick):
+    """Collect the columns with their types; refuse what has none."""
+    head = table.collect(table.lazy.filter(~pl.col("blank")).head(1000))
+    if head.is_empty():
+        raise DataError(f"{table.name} is empty: it has no rows. Look where it came from and get it again.")
+    as_int = {role: _all_ints(head[role]) for role in ("session", "item")}
+    while True:
+        ids = [_id(role, head.schema[role], whole) for role, whole in as_int.items()]
+        others = [role for role in table.roles if role not in USUAL_NAMES]
+        time = _time(head["time"], tick)
+        if time is None:
+            first = table.collect(table.lazy.select("blank", "time"))
+            table.refuse("time", ~first["blank"] & first["time"].is_not_null(), "not a time", _TIME_REMEDY)
+        frame = table.collect(table.lazy.select("blank", *ids, time, *others))
+        late = [role for role, whole in as_int.items() if whole and (frame[role].is_null() & ~frame["blank"]).any()]
+        if not late:
+            break
+        as_int |= dict.fromkeys(late, False)  # a later id is no integer: all of them are strings
+    for role in ("session", "item"):
+        _check_ids(table, frame, role)
+    _check_times(table, frame)
+    return frame
+
+
+def _all_ints(column):
+    if column.dtype.is_integer():
+        return True
+    if column.dtype.is_float():  # pandas keeps integers with a gap as floats
+        return bool((column.drop_nulls() % 1 == 0).all())
+    return column.dtype == pl.String and bool(
+        (column.cast(pl.Int64, strict=False).cast(pl.String) == column).fill_null(False).all())
+
+
+def _id(role, dtype, whole):
+    column = pl.col(role)
+    if not whole:
+        return column.cast(pl.String)
+    number = column.cast(pl.Int64, strict=False)
+    # "07" and "7" are two ids, so only what is written as an integer is one
+    return pl.when(number.cast(pl.String) == column).then(number).alias(role) if dtype == pl.String else number
+
+
+def _time(head, tick):
+    """An expression for float64 seconds, by the first value's form; None if it has none."""
+    column, dtype = pl.col("time"), head.dtype
+    if dtype == pl.String:
+        first = head.drop_nulls().head(1)
+        if first.is_empty() or first.cast(pl.Float64, strict=False).null_count() == 0:
+            return column.cast(pl.Float64, strict=False) * tick
+        for form in TIME_FORMATS:
+            if first.str.to_datetime(form, strict=False, time_unit="us").null_count() == 0:
+                parsed = column.str.to_datetime(form, strict=False, time_unit="us")
+                return parsed.dt.epoch("us").cast(pl.Float64) / 1e6
+        return None
+    if dtype.is_temporal() and dtype not in (pl.Duration, pl.Time):
+        return column.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
+    return column.cast(pl.Float64, strict=False) * tick if dtype.is_numeric() else None
+
+
+_TIME_REMEDY = ("Write every time as seconds since 1970 or as ISO 8601 (2014-04-07T10:51:09.277Z), all in the same "
+                "way, or delete those rows.")
+
+
+def _check_ids(table, frame, role):
+    missing = frame[role].is_null()
+    if frame.schema[role] == pl.String:
+        missing |= (frame[role].str.strip_chars() == "").fill_null(False)
+    if (missing := missing & ~frame["blank"]).any():
+        table.refuse(role, missing, f"the {role} id is missing", "Fill it in or delete those rows.")
+    if frame.schema[role] == pl.String and (damaged := frame[role].str.contains("\ufffd").fill_null(False)).any():
+        table.refuse(role, damaged, "bytes that are not UTF-8", "Save the file as UTF-8, for example with "
+                     "iconv -f latin1 -t utf-8 OLD > NEW; different ids could otherwise become one.")
+
+
+def _check_times(table, frame):
+    time, used = frame["time"], ~frame["blank"]
+    unread = (time.is_null() | time.is_nan().fill_null(False) | time.is_infinite().fill_null(False)) & used
+    if unread.any():
+        table.refuse("time", unread, "no time, or not one written like the first", _TIME_REMEDY)
+    if (negative := (time < 0) & used).any():
+        table.refuse("time", negative, "a time before 1970", "Times are seconds since 1970; correct those rows.")
+    if (late := (time > LATEST) & used).any():
+        table.refuse("time", late, "a time after the year 5000", "These look like milliseconds: divide them by 1000.")
+
+
+def _frame(df):
+    """A table from a pandas or polars DataFrame; rows are called by their index label."""
+    if isinstance(df, pl.DataFrame):
+        df, names, labels = df, df.columns, range(len(df))
+    elif isinstance(df, pd.DataFrame):
+        names, labels = list(df.columns), df.index
+    else:
+        raise TypeError(f"a path or a DataFrame is needed, not {type(df).__name__}")
+    if len(set(names)) < len(names):
+        raise DataError(f"the DataFrame has two columns of one name: {names}. Rename one of them.")
+    if len(df) == 0:
+        raise DataError("the DataFrame is empty: it has no rows.")
+    if isinstance(df, pd.DataFrame):
+        df = pl.DataFrame([_series(str(name), df[name], labels) for name in names])
+    return _Table(df.lazy(), "the DataFrame", [str(name) for name in names],
+                  lambda rows: [f"row {labels[row]!r}" for row in rows], lambda: None)
+
+
+def _series(name, column, labels):
+    """A polars column from a pandas one; ids of several types in one column are refused."""
+    if column.dtype == object:
+        kinds = column.map(type)[column.notna()]
+        if kinds.nunique() > 1:
+            other = kinds[kinds != kinds.iloc[0]].index[0]
+            raise DataError(f"the DataFrame, column {name!r}: {kinds.iloc[0].__name__} in the first row but "
+                            f"{kinds[other].__name__} in row {other!r}. Make them alike: df[{name!r}].astype(str).")
+    return pl.from_pandas(column.rename(name).reset_index(drop=True))
+
+
+def _open(path, header, stack):
+    """A table from a file; text or parquet, gzipped or not."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    name, start = path.name, _start(path)
+    if start[:2] == b"\x1f\x8b":
+        path = _gunzip(path, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        start = _start(path)
+    if not start.strip():
+        raise DataError(f"{name} is empty. Look where it came from and get it again.")
+    if start[:4] == b"PAR1":
+        try:
+            lazy = pl.scan_parquet(path)
+            names = lazy.collect_schema().names()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(f"{name} is no whole parquet file, perhaps truncated: get it again.") from error
+        return _Table(lazy, name, names, lambda rows: [f"row {row + 1}" for row in rows], lambda: None)
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError(f"{name} is UTF-16. Save it as UTF-8, for example with iconv -f utf-16 -t utf-8 OLD > NEW.")
+    if start[:2] == b"PK" or start[:2] == b"7z" or b"\0" in start:
+        raise DataError(f"{name} is no text table. If it is an archive, unpack it and load the file inside.")
+    line = start.decode("utf-8-sig", "replace").splitlines()[0]
+    separator = max("\t;,|", key=line.count)
+    lazy = pl.scan_csv(path, separator=separator, has_header=header is None, new_columns=header,
+                       infer_schema=False, encoding="utf8-lossy")
+    names = header or next(csv.reader([line], delimiter=separator))
+    text = _Text(path, separator, header is None, len(names))
+    return _Table(lazy, name, names, text.places, text.ragged)
+
+
+def _start(path):
+    with open(path, "rb") as file:
+        return file.read(4096)
+
+
+def _gunzip(path, folder):
+    unpacked = folder / path.stem
+    try:
+        with gzip.open(path) as packed, open(unpacked, "wb") as out:
+            shutil.copyfileobj(packed, out, 1 << 20)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        lines = unpacked.read_bytes().count(b"\n")
+        raise DataError(f"{path.name} is truncated or damaged after line {lines:,}: get it again.") from error
+    return unpacked
+
+
+class _Text(NamedTuple):
+    """A slow second look at a text table, to name the lines of an error."""
+
+    path: Path
+    separator: str
+    has_header: bool
+    width: int
+
+    def places(self, rows):
+        found = []
+        with self._records() as records:
+            for row, (line, _) in enumerate(records):
+                if row in rows:
+                    found.append(f"line {line}")
+                    if len(found) == len(rows):
+                        break
+        return found
+
+    def ragged(self):
+        with self._records() as records:
+            for line, fields in records:
+                if len(fields) > self.width:
+                    return (f"line {line} has {len(fields)} fields where the first has {self.width}. Look for a stray "
+                            f"{self.separator!r} or an open quote there.")
+        return None
+
+    @contextlib.contextmanager
+    def _records(self):
+        with open(self.path, encoding="latin-1", newline="") as file:
+            reader = csv.reader(file, delimiter=self.separator)
+            records = ((reader.line_num, fields) for fields in reader)
+            yield itertools.islice(records, int(self.has_header), None)
