@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from rnnbook.train import pick_device
+
 # --- the cells, one step each ---------------------------------------------------------------------------------
 
 
@@ -200,3 +202,123 @@ def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=
     for x_t in x[:length]:
         state = step(x_t, state)
     return gradient_norms(step, x[length:], state, grad)
+
+
+# --- a task that needs memory, with a known optimum -----------------------------------------------------------
+
+
+class Score(NamedTuple):
+    accuracy: float
+    cross_entropy: float  # nats
+
+
+@dataclass(frozen=True)
+class MemoryTask:
+    """One click tells what the visitor came for, the others are noise; name it `distance` steps later.
+
+    Tokens 0 .. n_cues - 1 are cues, the next n_noise are noise. A sequence has one cue, `distance` steps before
+    its end; the target is that cue with probability `keep`, else one of the other cues, all alike. So the best
+    possible score is known, and the same for every distance. distance=0 is the control: no memory is needed.
+    """
+
+    distance: int = 40
+    length: int = 41
+    n_cues: int = 4
+    n_noise: int = 8
+    keep: float = 0.9
+
+    def __post_init__(self):
+        if not 0 <= self.distance < self.length:
+            raise ValueError(f"distance must be in 0 .. length - 1 = {self.length - 1}, got {self.distance}")
+
+    @property
+    def n_tokens(self):
+        return self.n_cues + self.n_noise
+
+    def sample(self, n, seed=0, device="cpu"):
+        """n sequences and their targets, the same on every device: x int64 [length, n], y int64 [n]."""
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randint(self.n_cues, self.n_tokens, (self.length, n), generator=generator)
+        cue = torch.randint(self.n_cues, (n,), generator=generator)
+        other = (cue + torch.randint(1, self.n_cues, (n,), generator=generator)) % self.n_cues
+        x[self.length - 1 - self.distance] = cue
+        y = torch.where(torch.rand(n, generator=generator) < self.keep, cue, other)
+        return x.to(device), y.to(device)
+
+    def posterior(self, x):
+        """The exact P(y | x), float64 [n, n_cues], by reading the cue where it stands."""
+        p = torch.full((x.shape[1], self.n_cues), (1 - self.keep) / (self.n_cues - 1),
+                       dtype=torch.float64, device=x.device)
+        return p.scatter_(1, x[self.length - 1 - self.distance, :, None], self.keep)
+
+    def optimum(self):
+        """The expected score of the posterior, in closed form; nothing can do better."""
+        p = [self.keep] + [(1 - self.keep) / (self.n_cues - 1)] * (self.n_cues - 1)
+        return Score(max(p), -sum(q * math.log(q) for q in p if q > 0))
+
+    def no_memory(self):
+        """The best score of a model that has forgotten the cue: every answer alike."""
+        return Score(1 / self.n_cues, math.log(self.n_cues))
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Settings of the chapter's experiment; no paper's."""
+
+    cell: str = "gru"  # "rnn", "lstm" or "gru"
+    hidden_size: int = 32
+    embedding_size: int = 16
+    gate_bias: float = 3.0  # added to the gate that keeps the state; 0 leaves PyTorch's initialisation
+    learning_rate: float = 3e-3  # Adam
+    max_norm: float = 1.0  # of the clipped gradient
+    batch_size: int = 64
+    n_steps: int = 200
+
+
+class Classifier(nn.Module):
+    """Embedding -> recurrent cell -> the last state through V: x int64 [T, B] -> logits [B, n_classes]."""
+
+    def __init__(self, n_tokens, n_classes, config):
+        super().__init__()
+        self.embedding = nn.Embedding(n_tokens, config.embedding_size)
+        cell = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[config.cell]
+        self.cell = cell(config.embedding_size, config.hidden_size)
+        self.V = nn.Linear(config.hidden_size, n_classes)
+        self.history = []
+        if config.cell != "rnn":
+            with torch.no_grad():  # as in `gradient_flow`: the second block keeps the state
+                self.cell.bias_ih_l0[config.hidden_size : 2 * config.hidden_size] += config.gate_bias
+
+    def forward(self, x):
+        h, _ = self.cell(self.embedding(x))  # [T, B, d]
+        return self.V(h[-1])
+
+
+@torch.no_grad()
+def evaluate(model, task, n=4000, seed=0):
+    """Score of a model (x [T, B] -> logits [B, n_cues]) on n fresh sequences."""
+    x, y = task.sample(n, seed, next(model.parameters()).device)
+    logits = model(x)
+    return Score((logits.argmax(dim=1) == y).double().mean().item(), nn.functional.cross_entropy(logits, y).item())
+
+
+def fit(task, config=ClassifierConfig(), *, device="auto", seed=0, progress=True):
+    """Train a `Classifier` on fresh samples of the task, and keep its score every 25 steps in ``.history``.
+
+    Same seed, same device, same numbers; the caller's random state is left alone.
+    """
+    device = pick_device(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Classifier(task.n_tokens, task.n_cues, config).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    for step in tqdm(range(config.n_steps + 1), desc=f"{config.cell}, distance {task.distance}",
+                     disable=not progress):
+        if step % 25 == 0:
+            model.history.append({"step": step, **evaluate(model, task)._asdict()})
+        x, y = task.sample(config.batch_size, seed=(seed + 1) * 1_000_003 + step, device=device)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.max_norm)
+        optimizer.step()
+    return model
