@@ -1,0 +1,8 @@
+"""Widgets of the book: in JupyterLab, and on a static page without kernel or network."""
+
+from rnnbook.widgets.gradient_flow import GradientFlowExplorer
+from rnnbook.widgets.loss_curves import LossCurves
+from rnnbook.widgets.ranking_loss import RankingLossExplorer
+from rnnbook.widgets.session_parallel import SessionParallelStepper
+
+__all__ = ["GradientFlowExplorer", "LossCurves", "RankingLossExplorer", "SessionParallelStepper"]

@@ -1,0 +1,47 @@
+"""How far a gradient reaches back through a random recurrent cell."""
+
+from __future__ import annotations
+
+import traitlets
+
+from rnnbook.rnn import gradient_flow
+from rnnbook.widgets.base import Widget, source
+
+CELLS = ("rnn", "lstm", "gru")
+
+
+class GradientFlowExplorer(Widget):
+    """Gradient norm against distance for the vanilla, LSTM and GRU cell, by spectral radius and sequence length.
+
+    The curves are `rnnbook.rnn.gradient_flow` over a grid, to 8 digits; the line radius**distance is beside them.
+
+    Parameters
+    ----------
+    radii : sequence of float
+        Spectral radii of the recurrent matrices, ascending.
+    lengths : sequence of int
+        Sequence lengths, ascending.
+    hidden_size, seed : int
+        As for `gradient_flow`.
+    """
+
+    _esm = source("gradient_flow.js")
+    radii = traitlets.List().tag(sync=True)
+    lengths = traitlets.List().tag(sync=True)
+    norms = traitlets.Dict().tag(sync=True)  # cell -> [length][radius][distance]
+    radius = traitlets.Float().tag(sync=True)
+    length = traitlets.Int().tag(sync=True)
+    cells = traitlets.List(list(CELLS)).tag(sync=True)  # those drawn
+
+    def __init__(self, radii=tuple(r / 10 for r in range(5, 16)), lengths=(10, 30, 60), hidden_size=32, seed=0, **kwargs):
+        def grid(cell):
+            return [[[float(f"{v:.8g}") for v in gradient_flow(cell, radius, length, hidden_size, seed).tolist()]
+                     for radius in radii] for length in lengths]
+
+        defaults = {"radius": min(radii, key=lambda r: abs(r - 0.9)), "length": max(lengths)}
+        super().__init__(radii=list(radii), lengths=list(lengths), norms={cell: grid(cell) for cell in CELLS},
+                         **{**defaults, **kwargs})
+
+    def summary(self):
+        return ("Gradient norm against distance in time for the vanilla, LSTM and GRU cell, by spectral radius "
+                f"({min(self.radii):g} to {max(self.radii):g}) and sequence length (up to {max(self.lengths)}).")

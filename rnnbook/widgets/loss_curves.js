@@ -1,0 +1,68 @@
+// Loss and metrics of a training: follows a live kernel, and replays what was recorded.
+
+function render({ model, el }) {
+  el.classList.add("rnnbook-widget");
+  const last = () => Math.max(model.get("points").length - 1, 0);
+  let frame = last();
+  let following = true; // at the end: new points move the view along
+  const show = (f) => { frame = f; following = f >= last(); draw(); };
+
+  const status = html("p", { class: "rb-status", role: "status", "aria-live": "off" });
+  const play = player({ root: el, status, get: () => frame, set: show, last, delay: 60 });
+  const position = slider({ label: "recorded points", min: 0, max: 1, oninput: play.go,
+    format: (f) => `${Math.min(f + 1, model.get("points").length)} of ${model.get("points").length}` });
+  const lossFrame = svg("svg", { role: "img" });
+  const metricFrame = svg("svg", { role: "img" });
+  const legend = html("p", { class: "rb-choices" });
+  const metricBox = html("div", {}, metricFrame, legend);
+  el.append(
+    html("div", { class: "rb-controls", role: "group", "aria-label": "Loss curves" }, play.node, position.node),
+    html("div", { class: "rb-panels" }, html("div", {}, lossFrame), metricBox), status);
+
+  const padded = (values) => {
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const room = (high - low || Math.abs(high) || 1) * 0.08;
+    return [low >= 0 ? Math.max(0, low - room) : low - room, high + room];
+  };
+
+  function draw() {
+    const points = model.get("points");
+    const ceiling = model.get("ceiling");
+    if (following) frame = last();
+    position.input.max = last();
+    position.show(frame);
+    const metrics = [...new Set(points.flatMap(Object.keys))].filter((key) => key !== "epoch" && key !== "loss");
+    metricBox.hidden = metrics.length === 0;
+    if (!points.length) {
+      status.textContent = "Waiting for the first point of the training.";
+      lossFrame.replaceChildren();
+      return;
+    }
+    const x = { domain: [0, Math.max(...points.map((p) => p.epoch), 1e-3)], label: "epoch" };
+    const seen = points.slice(0, frame + 1);
+    const pairs = (key, from = seen) => from.filter((p) => key in p).map((p) => [p.epoch, p[key]]);
+    const panel = (node, keys, label, first) => {
+      const rules = keys.filter((key) => key in ceiling)
+        .map((key) => ({ y: ceiling[key], label: `${model.get("ceiling_label")}${keys.length > 1 ? `, ${key}` : ""}` }));
+      const values = keys.flatMap((key) => pairs(key, points).map(([, v]) => v)).concat(rules.map((r) => r.y));
+      chart(node, { height: 240, x, y: { domain: padded(values), label }, rules,
+        lines: keys.map((key, i) => ({ style: first + i, points: pairs(key) })),
+        dots: keys.flatMap((key, i) => pairs(key).slice(-1).map(([e, v]) => ({ x: e, y: v, style: first + i }))) });
+    };
+    panel(lossFrame, ["loss"], "training loss", 0);
+    if (metrics.length) panel(metricFrame, metrics, metrics.join(", "), 1);
+    legend.replaceChildren(...metrics.map((key, i) => html("span", {}, swatch(1 + i), key)));
+    const now = { ...Object.fromEntries(metrics.flatMap((key) => pairs(key).slice(-1).map(([, v]) => [key, v]))) };
+    status.textContent = [`Epoch ${number(seen.at(-1).epoch)}`, `loss ${number(seen.at(-1).loss, 4)}`,
+      ...Object.entries(now).map(([key, v]) => `${key} ${number(v)}`)].join(", ")
+      + Object.entries(ceiling).map(([key, v]) => `; ${model.get("ceiling_label")} ${key} ${number(v)}`).join("") + ".";
+    lossFrame.setAttribute("aria-label", `Training loss against epoch. ${status.textContent}`);
+    metricFrame.setAttribute("aria-label", `${list(metrics)} against epoch. ${status.textContent}`);
+  }
+
+  const stop = onWidth(el, draw);
+  model.on("change:points", draw);
+  return () => { stop(); play.pause(); model.off("change:points", draw); };
+}
+
+export default { render };

@@ -1,0 +1,148 @@
+// Session-parallel mini-batches, one training step at a time. All values come from the package's schedule.
+
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const [CHIP, HIGH, GAP, SIDE] = [34, 26, 5, 54]; // pixels: chip width and height, gap, row label
+
+function render({ model, el }) {
+  el.classList.add("rnnbook-widget");
+  const offsets = model.get("offsets");
+  const items = model.get("items");
+  const names = model.get("item_names");
+  const letter = (session) => LETTERS[session];
+  const schedule = () => model.get("schedules")[model.get("batch_size") - 1];
+  const last = () => schedule().offsets.length - 2;
+  const step = () => clamp(model.get("step"), 0, last());
+  const go = (t) => { model.set("step", t); model.save_changes(); };
+
+  /** The rows of step t: one per live lane. */
+  function rows(t) {
+    const { offsets: o, position, lane, session, reset } = schedule();
+    return Array.from({ length: o[t + 1] - o[t] }, (_, i) => o[t] + i).map((i) => ({
+      lane: lane[i], session: session[i], reset: reset[i], position: position[i],
+      x: items[position[i]], y: items[position[i] + 1] }));
+  }
+
+  const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
+  const play = player({ root: el, status, get: step, set: go, last });
+  const position = slider({ label: "step", min: 0, max: 1, oninput: play.go,
+    format: (t) => `${t + 1} of ${last() + 1}` });
+  const batch = slider({ label: "batch size (lanes)", min: 1, max: model.get("schedules").length,
+    oninput: (b) => { play.pause(); model.set("batch_size", b); model.set("step", 0); model.save_changes(); } });
+  const sessions = svg("svg", { role: "img" });
+  const lanes = svg("svg", { role: "img" });
+  const body = html("tbody");
+  const code = html("pre");
+  el.append(
+    html("div", { class: "rb-controls", role: "group", "aria-label": "Session-parallel stepper" },
+      play.node, position.node, batch.node),
+    html("div", { class: "rb-panels" },
+      html("figure", {}, html("p", { class: "rb-heading" }, "Sessions, in the order they began"), sessions),
+      html("figure", {}, html("p", { class: "rb-heading" }, "Lanes: the rows of the hidden state"), lanes,
+        html("p", { class: "rb-muted" }, "▌ before a chip: a new session, the hidden row is set to zero first"))),
+    html("div", { class: "rb-scroll" }, html("table", {},
+      html("thead", {}, html("tr", {},
+        ...["lane", "session", "hidden row", "X, input", "Y, target"].map((t) => html("th", { scope: "col" }, t)))),
+      body)),
+    code, status);
+
+  const chip = (x, y, session, text, tag, kind) => svg("g", { class: `rb-chip ${kind}`, style: `--c: var(--rb-c${session % 6})` },
+    svg("rect", { x: x + 0.5, y: y + 0.5, width: CHIP - 1, height: HIGH - 1, rx: 4 }),
+    svg("text", { x: x + CHIP / 2 + (tag ? 3 : 0), y: y + HIGH / 2 + 5 }, String(text)),
+    ...(tag ? [svg("text", { class: "rb-tag", x: x + 7, y: y + 10 }, tag)] : []));
+  const item = (i) => html("span", {}, `${i} `, html("span", { class: "rb-muted" }, names[i]));
+  const label = (y, text) => svg("text", { x: 0, y: y + HIGH / 2 + 4, class: "rb-muted" }, text);
+
+  function draw_sessions(now) {
+    const width = sessions.parentNode.clientWidth;
+    const room = Math.max(2, Math.floor((width - 22) / (CHIP + GAP)));
+    const inputs = new Map(now.map((r) => [r.session, r.position]));
+    const done = new Set(Array.from({ length: schedule().offsets[step()] }, (_, i) => schedule().position[i]));
+    const shapes = [];
+    for (let s = 0; s + 1 < offsets.length; s++) {
+      const [from, to] = [offsets[s], offsets[s + 1]];
+      const skip = clamp((inputs.get(s) ?? from) - from - room + 2, 0, Math.max(0, to - from - room));
+      shapes.push(label(s * (HIGH + GAP), letter(s)));
+      for (let e = from + skip; e < Math.min(to, from + skip + room); e++) {
+        const input = inputs.get(s) === e;
+        const target = inputs.get(s) === e - 1;
+        const past = done.has(e) || (e === to - 1 && done.has(e - 1));
+        shapes.push(chip(22 + (e - from - skip) * (CHIP + GAP), s * (HIGH + GAP), s, items[e], input ? "X" : target ? "Y" : "",
+          input ? "rb-input" : target ? "rb-target" : past ? "rb-past" : ""));
+      }
+    }
+    fit(sessions, width, (offsets.length - 1) * (HIGH + GAP), shapes);
+  }
+
+  function draw_lanes(t) {
+    const width = lanes.parentNode.clientWidth;
+    const room = Math.max(2, Math.floor((width - SIDE) / (CHIP + GAP)));
+    const first = clamp(t - Math.floor(room / 2), 0, Math.max(0, last() + 1 - room));
+    const [count, top] = [model.get("batch_size"), 20];
+    const left = (u) => SIDE + (u - first) * (CHIP + GAP);
+    const shapes = [svg("rect", { class: "rb-now", x: left(t) - 4, y: 0, width: CHIP + 8, height: top + count * (HIGH + GAP), rx: 5 })];
+    for (let lane = 0; lane < count; lane++) shapes.push(label(top + lane * (HIGH + GAP), `lane ${lane}`));
+    for (let u = first; u < Math.min(first + room, last() + 1); u++) {
+      shapes.push(svg("text", { x: left(u) + CHIP / 2, y: 13, "text-anchor": "middle", class: u === t ? "" : "rb-muted" }, String(u + 1)));
+      const live = new Map(rows(u).map((r) => [r.lane, r]));
+      for (let lane = 0; lane < count; lane++) {
+        const [x, y, r] = [left(u), top + lane * (HIGH + GAP), live.get(lane)];
+        if (!r) shapes.push(svg("rect", { class: "rb-ended", x: x + 0.5, y: y + 0.5, width: CHIP - 1, height: HIGH - 1, rx: 4 }));
+        else shapes.push(chip(x, y, r.session, r.x, letter(r.session), u === t ? "rb-input" : u > t ? "rb-future" : ""));
+        if (r?.reset) shapes.push(svg("rect", { class: "rb-reset", x: x - 4, y: y + 1, width: 3, height: HIGH - 2 }));
+      }
+    }
+    fit(lanes, width, top + count * (HIGH + GAP), shapes);
+  }
+
+  function fit(frame, width, height, shapes) {
+    frame.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    frame.setAttribute("height", height);
+    frame.replaceChildren(...shapes);
+  }
+
+  function describe(t, now) {
+    const fresh = now.filter((r) => r.reset);
+    const s = fresh.length > 1 ? "s" : "";
+    const resets = !fresh.length ? "Every session goes on: no hidden row is reset."
+      : `Lane${s} ${list(fresh.map((r) => r.lane))} start${s ? "" : "s"} session${s} ${list(fresh.map((r) => letter(r.session)))}:`
+        + ` ${s ? "their hidden rows are" : "its hidden row is"} set to zero first.`;
+    const tail = now.length === model.get("batch_size") ? ""
+      : ` No session is left for the other lanes: the batch shrinks to ${now.length} of ${model.get("batch_size")} rows.`;
+    return `Step ${t + 1} of ${last() + 1}. ${resets}${tail}`;
+  }
+
+  function draw() {
+    const t = step();
+    const now = rows(t);
+    position.input.max = last();
+    position.show(t);
+    batch.show(model.get("batch_size"));
+    draw_sessions(now);
+    draw_lanes(t);
+    body.replaceChildren(...Array.from({ length: model.get("batch_size") }, (_, lane) => {
+      const r = now.find((row) => row.lane === lane);
+      const cells = r ? [letter(r.session), r.reset ? "▌ zero" : "kept", item(r.x), item(r.y)] : ["–", "ended", "–", "–"];
+      return html("tr", { class: r ? "" : "rb-muted" }, html("th", { scope: "row" }, String(lane)),
+        ...cells.map((cell) => html("td", {}, cell)));
+    }));
+    const tensor = (values) => `tensor([${values.join(", ")}])`;
+    code.textContent = `X     = ${tensor(now.map((r) => r.x))}\nY     = ${tensor(now.map((r) => r.y))}\n`
+      + `reset = ${tensor(now.map((r) => (r.reset ? "True" : "False")))}`;
+    status.textContent = describe(t, now);
+    sessions.setAttribute("aria-label", `Sessions ${list(now.map((r) => letter(r.session)))} are being read.`);
+    lanes.setAttribute("aria-label",
+      now.map((r) => `Lane ${r.lane}: session ${letter(r.session)}, input ${r.x}, target ${r.y}`).join(". "));
+  }
+
+  const stop = onWidth(el, draw);
+  model.on("change:step", draw);
+  model.on("change:batch_size", draw);
+  return () => {
+    stop();
+    play.pause();
+    model.off("change:step", draw);
+    model.off("change:batch_size", draw);
+  };
+}
+
+export default { render };

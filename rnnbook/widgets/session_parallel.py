@@ -1,0 +1,77 @@
+"""Session-parallel mini-batches, one training step at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import traitlets
+
+from rnnbook.data import SessionData
+from rnnbook.gru4rec import session_parallel
+from rnnbook.widgets.base import Widget, source
+
+LONGEST, WIDEST = 10, 6  # events of a session and lanes that still fit on a screen
+
+
+def _example():
+    """Eight short sessions over a dozen items: sessions end at different steps, the batch shrinks at the end."""
+    sessions = [[0, 3, 7, 1], [5, 2], [8, 4, 4, 9, 6], [1, 10, 3], [2, 5], [11, 0, 7], [6, 8, 9, 3, 2, 10], [4, 1]]
+    lengths = [len(s) for s in sessions]
+    items = np.concatenate(sessions)
+    return SessionData(items=items, offsets=np.cumsum([0, *lengths]), times=np.arange(len(items), dtype=float),
+                       item_ids=np.array([f"item-{i}" for i in range(12)]),
+                       session_ids=np.arange(len(sessions)), name="stepper")
+
+
+class SessionParallelStepper(Widget):
+    """Sessions as lanes of a mini-batch: which rows reset, and the tensors X, Y and reset mask of each step.
+
+    Parameters
+    ----------
+    data : SessionData, optional
+        The first `n_sessions` sessions of 2 to 10 events are shown; a small example if None.
+    batch_size : int
+        Lanes at the start; the reader may choose 1 to 6.
+    n_sessions : int
+        At most 26, a letter each.
+
+    Attributes
+    ----------
+    data : SessionData
+        The sessions shown. The schedule of every batch size is `rnnbook.gru4rec.session_parallel` of
+        its offsets.
+
+    Raises
+    ------
+    ValueError
+        If the data have no session of 2 to 10 events, or the batch size does not fit.
+    """
+
+    _esm = source("session_parallel.js")
+    items = traitlets.List().tag(sync=True)  # [n_events] item of each event
+    offsets = traitlets.List().tag(sync=True)  # [n_sessions + 1]
+    item_names = traitlets.Dict().tag(sync=True)  # item -> raw id
+    schedules = traitlets.List().tag(sync=True)  # [batch_size - 1] -> the schedule's arrays
+    batch_size = traitlets.Int().tag(sync=True)
+    step = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, data=None, batch_size=3, n_sessions=8, **kwargs):
+        data = _example() if data is None else data
+        short = np.flatnonzero((data.lengths >= 2) & (data.lengths <= LONGEST))[: min(n_sessions, 26)]
+        if not len(short):
+            raise ValueError(f"{data.name}: no session of 2 to {LONGEST} events to show")
+        self.data = data.take(short)
+        widest = min(WIDEST, len(short))
+        if not 1 <= batch_size <= widest:
+            raise ValueError(f"batch_size is {batch_size}; with {len(short)} sessions it must be 1 to {widest}")
+        super().__init__(
+            items=self.data.items.tolist(), offsets=self.data.offsets.tolist(),
+            item_names={str(i): str(self.data.item_ids[i]) for i in np.unique(self.data.items)},
+            schedules=[self._arrays(b) for b in range(1, widest + 1)], batch_size=batch_size, **kwargs)
+
+    def _arrays(self, batch_size):
+        schedule = session_parallel(self.data.offsets, batch_size)
+        return {name: getattr(schedule, name).tolist() for name in ("position", "lane", "session", "reset", "offsets")}
+
+    def summary(self):
+        return (f"Session-parallel mini-batches, step by step: {self.data.n_sessions} sessions in {self.batch_size} lanes, "
+                "the hidden rows that reset, and the tensors of each step.")
