@@ -1,0 +1,520 @@
+"""GRU4Rec: session-based recommendation with a GRU (Hidasi et al., ICLR 2016; Hidasi & Karatzoglou, CIKM 2018).
+
+Read from top to bottom: how sessions become mini-batches, the losses, the model, and how it is trained.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import asdict, dataclass, fields
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from rnnbook import metrics, train as training
+
+# --- Session-parallel mini-batches ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """A whole epoch of session-parallel mini-batches as flat arrays, ordered by step, then lane.
+
+    Step ``t`` is the slice ``offsets[t]:offsets[t + 1]``, one entry per live lane. While sessions remain,
+    every step has ``batch_size`` entries; after that lanes end and the batch shrinks.
+    """
+
+    position: np.ndarray  # int64 [n_predictions]: the input event; its target is the event after it
+    lane: np.ndarray  # int64 [n_predictions]
+    session: np.ndarray  # int64 [n_predictions]
+    reset: np.ndarray  # bool [n_predictions]: a session starts here, its lane's hidden row is zeroed first
+    keep: np.ndarray  # bool [n_predictions]: the lane lives on in the next step
+    offsets: np.ndarray  # int64 [n_steps + 1]
+    batch_size: int
+
+    @property
+    def n_steps(self):
+        return len(self.offsets) - 1
+
+
+def session_parallel(session_offsets, batch_size):
+    """Lay sessions side by side in ``batch_size`` lanes; a lane that ends takes the next session.
+
+    A session of n events fills n − 1 steps of its lane (an input and a target each). Only the choice of
+    the lane looks at sessions one by one; everything else is one array operation for the whole epoch.
+
+    Parameters
+    ----------
+    session_offsets : ndarray, int64 [n_sessions + 1]
+        Session ``s`` is the events ``session_offsets[s]:session_offsets[s + 1]``.
+    batch_size : int
+
+    Returns
+    -------
+    Schedule
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+    lengths = np.diff(session_offsets) - 1
+    sessions = np.flatnonzero(lengths > 0)  # a session of one event has nothing to predict
+    lengths = lengths[sessions]
+
+    # The next session goes to the lane that ends first, the lowest one of several: (end · batch_size + lane).
+    ends = list(range(min(batch_size, len(sessions))))
+    placed = np.empty(len(sessions), dtype=np.int64)
+    for i, length in enumerate(lengths.tolist()):
+        placed[i] = ends[0]
+        heapq.heapreplace(ends, ends[0] + length * batch_size)
+    start, lane = np.divmod(placed, batch_size)
+
+    first = np.cumsum(lengths) - lengths
+    within = np.arange(lengths.sum()) - np.repeat(first, lengths)  # 0, 1, … inside each session
+    step = np.repeat(start, lengths) + within
+    order = np.lexsort((np.repeat(lane, lengths), step))
+    last_step = np.zeros(batch_size, dtype=np.int64)
+    np.maximum.at(last_step, lane, start + lengths - 1)
+
+    def by_step(values):
+        return np.repeat(values, lengths)[order]
+
+    n_steps = int(last_step.max()) + 1 if len(sessions) else 0
+    return Schedule(
+        position=by_step(np.asarray(session_offsets)[sessions]) + within[order], lane=by_step(lane),
+        session=by_step(sessions), reset=within[order] == 0, keep=step[order] < last_step[by_step(lane)],
+        offsets=np.searchsorted(step[order], np.arange(n_steps + 1)), batch_size=batch_size)
+
+
+# --- Losses -----------------------------------------------------------------------------------------------
+# Each takes scores r̂ [B, N] and a mask [B, N] of what is a negative for each row, and returns [B].
+# Column i of row i is the target r̂_i; N_S is a row's number of negatives j.
+
+
+def cross_entropy(scores, negative):
+    """−log softmax(r̂)_i over the target and the negatives = softplus(log Σ_j exp r̂_j − r̂_i)."""
+    rest = scores.masked_fill(~negative, -torch.inf).logsumexp(dim=1)
+    return F.softplus(rest - scores.diagonal())
+
+
+def bpr(scores, negative):
+    """−(1/N_S) Σ_j log σ(r̂_i − r̂_j)."""
+    margin = scores.diagonal()[:, None] - scores
+    return _mean(-F.logsigmoid(margin), negative)
+
+
+def top1(scores, negative):
+    """(1/N_S) Σ_j [σ(r̂_j − r̂_i) + σ(r̂_j²)]. Since σ(0) = ½ it never reaches 0."""
+    margin = scores.diagonal()[:, None] - scores
+    return _mean(torch.sigmoid(-margin) + torch.sigmoid(scores**2), negative)
+
+
+def bpr_max(scores, negative, regularization=1.0):
+    """−log Σ_j s_j σ(r̂_i − r̂_j) + λ Σ_j s_j r̂_j², s the softmax of the negatives' scores."""
+    log_s = scores.masked_fill(~negative, -torch.inf).log_softmax(dim=1)
+    margin = scores.diagonal()[:, None] - scores
+    return -(log_s + F.logsigmoid(margin)).logsumexp(dim=1) + regularization * (log_s.exp() * scores**2).sum(dim=1)
+
+
+def top1_max(scores, negative):
+    """Σ_j s_j [σ(r̂_j − r̂_i) + σ(r̂_j²)], s the softmax of the negatives' scores."""
+    s = scores.masked_fill(~negative, -torch.inf).softmax(dim=1)
+    margin = scores.diagonal()[:, None] - scores
+    return (s * (torch.sigmoid(-margin) + torch.sigmoid(scores**2))).sum(dim=1)
+
+
+def pointwise(scores, negative):
+    """−log σ(r̂_i) − (1/N_S) Σ_j log σ(−r̂_j): every score is judged alone, none against another."""
+    return -F.logsigmoid(scores.diagonal()) + _mean(-F.logsigmoid(-scores), negative)
+
+
+def _mean(values, negative):
+    return (values * negative).sum(dim=1) / negative.sum(dim=1)
+
+
+LOSSES = {"cross-entropy": cross_entropy, "bpr": bpr, "top1": top1, "bpr-max": bpr_max, "top1-max": top1_max,
+          "pointwise": pointwise}
+
+
+# --- Model ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GRU4RecConfig:
+    """Settings. The defaults are the authors' published ones for RSC15 with cross-entropy, 100 units."""
+
+    hidden_size: int | tuple[int, ...] = 100  # a tuple stacks GRU layers, the first size nearest the input
+    loss: Literal["cross-entropy", "bpr", "top1", "bpr-max", "top1-max", "pointwise"] = "cross-entropy"
+    input: Literal["shared", "separate", "one-hot"] = "shared"  # shared: the output weights embed the input too
+    embedding_size: int = 100  # for input="separate"
+    final_activation: Literal["linear", "tanh", "elu"] = "linear"  # on the scores in training; 2016: tanh, 2018: elu
+    embedding_dropout: float = 0.0
+    hidden_dropout: float = 0.4
+    batch_size: int = 32
+    n_sample: int = 2048  # extra negatives per step, beside the other rows' targets (2018, section 3.1)
+    sample_alpha: float = 0.5  # negatives are drawn ∝ support^alpha
+    logq: float = 1.0  # strength of the logQ correction of the sampled softmax (cross-entropy only)
+    mask_targets: bool = False  # leave out negatives that equal the row's target; the authors keep them
+    bpr_max_regularization: float = 1.0  # λ of BPR-max (2018, equation 9)
+    learning_rate: float = 0.2
+    momentum: float = 0.2
+    n_epochs: int = 10
+    bptt: int = 1  # steps that the gradient flows back; the authors cut after each step
+
+    @property
+    def hidden_sizes(self):
+        return (self.hidden_size,) if isinstance(self.hidden_size, int) else tuple(self.hidden_size)
+
+    def __post_init__(self):
+        if isinstance(self.hidden_size, list):  # as JSON gives it back
+            object.__setattr__(self, "hidden_size", tuple(self.hidden_size))
+        choices = {"loss": LOSSES, "input": ("shared", "separate", "one-hot"),
+                   "final_activation": ("linear", "tanh", "elu")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}; choose one of {', '.join(allowed)}")
+        if not all(isinstance(size, int) and size > 0 for size in (*self.hidden_sizes, self.embedding_size)):
+            raise ValueError(f"hidden_size={self.hidden_size!r} and embedding_size={self.embedding_size!r} "
+                             "must be positive integers")
+        for name in ("batch_size", "n_epochs", "bptt"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}; it must be at least 1")
+        if self.batch_size == 1 and self.n_sample == 0:
+            raise ValueError("batch_size=1 with n_sample=0 leaves no negatives; raise either")
+        for name in ("embedding_dropout", "hidden_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}; it must be in [0, 1)")
+
+
+class GRULayer(nn.Module):
+    """One GRU step: ``h' = (1 − z) n + z h`` (`torch.nn.GRU`'s convention; see the conventions page).
+
+    ``input_size=None`` takes the three input gates as they are: multiplying a one-hot vector by a matrix
+    is picking its row, so a one-hot input needs no product at all.
+    """
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.x_gates = nn.Identity() if input_size is None else nn.Linear(input_size, 3 * hidden_size)
+        self.h_gates = nn.Linear(hidden_size, 3 * hidden_size)
+
+    def forward(self, x, h):
+        """x [B, input_size], h [B, hidden_size] -> [B, hidden_size]."""
+        x_r, x_z, x_n = self.x_gates(x).chunk(3, dim=1)
+        h_r, h_z, h_n = self.h_gates(h).chunk(3, dim=1)
+        r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+        n = torch.tanh(x_n + r * h_n)
+        return n + z * (h - n)
+
+
+class GRU4Rec(nn.Module):
+    """The network: item in, GRU layers, a score for every item out.
+
+    Parameters
+    ----------
+    item_ids : ndarray [n_items]
+        The catalogue's raw ids; index ``i`` everywhere else means ``item_ids[i]``.
+    config : GRU4RecConfig
+    device : torch.device or str
+    """
+
+    def __init__(self, item_ids, config, device="cpu"):
+        super().__init__()
+        self.item_ids, self.config, self.history = np.asarray(item_ids), config, []
+        n_items, sizes = len(self.item_ids), config.hidden_sizes
+        input_size = {"shared": sizes[-1], "separate": config.embedding_size, "one-hot": None}[config.input]
+        with torch.device(device):
+            self.output = nn.Parameter(torch.empty(n_items, sizes[-1]))
+            self.bias = nn.Parameter(torch.zeros(n_items))
+            if config.input != "shared":
+                self.input = nn.Parameter(torch.empty(n_items, input_size or 3 * sizes[0]))
+            self.layers = nn.ModuleList(GRULayer(i, h) for i, h in zip((input_size, *sizes), sizes))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        """U[−x, x] with x = √(6 / (rows + columns)) for every matrix (each gate by itself), biases zero."""
+        for name, p in self.named_parameters():
+            gates = 3 if "gates" in name or (name == "input" and self.config.input == "one-hot") else 1
+            if p.dim() == 1:
+                nn.init.zeros_(p)
+            else:
+                rows, columns = p.shape if name == "input" or gates == 1 else p.shape[::-1]
+                bound = (6 / (rows + columns / gates)) ** 0.5
+                nn.init.uniform_(p, -bound, bound)
+
+    @property
+    def device(self):
+        return self.output.device
+
+    @property
+    def input_table(self):
+        """Name of the table whose rows are the inputs."""
+        return "output" if self.config.input == "shared" else "input"
+
+    def initial_state(self, batch_size):
+        """Zeros [batch_size, hidden_size], one per layer."""
+        return [self.output.new_zeros(batch_size, size) for size in self.config.hidden_sizes]
+
+    def step(self, x, state):
+        """One step of all layers.
+
+        Parameters
+        ----------
+        x : Tensor, float [B, input_size]
+            The input items' rows of the input table.
+        state : list of Tensor, float [B, hidden_size]
+
+        Returns
+        -------
+        list of Tensor
+            The new state; its last entry is the output. Dropped units stay dropped in the carried state.
+        """
+        x = F.dropout(x, self.config.embedding_dropout, self.training)
+        new = []
+        for layer, h in zip(self.layers, state):
+            x = F.dropout(layer(x, h), self.config.hidden_dropout, self.training)
+            new.append(x)
+        return new
+
+    @torch.no_grad()
+    def score_sessions(self, data, batch_size=512):
+        """Scores of all items after every event that has a successor in its session.
+
+        Yields
+        ------
+        positions : Tensor, int64 [B]
+            Index into ``data.items`` of the event to predict.
+        scores : Tensor, float [B, n_items]
+            From the events before it in its session alone.
+        """
+        self.eval()
+        table = getattr(self, self.input_table)
+        schedule = session_parallel(data.offsets, batch_size)
+        state = self.initial_state(batch_size)
+        for position, reset, live in _steps(schedule, self.device):
+            state = _hand_over(state, reset, live)
+            state = self.step(table[torch.from_numpy(data.items[position]).to(self.device)], state)
+            yield torch.from_numpy(position + 1).to(self.device), F.linear(state[-1], self.output, self.bias)
+
+    @torch.no_grad()
+    def recommend(self, history, k=10):
+        """The k items most likely to come next.
+
+        Parameters
+        ----------
+        history : sequence of raw item ids
+            The session so far, oldest first.
+        k : int
+
+        Returns
+        -------
+        metrics.Recommendations
+            ``ids`` [k] and ``scores`` [k], best first. Items of the history may be among them: people go back.
+        """
+        self.eval()
+        state = self.initial_state(1)
+        for item in metrics.encode_history(history, self.item_ids):
+            state = self.step(getattr(self, self.input_table)[item][None], state)
+        return metrics.best_items(F.linear(state[-1], self.output, self.bias)[0], self.item_ids, k)
+
+    def save(self, path):
+        """Write the folder ``path``: tensors as safetensors, settings and item ids as JSON."""
+        info = {"model": "GRU4Rec", "config": asdict(self.config), "history": self.history,
+                "item_ids": self.item_ids.tolist()}
+        training.save_checkpoint(path, self.state_dict(), info)
+
+    @classmethod
+    def load(cls, path, device="auto"):
+        """Read what `save` wrote. A folder that does not fit raises ValueError and names what is wrong."""
+        tensors, info = training.load_checkpoint(path)
+        known = {f.name for f in fields(GRU4RecConfig)}
+        if info.get("model") != "GRU4Rec" or set(info.get("config", ())) != known or "item_ids" not in info:
+            raise ValueError(f"{path}: info.json is not of a GRU4Rec of this version; save the model again")
+        # Shapes are compared before anything of that size is allocated.
+        model = cls(info["item_ids"], GRU4RecConfig(**info["config"]), "meta")
+        training.check_tensors(tensors, model.state_dict(), path)
+        device = training.pick_device(device)
+        model.load_state_dict({name: t.to(device) for name, t in tensors.items()}, assign=True)
+        model.history = info.get("history", [])
+        return model.eval()
+
+
+def _steps(schedule, device):
+    """Walk a schedule: input positions (NumPy), reset mask, and which rows of the last state live on."""
+    reset = torch.from_numpy(schedule.reset).to(device)
+    offsets, live = schedule.offsets.tolist(), None
+    for lo, hi in zip(offsets, offsets[1:]):
+        yield schedule.position[lo:hi], reset[lo:hi], live
+        keep = schedule.keep[lo:hi]
+        live = None if keep.all() else torch.from_numpy(np.flatnonzero(keep)).to(device)
+
+
+def _hand_over(state, reset, live):
+    """The state a step starts from: ended lanes taken out, rows of new sessions zeroed, no gradient."""
+    if live is not None:
+        state = [h[live] for h in state]
+    return [h[: len(reset)].masked_fill(reset[:, None], 0.0) for h in state]
+
+
+# --- Training ---------------------------------------------------------------------------------------------
+
+
+def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None,
+        progress=True, callback=None):
+    """Train a GRU4Rec.
+
+    Parameters
+    ----------
+    train : SessionData
+    config : GRU4RecConfig
+    device : str or torch.device
+        ``"auto"`` takes a GPU when there is one.
+    seed : int
+        Decides initial weights, dropout and negatives; the same seed on the same machine gives the same model.
+    valid : SessionData, optional
+        Sessions over the same catalogue, made from the training data (``train.split_by_time``). After each
+        epoch Recall@20 is measured on them; the best epoch is kept.
+    patience : int
+        With ``valid``: stop when Recall@20 has not improved for this many epochs.
+    checkpoint : path, optional
+        Folder rewritten after every epoch; if it exists, training goes on from it to the same numbers.
+    progress : bool
+        Show a progress bar.
+    callback : callable(dict), optional
+        Receives ``{"epoch", "loss"}`` about 20 times an epoch (``epoch`` a fraction) and, at each epoch's end,
+        also what was measured on ``valid``.
+
+    Returns
+    -------
+    GRU4Rec
+        In evaluation mode; ``model.history`` holds one point per epoch.
+    """
+    device = training.pick_device(device)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        model = GRU4Rec(train.item_ids, config, device)
+    optimizer = training.Adagrad(model.named_parameters(), config.learning_rate, config.momentum)
+    schedule = session_parallel(train.offsets, config.batch_size)
+    if schedule.n_steps == 0:
+        raise ValueError(f"{train.name}: no session has two events, so there is nothing to predict")
+    items = torch.from_numpy(train.items).to(device)
+    sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device)
+    bar = tqdm(total=config.n_epochs * schedule.n_steps, unit="step", disable=not progress, leave=False)
+
+    def train_epoch(epoch):
+        bar.update(epoch * schedule.n_steps - bar.n)
+        total, n_seen = torch.zeros((), device=device), 0
+        report_every = max(1, schedule.n_steps // (20 * config.bptt))
+        state, window = model.initial_state(config.batch_size), []
+        for t, (position, reset, live) in enumerate(_steps(schedule, device), start=1):
+            if config.n_sample == 0 and len(position) < 2:
+                break  # a single lane has no negatives
+            position = torch.from_numpy(position).to(device)
+            window.append((items[position], items[position + 1], reset, live))
+            n_seen += len(position)
+            if len(window) == config.bptt or t == schedule.n_steps:
+                loss, state = train_step(model, optimizer, sampler, window, state)
+                total += loss
+                bar.update(len(window))
+                window = []
+                if callback and t // config.bptt % report_every == 0:
+                    callback({"epoch": epoch + t / schedule.n_steps, "loss": loss.item() / len(position)})
+        return total.item() / n_seen
+
+    def validate():
+        scores = metrics.evaluate_sessions(model, valid, k=20)
+        return {"recall": scores.recall, "mrr": scores.mrr}
+
+    identity = {"config": asdict(config), "train": train.sha256, "valid": valid and valid.sha256, "seed": seed}
+    model.history = training.run(
+        model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer, identity=identity,
+        validate=validate if valid is not None else None, patience=patience, checkpoint=checkpoint, callback=callback)
+    bar.close()
+    return model
+
+
+class NegativeSampler:
+    """Draws items ∝ support^alpha, by looking up uniform numbers in the cumulated weights, many steps at once."""
+
+    block = 1_000_000  # numbers drawn at a time
+
+    def __init__(self, support, n_sample, alpha, device):
+        support = torch.as_tensor(support, dtype=torch.float64)
+        self.cumulated = torch.cumsum(support**alpha * (support > 0), 0).to(device, torch.float32)
+        self.log_support = support.log().to(device, torch.float32)
+        self.n_sample, self.alpha, self.buffer = n_sample, alpha, iter(())
+
+    def next(self):
+        """int64 [n_sample]: the extra negatives of one step."""
+        for sample in self.buffer:
+            return sample
+        steps = max(1, self.block // max(1, self.n_sample))
+        u = torch.rand(steps, self.n_sample, device=self.cumulated.device) * self.cumulated[-1]
+        ids = torch.searchsorted(self.cumulated, u, right=True).clamp_(max=len(self.cumulated) - 1)
+        self.buffer = iter(ids.unbind())
+        return next(self.buffer)
+
+
+def train_step(model, optimizer, sampler, window, state):
+    """One update from a window of consecutive steps (a single step unless ``config.bptt`` says more).
+
+    The rows of the big tables that the window uses are gathered as leaves of the graph, so the backward
+    pass and the optimiser cost what these rows cost, not what the catalogue costs.
+
+    Parameters
+    ----------
+    window : list of (x, y, reset, live)
+        Input items and targets int64 [B], the reset mask bool [B], the rows of the last state that live on.
+    state : list of Tensor, float [B, hidden_size]
+
+    Returns
+    -------
+    loss : Tensor
+        Mean over rows of the last step's loss.
+    state : list of Tensor
+    """
+    config, leaves = model.config, {}
+
+    def rows_of(name, rows):
+        leaf = getattr(model, name).detach().index_select(0, rows).requires_grad_()
+        leaves.setdefault(name, []).append((rows, leaf))
+        return leaf
+
+    state, loss = [h.detach() for h in state], 0.0
+    for x, y, reset, live in window:
+        columns = torch.cat([y, sampler.next()])
+        state = model.step(rows_of(model.input_table, x), _hand_over(state, reset, live))
+        scores = F.linear(state[-1], rows_of("output", columns), rows_of("bias", columns))
+        loss = loss + _loss(config, scores, columns, sampler).sum()
+
+    dense = {name: p for name, p in model.named_parameters() if name.startswith("layers")}
+    touched = [leaf for entries in leaves.values() for _, leaf in entries]
+    gradients = torch.autograd.grad(loss / config.batch_size, [*dense.values(), *touched])
+    for name, gradient in zip(dense, gradients):
+        optimizer.step(name, gradient)
+    gradients = iter(gradients[len(dense):])
+    for name, entries in leaves.items():
+        rows = torch.cat([rows for rows, _ in entries])
+        optimizer.step_rows(name, rows, torch.cat([next(gradients) for _ in entries]))
+    return loss.detach(), [h.detach() for h in state]
+
+
+def _loss(config, scores, columns, sampler):
+    """The configured loss of each row [B] for scores [B, N] of the items ``columns`` [N], targets first."""
+    n_rows = len(scores)
+    if config.loss == "cross-entropy" and config.logq:
+        # An item that is drawn often as a negative would be pushed down too often: subtract its log-frequency.
+        log_q = sampler.log_support[columns]
+        log_q = torch.cat([log_q[:n_rows], sampler.alpha * log_q[n_rows:]])
+        scores = scores - config.logq * log_q
+    if config.final_activation != "linear":
+        scores = {"tanh": torch.tanh, "elu": F.elu}[config.final_activation](scores)
+    if config.mask_targets:
+        negative = columns[None, :] != columns[:n_rows, None]
+    else:
+        negative = scores.new_ones(scores.shape, dtype=torch.bool).fill_diagonal_(False)
+    if config.loss == "bpr-max":
+        return bpr_max(scores, negative, config.bpr_max_regularization)
+    return LOSSES[config.loss](scores, negative)

@@ -1,0 +1,207 @@
+"""One training loop for all chapters, and checkpoints that hold tensors and JSON, never pickled code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+
+def pick_device(device="auto"):
+    """``"auto"`` is CUDA, else Apple's MPS, else the CPU; anything else is passed to `torch.device`."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+class Adagrad:
+    """Adagrad with momentum for dense parameters and for single rows of large tables.
+
+    ``acc += g²;  v = momentum · v − lr · g / √(acc + 1e-6);  p += v``, with a table's ``acc`` and ``v``
+    touched only in the rows that had a gradient: a step costs the rows it used, not the catalogue.
+
+    Parameters
+    ----------
+    parameters : dict of str to Tensor
+        Every parameter by name, the tables among them.
+    lr : float
+    momentum : float
+    """
+
+    def __init__(self, parameters, lr, momentum=0.0):
+        self.parameters, self.lr, self.momentum = dict(parameters), lr, momentum
+        self.acc = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        self.velocity = {name: torch.zeros_like(p) for name, p in self.parameters.items()} if momentum else {}
+        self.slots = {name: torch.empty(len(p), dtype=torch.int64, device=p.device)
+                      for name, p in self.parameters.items()}
+
+    def state(self):
+        """The optimiser's tensors by name; writing into them restores it."""
+        return {f"{kind}.{name}": t for kind, tensors in (("acc", self.acc), ("velocity", self.velocity))
+                for name, t in tensors.items()}
+
+    @torch.no_grad()
+    def step(self, name, grad):
+        """Update a dense parameter in place."""
+        acc = self.acc[name].addcmul_(grad, grad)
+        update = grad.div(acc.add(1e-6).sqrt_()).mul_(-self.lr)
+        if self.momentum:
+            update = self.velocity[name].mul_(self.momentum).add_(update)
+        self.parameters[name].data.add_(update)
+
+    @torch.no_grad()
+    def step_rows(self, name, rows, grad):
+        """Update rows of a table in place.
+
+        Parameters
+        ----------
+        rows : Tensor, int64 [n]
+            Row numbers, repeats allowed.
+        grad : Tensor, float [n, ...]
+            The gradient of each entry; entries of the same row are summed.
+        """
+        table, slot = self.parameters[name].data, self.slots[name]
+        # Every entry of a row writes its place into the row's slot; the one that stays stands for them all.
+        # (A sort would find one too, and take longer.)
+        slot[rows] = torch.arange(len(rows), device=rows.device)
+        winner = slot[rows]
+        # Each repeat of a row then gets the row's whole gradient, so all repeats write the same values below.
+        grad = torch.zeros_like(grad).index_add_(0, winner, grad).index_select(0, winner)
+        acc = self.acc[name].index_select(0, rows).addcmul_(grad, grad)
+        self.acc[name].index_copy_(0, rows, acc)
+        update = grad.div_(acc.add_(1e-6).sqrt_()).mul_(-self.lr)
+        if self.momentum:
+            update = update.add_(self.velocity[name].index_select(0, rows), alpha=self.momentum)
+            self.velocity[name].index_copy_(0, rows, update)
+        table.index_copy_(0, rows, update.add_(table.index_select(0, rows)))
+
+
+def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=None, patience=None, metric="recall",
+        checkpoint=None, callback=None):
+    """Train epoch by epoch: validate, keep the best, stop early, save, and go on where a killed run stopped.
+
+    Each epoch seeds its own random numbers from ``(seed, epoch)``, so a run that resumes after any epoch
+    draws what the uninterrupted run would have drawn.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    train_epoch : callable(epoch) -> float
+        Runs one epoch and returns its mean loss.
+    optimizer : Adagrad
+        Anything with ``state() -> {name: Tensor}``.
+    identity : dict
+        What must be the same for a checkpoint to be continued: settings, data, seed. JSON types only.
+    validate : callable() -> dict of float, optional
+        Called after each epoch; ``metric`` in it decides which epoch is kept.
+    patience : int, optional
+        Stop when ``metric`` has not improved for this many epochs.
+    checkpoint : path, optional
+        Folder that is rewritten after each epoch and continued from if it exists.
+    callback : callable(dict), optional
+        Receives one point per epoch: ``epoch, loss`` and what ``validate`` returned.
+
+    Returns
+    -------
+    list of dict
+        The points, one per epoch.
+    """
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"optimizer.{k}": v for k, v in optimizer.state().items()}
+    best = {k: v.clone() for k, v in model.state_dict().items()} if validate else {}
+    tensors |= {f"best.{k}": v for k, v in best.items()}
+    history = []
+    if checkpoint is not None and Path(checkpoint).exists():
+        saved, info = load_checkpoint(checkpoint)
+        differs = [k for k in identity if info.get("identity", {}).get(k) != identity[k]]
+        if differs:
+            raise ValueError(f"{checkpoint}: the checkpoint is of another run ({', '.join(differs)} differ); "
+                             "give another folder, or delete this one to start anew")
+        check_tensors(saved, tensors, checkpoint)
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(saved[name])
+        history = info["history"]
+
+    def since_best():
+        scores = [point[metric] for point in history]
+        return len(scores) - 1 - scores.index(max(scores))
+
+    devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
+    for epoch in range(len(history), n_epochs):
+        if validate and patience and history and since_best() >= patience:
+            break
+        with torch.random.fork_rng(devices):
+            torch.manual_seed((seed * 1_000_003 + epoch) % 2**63)
+            model.train()
+            point = {"epoch": epoch + 1, "loss": train_epoch(epoch)}
+        model.eval()
+        if not torch.isfinite(torch.tensor(point["loss"])):
+            raise FloatingPointError(f"the loss became {point['loss']} in epoch {epoch + 1}; lower the learning rate")
+        if validate:
+            point |= validate()
+        history.append(point)
+        if validate and since_best() == 0:
+            for k, v in model.state_dict().items():
+                best[k].copy_(v)
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, tensors, {"identity": identity, "history": history})
+        if callback:
+            callback(point)
+    if validate and history:
+        model.load_state_dict(best)
+    model.eval()
+    return history
+
+
+def save_checkpoint(path, tensors, info):
+    """Write ``path/tensors.safetensors`` and ``path/info.json``; the folder appears whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new, old = path.with_name(path.name + ".new"), path.with_name(path.name + ".old")
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    new.mkdir()
+    save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, new / "tensors.safetensors")
+    (new / "info.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
+    if path.exists():
+        os.replace(path, old)
+    os.replace(new, path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_checkpoint(path):
+    """Read what `save_checkpoint` wrote, as ``(tensors, info)``; a damaged folder raises ValueError."""
+    path = Path(path)
+    for part in ("tensors.safetensors", "info.json"):
+        if not (path / part).is_file():
+            raise FileNotFoundError(f"{path / part}: not there; a checkpoint is a folder with tensors.safetensors "
+                                    "and info.json")
+    try:
+        info = json.loads((path / "info.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path / 'info.json'}: not JSON ({error}); the file is damaged, save it again") from error
+    try:
+        return load_file(path / "tensors.safetensors"), info
+    except SafetensorError as error:
+        raise ValueError(f"{path / 'tensors.safetensors'}: not a safetensors file ({error}); "
+                         "it is damaged, save it again") from error
+
+
+def check_tensors(saved, expected, path):
+    """Raise ValueError unless ``saved`` has the names, shapes and dtypes of ``expected`` and is finite."""
+    if saved.keys() != expected.keys():
+        raise ValueError(f"{path}: holds other tensors than the model: {sorted(saved.keys() ^ expected.keys())}")
+    for name, tensor in expected.items():
+        if saved[name].shape != tensor.shape or saved[name].dtype != tensor.dtype:
+            raise ValueError(f"{path}: {name} is {tuple(saved[name].shape)} {saved[name].dtype}, "
+                             f"the model needs {tuple(tensor.shape)} {tensor.dtype}")
+        if saved[name].is_floating_point() and not saved[name].isfinite().all():
+            raise ValueError(f"{path}: {name} holds values that are not finite")
