@@ -1,9 +1,9 @@
 """Chapter 1: recurrent cells by hand, back-propagation through time by hand, and how far a gradient reaches.
 
 Letters, here and in every chapter: T steps, B sequences, n inputs, d hidden units. Sequences are time-first,
-``x [T, B, n]``; states are ``h [T + 1, B, d]`` with ``h[0]`` the initial one, so step t (from 0) reads ``x[t]`` and
-``h[t]`` and writes ``h[t + 1]``. Input weights ``W [d, n]``, recurrent weights ``U [d, d]``, output weights ``V``.
-All functions keep the dtype and the device of their inputs.
+``x [T, B, n]``; states are ``h [T + 1, B, d]`` with ``h[0]`` the initial one, so step t (from 0) reads ``x[t]``
+and ``h[t]`` and writes ``h[t + 1]``. Input weights ``W [d, n]``, recurrent weights ``U [d, d]``, output weights
+``V``. All functions keep the dtype and the device of their inputs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from rnnbook.train import pick_device
 
-# --- the cells, one step each ---------------------------------------------------------------------------------
+# --- the cells, one step each -----------------------------------------------------------------------------
 
 
 def rnn_step(x, h, W, U, b):
@@ -64,7 +64,7 @@ def gru_step_paper(x, h, W, U, b):
     return (1 - z) * h + z * n
 
 
-# --- forward and backward through time ------------------------------------------------------------------------
+# --- forward and backward through time --------------------------------------------------------------------
 
 
 def rnn_forward(x, h0, W, U, b):
@@ -127,7 +127,7 @@ def clip_gradient(gradients, max_norm):
     return [g * scale for g in gradients], norm
 
 
-# --- how far a gradient reaches -------------------------------------------------------------------------------
+# --- how far a gradient reaches ---------------------------------------------------------------------------
 
 
 def spectral_radius(U):
@@ -159,9 +159,9 @@ def gradient_norms(step, x, state, grad):
 def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=3.0, n_sequences=16):
     """Gradient norm against distance for a random, untrained cell: the numbers of the gradient-flow explorer.
 
-    Every recurrent block U is Gaussian, scaled to the given spectral radius; inputs are weak Gaussian noise, and
-    the cell has run for `length` steps before the first state that counts; the loss is a random unit direction
-    of the last hidden state. The carried state is h, and for the LSTM (h, c).
+    Every recurrent block U is Gaussian, scaled to the given spectral radius; inputs are weak Gaussian noise,
+    and the cell has run for `length` steps before the first state that counts; the loss is a random unit
+    direction of the last hidden state. The carried state is h, and for the LSTM (h, c).
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=
     return gradient_norms(step, x[length:], state, grad)
 
 
-# --- a task that needs memory, with a known optimum -----------------------------------------------------------
+# --- a task that needs memory, with a known optimum -------------------------------------------------------
 
 
 class Score(NamedTuple):
@@ -216,9 +216,9 @@ class Score(NamedTuple):
 class MemoryTask:
     """One click tells what the visitor came for, the others are noise; name it `distance` steps later.
 
-    Tokens 0 .. n_cues - 1 are cues, the next n_noise are noise. A sequence has one cue, `distance` steps before
-    its end; the target is that cue with probability `keep`, else one of the other cues, all alike. So the best
-    possible score is known, and the same for every distance. distance=0 is the control: no memory is needed.
+    Tokens 0 .. n_cues - 1 are cues, the next n_noise are noise. A sequence has one cue, `distance` steps
+    before its end; the target is that cue with probability `keep`, else one of the other cues, all alike. So
+    the best possible score is known, the same for every distance. distance=0 is the control: no memory needed.
     """
 
     distance: int = 40
@@ -299,7 +299,8 @@ def evaluate(model, task, n=4000, seed=0):
     """Score of a model (x [T, B] -> logits [B, n_cues]) on n fresh sequences."""
     x, y = task.sample(n, seed, next(model.parameters()).device)
     logits = model(x)
-    return Score((logits.argmax(dim=1) == y).double().mean().item(), nn.functional.cross_entropy(logits, y).item())
+    accuracy = (logits.argmax(dim=1) == y).double().mean().item()
+    return Score(accuracy, nn.functional.cross_entropy(logits, y).item())
 
 
 def fit(task, config=ClassifierConfig(), *, device="auto", seed=0, progress=True):
