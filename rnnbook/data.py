@@ -165,6 +165,8 @@ class SessionData:
         DataError
             One of the parts would be empty.
         """
+        if self.n_events == 0:
+            raise DataError(f"{self.name}: no events to split")
         ends = self.times[self.offsets[1:] - 1]
         late = ends >= ends.max() - seconds
         before, last = self.take(np.flatnonzero(~late)), self.take(np.flatnonzero(late))
@@ -224,6 +226,64 @@ def _drop_short(data, reason):
     return _drop(data, np.repeat(data.lengths >= 2, data.lengths), reason)
 
 
+def load_sessions(source, *, session=None, item=None, time=None, min_support=5, test_seconds=DAY):
+    """Load a session log and split it into train and test.
+
+    A published split is kept, and so is the world's. Other logs are prepared as the GRU4Rec authors prepare
+    RSC15: sessions of one event, then items clicked fewer than ``min_support`` times, then sessions left with one
+    event are dropped; the sessions that end in the last ``test_seconds`` are the test set, without items that
+    train lacks. Repeated clicks stay.
+
+    Parameters
+    ----------
+    source : str, path or DataFrame
+        A name (``python -m rnnbook data`` lists them): ``"session-world"``, ``"yoochoose-100k"``, ``"rsc15"``,
+        ``"retailrocket"``, ``"diginetica"``; or a table (csv, tsv, parquet, also gzipped); or a folder that holds
+        a ``train`` and a ``test`` table; or a pandas or polars DataFrame.
+    session, item, time : str, optional
+        Column names of your own table; guessed where not given.
+    min_support, test_seconds : int, float
+        For logs without a published split.
+
+    Returns
+    -------
+    train, test : SessionData
+        Over one catalogue, the items of train. Their ``report`` counts what was dropped.
+
+    Raises
+    ------
+    DataError
+        The table is faulty (file, column and line are named), or a part would be empty.
+    FileNotFoundError
+        The data are not here; the message says how to get them and where to put them.
+
+    Examples
+    --------
+    >>> train, test = load_sessions("session-world")
+    >>> train.n_items == test.n_items
+    True
+    """
+    columns = {"session": session, "item": item, "time": time}
+    if isinstance(source, str) and source in SPLITS | LOGS:
+        if any(columns.values()):
+            raise TypeError(f"{source} has its own column names; session=, item= and time= are for your own tables")
+        return SPLITS[source]() if source in SPLITS else _split(LOGS[source](), min_support, test_seconds)
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        if path.is_dir():
+            return _published(path.name, *(_half(path, half) for half in ("train", "test")), **columns)
+        if not path.is_file():
+            raise FileNotFoundError(f"{str(source)!r} is neither a file here nor one of the data sets: "
+                                    f"{', '.join(SPLITS | LOGS)}")
+        return _split(_log(path, path.name, **columns), min_support, test_seconds)
+    return _split(_log(source, "sessions", **columns), min_support, test_seconds)
+
+
+def _log(source, name, **columns):
+    frame, report = read_events(source, **columns)
+    return SessionData._from_events(frame, name, report)
+
+
 def _split(data, min_support, test_seconds):
     """The GRU4Rec authors' preprocessing of RSC15, on any log."""
     data = _drop_short(data, "one-event sessions dropped")
@@ -236,5 +296,67 @@ def _split(data, min_support, test_seconds):
     try:
         train, test = data.split_by_time(test_seconds)
     except DataError as error:
-        raise DataError(f"{error} Here: load_sessions(…, test_seconds=…).") from None
+        raise DataError(f"{error} That is load_sessions(…, test_seconds=…).") from None
     return replace(train, name=f"{data.name} train"), replace(test, name=f"{data.name} test")
+
+
+def _published(name, train, test, **columns):
+    """A split made by others: kept, but for one-event sessions and test items that train lacks."""
+    train, test = (_drop_short(_log(path, f"{name} {half}", **columns), "one-event sessions dropped")
+                   for half, path in (("train", train), ("test", test)))
+    test = _drop_short(test._onto(train.item_ids), "events of sessions left with one event dropped")
+    test.report.update(_counted({"sessions also in train": np.isin(test.session_ids, train.session_ids).sum()}))
+    for data in (train, test):
+        if data.n_events == 0:
+            raise DataError(f"{data.name}: no session of two events is left. Load more data.")
+    return train, test
+
+
+def _half(folder, half):
+    found = sorted(path for path in folder.iterdir() if path.name.split(".")[0] == half)
+    if len(found) != 1:
+        raise FileNotFoundError(f"{folder} should hold one file {half}.csv, .tsv or .parquet (or its .gz); it holds "
+                                f"{[path.name for path in found] or 'none'}")
+    return found[0]
+
+
+def _session_world():
+    from .worlds import SessionWorld  # the worlds are built on this module
+
+    world = SessionWorld()
+    return (replace(world.sample(10_000, seed=0), name="session-world train"),
+            replace(world.sample(3_000, seed=1), name="session-world test"))
+
+
+def _yoochoose_100k():
+    return _published("yoochoose-100k", *sources.locate(sources.SOURCES["yoochoose-100k"]))
+
+
+def _rsc15():
+    [path] = sources.locate(sources.SOURCES["rsc15"])
+    return _log(path, "rsc15", header=["session", "time", "item", "category"])
+
+
+def _retailrocket():
+    """Views only; a visitor's session ends after 30 minutes without any event of theirs."""
+    [path] = sources.locate(sources.SOURCES["retailrocket"])
+    frame, report = read_events(path, session="visitorid", item="itemid", time="timestamp", extra=["event"], tick=1e-3)
+    frame = frame.sort("session", "time", maintain_order=True)
+    new = (pl.col("session") != pl.col("session").shift()) | (pl.col("time").diff() > 30 * 60)
+    frame = frame.with_columns(new.fill_null(True).cum_sum().cast(pl.Int64).alias("session"))
+    views = frame.filter(pl.col("event") == "view")
+    report |= _counted({"events other than views dropped": len(frame) - len(views)})
+    return SessionData._from_events(views, "retailrocket", report)
+
+
+def _diginetica():
+    """The time of a view is its day plus the milliseconds since the session began."""
+    [path] = sources.locate(sources.SOURCES["diginetica"])
+    frame, report = read_events(path, time="eventdate", extra=["timeframe"])
+    since = frame["timeframe"].cast(pl.Float64, strict=False) / 1000
+    report |= _counted({"missing timeframes read as 0": since.null_count()})
+    return SessionData._from_events(frame.with_columns(pl.col("time") + since.fill_null(0)), "diginetica", report)
+
+
+SPLITS = {"session-world": _session_world, "yoochoose-100k": _yoochoose_100k}  # -> train, test
+LOGS = {"rsc15": _rsc15, "retailrocket": _retailrocket, "diginetica": _diginetica}  # -> a log to split

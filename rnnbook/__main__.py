@@ -1,0 +1,53 @@
+"""Command line: ``python -m rnnbook data`` and ``python -m rnnbook reproduce <experiment>``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import textwrap
+
+# experiment -> module of rnnbook.benchmarks whose main(experiment) writes its result file
+EXPERIMENTS = {
+    "gru4rec-yoochoose-100k": "gru4rec",
+    "gru4rec-world": "gru4rec",
+    "peer-speed": "peer_speed",
+    "rsc15-preprocess": "rsc15_preprocess",
+}
+
+
+def list_data():
+    """The data sets as text: name, here or not, size and licence in columns; where from and how to get it below."""
+    from . import sources
+
+    row = "{:15} {:8} {:24} {}"
+    lines = [row.format("name", "here", "size", "licence"), "-" * 100]
+    for source in sources.SOURCES.values():
+        paths = sources.find(source)
+        here = "built in" if not source.files else "yes" if paths else "no"
+        lines.append(row.format(source.name, here, source.size, source.licence))
+        facts = [source.what, f"from {source.origin}", f"path {paths[0].parent}" if paths else f"get  {source.how}"]
+        for fact in facts:
+            lines += textwrap.wrap(fact, 100, initial_indent=" " * 4, subsequent_indent=" " * 9,
+                                   break_long_words=False, break_on_hyphens=False)
+    lines += ["-" * 100, f"Put files into {sources.cache()}/NAME, or into NAME in the folder that RNNBOOK_DATA names "
+              f"({os.environ.get('RNNBOOK_DATA', 'not set')})."]
+    return "\n".join(lines)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m rnnbook", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("data", help="list the data sets: here or not, size, licence, where from, how to get them")
+    reproduce = commands.add_parser("reproduce", help="run an experiment and write its result file")
+    reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS))
+    args = parser.parse_args(argv)
+    if args.command == "data":
+        print(list_data())
+    else:
+        module = importlib.import_module(f"rnnbook.benchmarks.{EXPERIMENTS[args.experiment]}")
+        module.main(args.experiment)
+
+
+if __name__ == "__main__":
+    main()
