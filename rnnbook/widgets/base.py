@@ -22,10 +22,10 @@ def source(name):
 class Widget(anywidget.AnyWidget):
     """Base of the book's widgets.
 
-    With a live kernel it is an ordinary anywidget. Beside the widget view, its display carries HTML that mounts
-    the same ES module with the current state, so that it works on any static page: no kernel, no widget
-    manager, no network. A subclass sets ``_esm = source("….js")``, whose last line exports
-    ``render({model, el})``, and does everything the reader can do there in the browser.
+    With a live kernel it is an ordinary anywidget. Beside the widget view, its display carries HTML that
+    mounts the same ES module with the current state, so that it works on any static page: no kernel, no
+    widget manager, no network. A subclass sets ``_esm = source("….js")``, a module with a function
+    ``render({model, el})``, and does there, in the browser, everything that the reader can do.
     """
 
     _css = (HERE / "widgets.css").read_text(encoding="utf-8")

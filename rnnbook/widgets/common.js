@@ -1,4 +1,4 @@
-// What the widgets share: elements, controls, a player and a small line chart. Stands in front of each module.
+// What the widgets share: elements, controls, a player, a small line chart. Stands in front of each module.
 
 function build(node, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) {
@@ -15,8 +15,8 @@ const svg = (tag, attributes = {}, ...children) =>
 
 // A series is told by dash and marker as well as by colour; the series "rule" is a thin dotted line.
 const DASHES = ["none", "8 3", "4 3", "9 3 2 3", "5 2 1.5 2 1.5 2", "16 5"];
-const MARKS = ["M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z", "M-3.5-3.5h7v7h-7z", "M0-4.5L4.5 3.5H-4.5z", "M0-5L5 0L0 5L-5 0z",
-  "M-1.5-4h3v8h-3z", "M0 4.5L4.5-3.5H-4.5z"];
+const MARKS = ["M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z", "M-3.5-3.5h7v7h-7z", "M0-4.5L4.5 3.5H-4.5z",
+  "M0-5L5 0L0 5L-5 0z", "M-1.5-4h3v8h-3z", "M0 4.5L4.5-3.5H-4.5z"];
 const colour = (i) => `--c: var(--rb-${i === "rule" ? "ink" : `c${i % 6}`})`;
 const style = (i) => `${colour(i)}; stroke-dasharray: ${i === "rule" ? "1.5 3.5" : DASHES[i % 6]}`;
 const mark = (i, x, y, scale = 1) => i === "rule" ? "" : svg("path", { class: "rb-dot", d: MARKS[i % 6],
@@ -28,12 +28,14 @@ const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const number = (value, digits = 3) => (value === 0 ? "0"
   : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4 ? value.toExponential(digits - 1).replace("e+", "e")
   : value.toPrecision(digits)).replaceAll("-", "−");
-const list = (words) => words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+const list = (words) => // "a, b and c"
+  words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 
-/** A labelled range input: node to place, show(value) to set it, and whatever the reader drags goes to oninput. */
+/** A labelled range input: node to place, show(value) to set it; oninput gets what the reader chose. */
 function slider({ label, min, max, step = 1, format = String, oninput }) {
-  const output = html("output");
-  const input = html("input", { type: "range", min, max, step, oninput: () => oninput(Number(input.value)) });
+  const output = html("span", { class: "rb-value" });
+  const input = html("input", { type: "range", min, max, step, "aria-label": label,
+    oninput: () => oninput(Number(input.value)) });
   const show = (value) => {
     input.value = value;
     output.textContent = format(value);
@@ -73,14 +75,21 @@ function player({ root, status, get, set, last, delay = 900 }) {
   return { node: html("div", { class: "rb-buttons" }, back, play, step), pause, go };
 }
 
-/** Call draw now and whenever the width of `el` changes; returns the call that stops it. */
-function onWidth(el, draw) {
+/** Draw once `el` has a width, and when that or one of the model's keys changes; returns what ends it. */
+function follow(model, el, keys, draw) {
   let width = 0;
+  const redraw = () => width && draw();
   const observer = new ResizeObserver(() => {
-    if (el.clientWidth && el.clientWidth !== width) draw((width = el.clientWidth));
+    if (el.clientWidth === width) return;
+    width = el.clientWidth;
+    redraw();
   });
   observer.observe(el);
-  return () => observer.disconnect();
+  keys.forEach((key) => model.on(`change:${key}`, redraw));
+  return () => {
+    observer.disconnect();
+    keys.forEach((key) => model.off(`change:${key}`, redraw));
+  };
 }
 
 const superscript = (n) => String(n).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
@@ -113,15 +122,16 @@ function chart(frame, { height, x, y, lines, dots = [], rules = [], cursor = nul
   const sy = (v) => (v === 0 && y.log ? 2 * h : clamp(h - up(v), -h, 2 * h));
   const shape = (points) => points.map(([a, b]) => `${sx(a).toFixed(2)},${sy(b).toFixed(2)}`).join(" ");
   const at = (v) => Math.round(v) + 0.5;
-  const marks = ({ points, style: i }) => points // six on each line, not all lines' at the same places
-    .filter((_, k) => points.length > 6 && k % Math.ceil(points.length / 6) === Math.floor(points.length / 40 * (i + 1)))
-    .map(([a, b]) => mark(i, sx(a), sy(b), 0.8));
+  const marks = ({ points, style: i }) => { // about six on each line, not all lines' at the same places
+    const every = Math.ceil(points.length / 6);
+    const first = Math.floor(every * (i + 1) / 8);
+    return points.filter((_, k) => k % every === first).map(([a, b]) => mark(i, sx(a), sy(b), 0.8));
+  };
   const plot = svg("svg", { x: left, y: top, width: w, height: h, style: `width: ${w}px; overflow: hidden` },
     ...rules.map((r) => svg("line", { class: "rb-rule", x1: 0, x2: w, y1: at(sy(r.y)), y2: at(sy(r.y)) })),
-    ...(cursor === null ? [] : [svg("line", { class: "rb-axis", x1: at(sx(cursor)), x2: at(sx(cursor)), y1: 0, y2: h })]),
-    ...lines.map((l) => svg("polyline", { class: l.strong ? "rb-curve rb-strong" : "rb-curve",
-      style: style(l.style), points: shape(l.points) })),
-    ...lines.flatMap(marks));
+    cursor === null ? "" : svg("path", { class: "rb-axis", d: `M${at(sx(cursor))} 0V${h}` }),
+    ...lines.flatMap((l) => [svg("polyline", { class: l.strong ? "rb-curve rb-strong" : "rb-curve",
+      style: style(l.style), points: shape(l.points) }), ...marks(l)]));
   frame.setAttribute("height", height);
   frame.setAttribute("viewBox", `0 0 ${width} ${height}`);
   frame.replaceChildren(

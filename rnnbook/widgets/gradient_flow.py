@@ -11,9 +11,9 @@ CELLS = ("rnn", "lstm", "gru")
 
 
 class GradientFlowExplorer(Widget):
-    """Gradient norm against distance for the vanilla, LSTM and GRU cell, by spectral radius and sequence length.
+    """Gradient norm against distance for vanilla, LSTM and GRU cell, by spectral radius and sequence length.
 
-    The curves are `rnnbook.rnn.gradient_flow` over a grid, to 8 digits; the line radius**distance is beside them.
+    The curves are `rnnbook.rnn.gradient_flow` over a grid, to 8 digits, beside the line radius ** distance.
 
     Parameters
     ----------
@@ -33,15 +33,16 @@ class GradientFlowExplorer(Widget):
     length = traitlets.Int().tag(sync=True)
     cells = traitlets.List(list(CELLS)).tag(sync=True)  # those drawn
 
-    def __init__(self, radii=tuple(r / 10 for r in range(5, 16)), lengths=(10, 30, 60), hidden_size=32, seed=0, **kwargs):
-        def grid(cell):
-            return [[[float(f"{v:.8g}") for v in gradient_flow(cell, radius, length, hidden_size, seed).tolist()]
-                     for radius in radii] for length in lengths]
+    def __init__(self, radii=tuple(r / 10 for r in range(5, 16)), lengths=(10, 30, 60), hidden_size=32,
+                 seed=0, **kwargs):
+        def curve(cell, radius, length):
+            norms = gradient_flow(cell, radius, length, hidden_size, seed)
+            return [float(f"{norm:.8g}") for norm in norms.tolist()]
 
-        defaults = {"radius": min(radii, key=lambda r: abs(r - 0.9)), "length": max(lengths)}
-        super().__init__(radii=list(radii), lengths=list(lengths), norms={cell: grid(cell) for cell in CELLS},
-                         **{**defaults, **kwargs})
+        norms = {cell: [[curve(cell, r, n) for r in radii] for n in lengths] for cell in CELLS}
+        start = {"radius": min(radii, key=lambda r: abs(r - 0.9)), "length": max(lengths)}
+        super().__init__(radii=list(radii), lengths=list(lengths), norms=norms, **{**start, **kwargs})
 
     def summary(self):
         return ("Gradient norm against distance in time for the vanilla, LSTM and GRU cell, by spectral radius "
-                f"({min(self.radii):g} to {max(self.radii):g}) and sequence length (up to {max(self.lengths)}).")
+                f"({min(self.radii):g} to {max(self.radii):g}) and length (up to {max(self.lengths)}).")

@@ -11,12 +11,13 @@ function render({ model, el }) {
   const play = player({ root: el, status, get: () => frame, set: show, last, delay: 60 });
   const position = slider({ label: "recorded points", min: 0, max: 1, oninput: play.go,
     format: (f) => `${Math.min(f + 1, model.get("points").length)} of ${model.get("points").length}` });
-  const lossFrame = svg("svg", { role: "img" });
-  const metricFrame = svg("svg", { role: "img" });
+  const lossFrame = svg("svg", { role: "img", "aria-label": "Training loss against epoch" });
+  const metricFrame = svg("svg", { role: "img", "aria-label": "Metrics against epoch" });
   const legend = html("p", { class: "rb-choices" });
   const metricBox = html("div", {}, metricFrame, legend);
   el.append(
-    html("div", { class: "rb-controls", role: "group", "aria-label": "Loss curves" }, play.node, position.node),
+    html("div", { class: "rb-controls", role: "group", "aria-label": "Loss curves" },
+      play.node, position.node),
     html("div", { class: "rb-panels" }, html("div", {}, lossFrame), metricBox), status);
 
   const padded = (values) => {
@@ -27,11 +28,12 @@ function render({ model, el }) {
 
   function draw() {
     const points = model.get("points");
-    const ceiling = model.get("ceiling");
+    const [ceiling, best] = [model.get("ceiling"), model.get("ceiling_label")];
     if (following) frame = last();
     position.input.max = last();
     position.show(frame);
-    const metrics = [...new Set(points.flatMap(Object.keys))].filter((key) => key !== "epoch" && key !== "loss");
+    const keys = new Set(points.flatMap((p) => Object.keys(p)));
+    const metrics = [...keys].filter((key) => key !== "epoch" && key !== "loss");
     metricBox.hidden = metrics.length === 0;
     if (!points.length) {
       status.textContent = "Waiting for the first point of the training.";
@@ -43,26 +45,22 @@ function render({ model, el }) {
     const pairs = (key, from = seen) => from.filter((p) => key in p).map((p) => [p.epoch, p[key]]);
     const panel = (node, keys, label, first) => {
       const rules = keys.filter((key) => key in ceiling)
-        .map((key) => ({ y: ceiling[key], label: `${model.get("ceiling_label")}${keys.length > 1 ? `, ${key}` : ""}` }));
-      const values = keys.flatMap((key) => pairs(key, points).map(([, v]) => v)).concat(rules.map((r) => r.y));
-      chart(node, { height: 240, x, y: { domain: padded(values), label }, rules,
-        lines: keys.map((key, i) => ({ style: first + i, points: pairs(key) })),
-        dots: keys.flatMap((key, i) => pairs(key).slice(-1).map(([e, v]) => ({ x: e, y: v, style: first + i }))) });
+        .map((key) => ({ y: ceiling[key], label: `${best}${keys.length > 1 ? `, ${key}` : ""}` }));
+      const all = keys.flatMap((key) => pairs(key, points).map((p) => p[1])).concat(rules.map((r) => r.y));
+      const lines = keys.map((key, i) => ({ style: first + i, points: pairs(key) }));
+      const dots = lines.flatMap((l) => l.points.slice(-1).map(([e, v]) => ({ x: e, y: v, style: l.style })));
+      chart(node, { height: 240, x, y: { domain: padded(all), label }, lines, dots, rules });
     };
     panel(lossFrame, ["loss"], "training loss", 0);
     if (metrics.length) panel(metricFrame, metrics, metrics.join(", "), 1);
     legend.replaceChildren(...metrics.map((key, i) => html("span", {}, swatch(1 + i), key)));
-    const now = { ...Object.fromEntries(metrics.flatMap((key) => pairs(key).slice(-1).map(([, v]) => [key, v]))) };
     status.textContent = [`Epoch ${number(seen.at(-1).epoch)}`, `loss ${number(seen.at(-1).loss, 4)}`,
-      ...Object.entries(now).map(([key, v]) => `${key} ${number(v)}`)].join(", ")
-      + Object.entries(ceiling).map(([key, v]) => `; ${model.get("ceiling_label")} ${key} ${number(v)}`).join("") + ".";
-    lossFrame.setAttribute("aria-label", `Training loss against epoch. ${status.textContent}`);
-    metricFrame.setAttribute("aria-label", `${list(metrics)} against epoch. ${status.textContent}`);
+      ...metrics.flatMap((key) => pairs(key).slice(-1).map(([, v]) => `${key} ${number(v)}`))].join(", ")
+      + Object.entries(ceiling).map(([key, v]) => `; ${best} ${key} ${number(v)}`).join("") + ".";
   }
 
-  const stop = onWidth(el, draw);
-  model.on("change:points", draw);
-  return () => { stop(); play.pause(); model.off("change:points", draw); };
+  const stop = follow(model, el, ["points"], draw);
+  return () => { stop(); play.pause(); };
 }
 
 export default { render };

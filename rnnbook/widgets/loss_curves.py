@@ -15,7 +15,7 @@ SECONDS = 0.25  # between two messages to the browser
 
 
 class LossCurves(Widget):
-    """Curves of a running training: ``curves = LossCurves()``, show it, then ``fit(..., callback=curves.update)``.
+    """Curves of a running training: show ``curves = LossCurves()``, then ``fit(…, callback=curves.update)``.
 
     The loss has the upper chart, every other metric the lower. When the cell that trained is done, the HTML
     kept in the notebook is renewed, so that a static page shows the whole course and can replay it.
@@ -39,7 +39,7 @@ class LossCurves(Widget):
             shell.events.register("post_run_cell", self._renew)
 
     def update(self, point):
-        """Append a point, as `fit` hands it to its callback: epoch (fractional), loss, and metrics if there are."""
+        """Append a point as `fit` hands it to its callback: epoch (fractional), loss, and metrics if any."""
         self._recorded.append({key: float(f"{value:.5g}") for key, value in point.items()})
         losses = [p for p in self._recorded if p.keys() <= {"epoch", "loss"}]
         if len(losses) > MOST_POINTS:
@@ -73,5 +73,6 @@ class LossCurves(Widget):
             if n_points != len(self._recorded):
                 self.flush()
                 data, metadata = self._repr_mimebundle_()
-                handle.display({**data, "text/html": self.to_html(element_id)}, metadata=metadata, raw=True, update=True)
+                data["text/html"] = self.to_html(element_id)
+                handle.update(data, metadata=metadata, raw=True)
                 self._shown[i] = (handle, element_id, len(self._recorded))

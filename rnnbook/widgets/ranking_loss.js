@@ -15,7 +15,8 @@ const softmax = (values) => { const z = logsumexp(values); return values.map((v)
 export const LOSSES = {
   "cross-entropy": (t, n) => {
     const z = logsumexp(n);
-    return { loss: softplus(z - t), target: -sigmoid(z - t), negatives: softmax(n).map((s) => s * sigmoid(z - t)) };
+    const p = sigmoid(z - t); // the probability that is not the target's
+    return { loss: softplus(z - t), target: -p, negatives: softmax(n).map((s) => s * p) };
   },
   bpr: (t, n) => ({
     loss: mean(n.map((v) => softplus(v - t))),
@@ -49,13 +50,18 @@ export const LOSSES = {
     };
   },
   pointwise: (t, n) => ({
-    loss: softplus(-t) + mean(n.map(softplus)), target: -sigmoid(-t), negatives: n.map((v) => sigmoid(v) / n.length),
+    loss: softplus(-t) + mean(n.map(softplus)),
+    target: -sigmoid(-t),
+    negatives: n.map((v) => sigmoid(v) / n.length),
   }),
 };
 
 const FORMULAS = {
-  "cross-entropy": "−log softmax(r̂)ᵢ", bpr: "−(1/N) Σⱼ log σ(r̂ᵢ − r̂ⱼ)", top1: "(1/N) Σⱼ [σ(r̂ⱼ − r̂ᵢ) + σ(r̂ⱼ²)]",
-  "bpr-max": "−log Σⱼ sⱼ σ(r̂ᵢ − r̂ⱼ) + λ Σⱼ sⱼ r̂ⱼ²", "top1-max": "Σⱼ sⱼ [σ(r̂ⱼ − r̂ᵢ) + σ(r̂ⱼ²)]",
+  "cross-entropy": "−log softmax(r̂)ᵢ",
+  bpr: "−(1/N) Σⱼ log σ(r̂ᵢ − r̂ⱼ)",
+  top1: "(1/N) Σⱼ [σ(r̂ⱼ − r̂ᵢ) + σ(r̂ⱼ²)]",
+  "bpr-max": "−log Σⱼ sⱼ σ(r̂ᵢ − r̂ⱼ) + λ Σⱼ sⱼ r̂ⱼ²",
+  "top1-max": "Σⱼ sⱼ [σ(r̂ⱼ − r̂ᵢ) + σ(r̂ⱼ²)]",
   pointwise: "−log σ(r̂ᵢ) − (1/N) Σⱼ log σ(−r̂ⱼ)",
 };
 const NAMES = Object.keys(LOSSES);
@@ -70,29 +76,33 @@ function render({ model, el }) {
   const hardest = () => Math.max(...model.get("negatives"));
   const at = (name, t) => LOSSES[name](t, model.get("negatives"), model.get("regularization"));
 
-  const margin = slider({ label: "margin: target − hardest negative", min: -LIMIT, max: LIMIT, step: 0.1,
+  const margin = slider({ label: "margin", min: -LIMIT, max: LIMIT, step: 0.1,
     format: (v) => signed(v), oninput: (m) => put("target", hardest() + m) });
   const count = slider({ label: "negatives", min: 1, max: 8, oninput: (k) => {
     const kept = model.get("negatives").slice(0, k);
     put("negatives", kept.concat(Array(k - kept.length).fill(-3))); // new ones are easy
   } });
   const ladder = svg("svg", { role: "group", "aria-label": "Scores: drag, or use the arrow keys" });
-  const [lossFrame, gradientFrame] = [svg("svg", { role: "img" }), svg("svg", { role: "img" })];
-  const group = `loss-${Math.random().toString(36).slice(2)}`; // radio buttons of two widgets must not join
-  const radios = NAMES.map((name) => html("input", { type: "radio", name: group, value: name, onchange: () => put("loss", name) }));
-  const cells = NAMES.map(() => ["loss", "target", "negative"].map(() => html("td", { class: "rb-number" })));
+  const [lossFrame, gradientFrame] = ["Loss against margin", "Gradient on the target against margin"]
+    .map((text) => svg("svg", { role: "img", "aria-label": `${text}; the table has the current values` }));
+  const group = `loss-${Math.random()}`; // the radio buttons of two widgets must not join
+  const radios = NAMES.map((name) =>
+    html("input", { type: "radio", name: group, value: name, onchange: () => put("loss", name) }));
+  const columns = ["loss", "∂L/∂ target", "∂L/∂ hardest"]
+    .map((text) => html("th", { scope: "col", class: "rb-number" }, text));
+  const cells = NAMES.map(() => columns.map(() => html("td", { class: "rb-number" })));
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
   const heading = html("p", { class: "rb-heading" });
   el.append(
-    html("div", { class: "rb-controls", role: "group", "aria-label": "Ranking-loss explorer" }, margin.node, count.node),
-    heading, ladder,
+    html("div", { class: "rb-controls", role: "group", "aria-label": "Ranking-loss explorer" },
+      margin.node, count.node),
+    heading, html("div", {}, ladder),
     html("div", { class: "rb-scroll" }, html("table", {},
-      html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "loss function"),
-        ...["loss", "∂L/∂ target", "∂L/∂ hardest"].map((t) => html("th", { scope: "col", class: "rb-number" }, t)))),
+      html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "loss function"), ...columns)),
       html("tbody", {}, ...NAMES.map((name, i) => html("tr", { "data-loss": name },
         html("th", { scope: "row" }, html("label", {}, radios[i], swatch(i), name)), ...cells[i]))))),
     status,
-    html("div", { class: "rb-panels", style: "margin-top: 1rem" }, html("div", {}, lossFrame), html("div", {}, gradientFrame)));
+    html("div", { class: "rb-panels" }, html("div", {}, lossFrame), html("div", {}, gradientFrame)));
 
   let handles = [];
   const [from, span] = [64, () => ladder.parentNode.clientWidth - 84]; // pixels: the axis' start and length
@@ -108,18 +118,22 @@ function render({ model, el }) {
     const y = (index + 1) * ROW + ROW / 2;
     const halo = svg("circle", { class: "rb-halo", r: 13 });
     const arrow = svg("path", { class: "rb-arrow" });
-    const shape = index < 0 ? svg("path", { class: "rb-dot", d: "M0 -9L9 0L0 9L-9 0Z", style: "--c: var(--rb-c0)" })
-      : svg("circle", { class: "rb-dot", r: 8, style: "--c: var(--rb-c1)" });
+    const shape = index < 0 ? svg("path", { class: "rb-dot", d: "M0-9L9 0L0 9L-9 0z", style: colour(0) })
+      : svg("circle", { class: "rb-dot", r: 8, style: colour(1) });
     const hit = svg("circle", { r: 15, fill: "transparent" });
     const node = svg("g", { class: "rb-handle", role: "slider", tabindex: 0, "aria-label": `score of ${name}`,
       "aria-valuemin": -LIMIT, "aria-valuemax": LIMIT }, halo, arrow, shape, hit);
-    node.addEventListener("pointerdown", (event) => { node.setPointerCapture(event.pointerId); node.focus(); });
+    node.addEventListener("pointerdown", (event) => {
+      node.setPointerCapture(event.pointerId);
+      node.focus();
+    });
     node.addEventListener("pointermove", (event) => {
-      if (node.hasPointerCapture(event.pointerId)) write(toScore(event.clientX - ladder.getBoundingClientRect().left));
+      if (!node.hasPointerCapture(event.pointerId)) return;
+      write(toScore(event.clientX - ladder.getBoundingClientRect().left));
     });
     node.addEventListener("keydown", (event) => {
-      const moves = { ArrowLeft: -0.1, ArrowDown: -0.1, ArrowRight: 0.1, ArrowUp: 0.1, PageDown: -1, PageUp: 1,
-        Home: -2 * LIMIT, End: 2 * LIMIT };
+      const moves = { ArrowLeft: -0.1, ArrowDown: -0.1, ArrowRight: 0.1, ArrowUp: 0.1,
+        PageDown: -1, PageUp: 1, Home: -2 * LIMIT, End: 2 * LIMIT };
       if (!(event.key in moves)) return;
       event.preventDefault();
       event.stopPropagation();
@@ -129,8 +143,9 @@ function render({ model, el }) {
       node.setAttribute("transform", `translate(${toX(clamp(read(), -LIMIT, LIMIT))} ${y})`);
       node.setAttribute("aria-valuenow", read());
       node.setAttribute("aria-valuetext", `${signed(read())}, gradient ${number(gradient)}`);
-      const [way, size] = [-Math.sign(gradient), Math.min(Math.abs(gradient), 1) * 70]; // descent goes against it
-      arrow.setAttribute("d", size < 1 ? "" : `M${way * 10} 0h${way * size}m0 -4l${way * 6} 4l${-way * 6} 4z`);
+      const way = gradient < 0 ? 1 : -1; // a step goes against the gradient
+      const size = Math.min(Math.abs(gradient), 1) * 70;
+      arrow.setAttribute("d", size < 1 ? "" : `M${way * 10} 0h${way * size}m0-4l${way * 6} 4l${-way * 6} 4z`);
     };
     return { node, move, y, name: index < 0 ? "target" : `neg. ${index + 1}` };
   }
@@ -145,8 +160,8 @@ function render({ model, el }) {
     ladder.firstChild.replaceChildren(...handles.flatMap((h) => [
       svg("line", { class: "rb-grid", x1: from, x2: from + span(), y1: h.y, y2: h.y }),
       svg("text", { x: 0, y: h.y + 4, class: "rb-muted" }, h.name)]),
-    ...[-6, -4, -2, 0, 2, 4, 6].map((v) => svg("text", { x: toX(v), y: tall - 4, "text-anchor": "middle", class: "rb-muted" },
-      signed(v, 0))));
+    ...[-6, -4, -2, 0, 2, 4, 6].map((v) =>
+      svg("text", { x: toX(v), y: tall - 4, "text-anchor": "middle", class: "rb-muted" }, signed(v, 0))));
     handles.forEach((h, i) => h.move(i ? gradients.negatives[i - 1] : gradients.target));
   }
 
@@ -167,26 +182,22 @@ function render({ model, el }) {
     });
     draw_ladder(now);
     const grid = Array.from({ length: 121 }, (_, i) => -LIMIT + i / 10);
-    const x = { domain: [-LIMIT, LIMIT], label: "margin" };
+    const x = { domain: [-LIMIT, LIMIT], label: "margin: target − hardest negative" };
     const style = NAMES.indexOf(chosen);
     const lines = (value) => NAMES.map((name, i) => ({ style: i, strong: name === chosen,
       points: grid.map((g) => [g, value(at(name, top + g))]) })).sort((a, b) => a.strong - b.strong);
     const cursor = clamp(m, -LIMIT, LIMIT);
-    chart(lossFrame, { height: 240, x, y: { domain: [0, 6], label: "loss" }, cursor,
+    const height = 240;
+    chart(lossFrame, { height, x, y: { domain: [0, 6], label: "loss" }, cursor,
       lines: lines((r) => r.loss), dots: [{ x: cursor, y: now.loss, style }] });
-    chart(gradientFrame, { height: 240, x, y: { domain: [0, 1], label: "size of the gradient on the target" }, cursor,
+    chart(gradientFrame, { height, x, y: { domain: [0, 1], label: "|∂L/∂ target|" }, cursor,
       lines: lines((r) => -r.target), dots: [{ x: cursor, y: -now.target, style }] });
     const place = m > 0 ? "above" : m < 0 ? "below" : "level with";
-    status.textContent = `${chosen}: ${FORMULAS[chosen]}. The target is ${number(Math.abs(m), 2)} ${place} the hardest of `
-      + `${negatives.length}: loss ${number(now.loss)}, gradient on the target ${number(now.target)}.`;
-    lossFrame.setAttribute("aria-label", `Loss against margin for each function. ${status.textContent}`);
-    gradientFrame.setAttribute("aria-label", `Size of the gradient on the target against margin. ${status.textContent}`);
+    status.textContent = `${chosen}: ${FORMULAS[chosen]}. The target is ${number(Math.abs(m), 2)} ${place} `
+      + `the hardest of ${negatives.length}: loss ${number(now.loss)}, gradient on it ${number(now.target)}.`;
   }
 
-  const stop = onWidth(el, draw);
-  const keys = ["target", "negatives", "loss"].map((key) => `change:${key}`);
-  keys.forEach((key) => model.on(key, draw));
-  return () => { stop(); keys.forEach((key) => model.off(key, draw)); };
+  return follow(model, el, ["target", "negatives", "loss"], draw);
 }
 
 export default { render };

@@ -9,7 +9,7 @@ from rnnbook.widgets.base import Widget, source
 
 
 class RankingLossExplorer(Widget):
-    """Drag a target's and its negatives' scores; see each loss and gradient, and their curves against the margin.
+    """Drag a target's and its negatives' scores; see each loss and gradient, and curves against the margin.
 
     The browser computes the losses of `rnnbook.gru4rec.LOSSES`, in double precision.
 
@@ -31,8 +31,10 @@ class RankingLossExplorer(Widget):
     loss = traitlets.Enum(list(LOSSES)).tag(sync=True)
     regularization = traitlets.Float().tag(sync=True)
 
-    def __init__(self, target=1.0, negatives=(0.5, -0.8, -2.0, -3.0), loss="bpr", regularization=1.0, **kwargs):
-        super().__init__(target=target, negatives=list(negatives), loss=loss, regularization=regularization, **kwargs)
+    def __init__(self, target=1.0, negatives=(0.5, -0.8, -2.0, -3.0), loss="bpr", regularization=1.0,
+                 **kwargs):
+        super().__init__(target=target, negatives=list(negatives), loss=loss, regularization=regularization,
+                         **kwargs)
 
     def summary(self):
         return (f"Ranking losses of a target scored {self.target:g} against {len(self.negatives)} negatives, "

@@ -27,10 +27,17 @@ function render({ model, el }) {
   const position = slider({ label: "step", min: 0, max: 1, oninput: play.go,
     format: (t) => `${t + 1} of ${last() + 1}` });
   const batch = slider({ label: "batch size (lanes)", min: 1, max: model.get("schedules").length,
-    oninput: (b) => { play.pause(); model.set("batch_size", b); model.set("step", 0); model.save_changes(); } });
+    oninput: (lanes) => {
+      play.pause();
+      model.set("batch_size", lanes);
+      model.set("step", 0);
+      model.save_changes();
+    } });
   const sessions = svg("svg", { role: "img" });
   const lanes = svg("svg", { role: "img" });
   const body = html("tbody");
+  const columns = html("tr", {}, ...["lane", "session", "hidden row", "X, input", "Y, target"]
+    .map((text) => html("th", { scope: "col" }, text)));
   const code = html("pre");
   el.append(
     html("div", { class: "rb-controls", role: "group", "aria-label": "Session-parallel stepper" },
@@ -38,17 +45,16 @@ function render({ model, el }) {
     html("div", { class: "rb-panels" },
       html("figure", {}, html("p", { class: "rb-heading" }, "Sessions, in the order they began"), sessions),
       html("figure", {}, html("p", { class: "rb-heading" }, "Lanes: the rows of the hidden state"), lanes,
-        html("p", { class: "rb-muted" }, "▌ before a chip: a new session, the hidden row is set to zero first"))),
-    html("div", { class: "rb-scroll" }, html("table", {},
-      html("thead", {}, html("tr", {},
-        ...["lane", "session", "hidden row", "X, input", "Y, target"].map((t) => html("th", { scope: "col" }, t)))),
-      body)),
+        html("p", { class: "rb-muted" }, "▌ a new session: the hidden row is set to zero first"))),
+    html("div", { class: "rb-scroll" }, html("table", {}, html("thead", {}, columns), body)),
     code, status);
 
-  const chip = (x, y, session, text, tag, kind) => svg("g", { class: `rb-chip ${kind}`, style: `--c: var(--rb-c${session % 6})` },
-    svg("rect", { x: x + 0.5, y: y + 0.5, width: CHIP - 1, height: HIGH - 1, rx: 4 }),
+  const box = (x, y, kind) =>
+    svg("rect", { class: kind, x: x + 0.5, y: y + 0.5, width: CHIP - 1, height: HIGH - 1, rx: 4 });
+  const chip = (x, y, s, text, tag, kind) => svg("g", { class: `rb-chip ${kind}`, style: colour(s) },
+    box(x, y),
     svg("text", { x: x + CHIP / 2 + (tag ? 3 : 0), y: y + HIGH / 2 + 5 }, String(text)),
-    ...(tag ? [svg("text", { class: "rb-tag", x: x + 7, y: y + 10 }, tag)] : []));
+    svg("text", { class: "rb-tag", x: x + 7, y: y + 10 }, tag));
   const item = (i) => html("span", {}, `${i} `, html("span", { class: "rb-muted" }, names[i]));
   const label = (y, text) => svg("text", { x: 0, y: y + HIGH / 2 + 4, class: "rb-muted" }, text);
 
@@ -56,7 +62,7 @@ function render({ model, el }) {
     const width = sessions.parentNode.clientWidth;
     const room = Math.max(2, Math.floor((width - 22) / (CHIP + GAP)));
     const inputs = new Map(now.map((r) => [r.session, r.position]));
-    const done = new Set(Array.from({ length: schedule().offsets[step()] }, (_, i) => schedule().position[i]));
+    const done = new Set(schedule().position.slice(0, schedule().offsets[step()]));
     const shapes = [];
     for (let s = 0; s + 1 < offsets.length; s++) {
       const [from, to] = [offsets[s], offsets[s + 1]];
@@ -66,8 +72,9 @@ function render({ model, el }) {
         const input = inputs.get(s) === e;
         const target = inputs.get(s) === e - 1;
         const past = done.has(e) || (e === to - 1 && done.has(e - 1));
-        shapes.push(chip(22 + (e - from - skip) * (CHIP + GAP), s * (HIGH + GAP), s, items[e], input ? "X" : target ? "Y" : "",
-          input ? "rb-input" : target ? "rb-target" : past ? "rb-past" : ""));
+        const kind = input ? "rb-input" : target ? "rb-target" : past ? "rb-past" : "";
+        const tag = input ? "X" : target ? "Y" : "";
+        shapes.push(chip(22 + (e - from - skip) * (CHIP + GAP), s * (HIGH + GAP), s, items[e], tag, kind));
       }
     }
     fit(sessions, width, (offsets.length - 1) * (HIGH + GAP), shapes);
@@ -79,19 +86,21 @@ function render({ model, el }) {
     const first = clamp(t - Math.floor(room / 2), 0, Math.max(0, last() + 1 - room));
     const [count, top] = [model.get("batch_size"), 20];
     const left = (u) => SIDE + (u - first) * (CHIP + GAP);
-    const shapes = [svg("rect", { class: "rb-now", x: left(t) - 4, y: 0, width: CHIP + 8, height: top + count * (HIGH + GAP), rx: 5 })];
+    const height = top + count * (HIGH + GAP);
+    const shapes = [svg("rect", { class: "rb-now", x: left(t) - 4, y: 0, width: CHIP + 8, height, rx: 5 })];
     for (let lane = 0; lane < count; lane++) shapes.push(label(top + lane * (HIGH + GAP), `lane ${lane}`));
     for (let u = first; u < Math.min(first + room, last() + 1); u++) {
-      shapes.push(svg("text", { x: left(u) + CHIP / 2, y: 13, "text-anchor": "middle", class: u === t ? "" : "rb-muted" }, String(u + 1)));
+      shapes.push(svg("text", { x: left(u) + CHIP / 2, y: 13, "text-anchor": "middle",
+        class: u === t ? "" : "rb-muted" }, String(u + 1)));
       const live = new Map(rows(u).map((r) => [r.lane, r]));
       for (let lane = 0; lane < count; lane++) {
         const [x, y, r] = [left(u), top + lane * (HIGH + GAP), live.get(lane)];
-        if (!r) shapes.push(svg("rect", { class: "rb-ended", x: x + 0.5, y: y + 0.5, width: CHIP - 1, height: HIGH - 1, rx: 4 }));
-        else shapes.push(chip(x, y, r.session, r.x, letter(r.session), u === t ? "rb-input" : u > t ? "rb-future" : ""));
-        if (r?.reset) shapes.push(svg("rect", { class: "rb-reset", x: x - 4, y: y + 1, width: 3, height: HIGH - 2 }));
+        const kind = u === t ? "rb-input" : u > t ? "rb-future" : "";
+        shapes.push(r ? chip(x, y, r.session, r.x, letter(r.session), kind) : box(x, y, "rb-ended"));
+        if (r?.reset) shapes.push(svg("path", { class: "rb-reset", d: `M${x - 4} ${y}h3v${HIGH}h-3z` }));
       }
     }
-    fit(lanes, width, top + count * (HIGH + GAP), shapes);
+    fit(lanes, width, height, shapes);
   }
 
   function fit(frame, width, height, shapes) {
@@ -102,12 +111,15 @@ function render({ model, el }) {
 
   function describe(t, now) {
     const fresh = now.filter((r) => r.reset);
-    const s = fresh.length > 1 ? "s" : "";
-    const resets = !fresh.length ? "Every session goes on: no hidden row is reset."
-      : `Lane${s} ${list(fresh.map((r) => r.lane))} start${s ? "" : "s"} session${s} ${list(fresh.map((r) => letter(r.session)))}:`
-        + ` ${s ? "their hidden rows are" : "its hidden row is"} set to zero first.`;
-    const tail = now.length === model.get("batch_size") ? ""
-      : ` No session is left for the other lanes: the batch shrinks to ${now.length} of ${model.get("batch_size")} rows.`;
+    const [which, what] = [list(fresh.map((r) => r.lane)), list(fresh.map((r) => letter(r.session)))];
+    const resets = [
+      "Every session goes on: no hidden row is reset.",
+      `Lane ${which} starts session ${what}: its hidden row is set to zero first.`,
+      `Lanes ${which} start sessions ${what}: their hidden rows are set to zero first.`,
+    ][Math.min(fresh.length, 2)];
+    const size = model.get("batch_size");
+    const tail = now.length === size ? ""
+      : ` No session is left for the other lanes: the batch shrinks to ${now.length} of ${size} rows.`;
     return `Step ${t + 1} of ${last() + 1}. ${resets}${tail}`;
   }
 
@@ -121,7 +133,8 @@ function render({ model, el }) {
     draw_lanes(t);
     body.replaceChildren(...Array.from({ length: model.get("batch_size") }, (_, lane) => {
       const r = now.find((row) => row.lane === lane);
-      const cells = r ? [letter(r.session), r.reset ? "▌ zero" : "kept", item(r.x), item(r.y)] : ["–", "ended", "–", "–"];
+      const cells = r ? [letter(r.session), r.reset ? "▌ zero" : "kept", item(r.x), item(r.y)]
+        : ["–", "ended", "–", "–"];
       return html("tr", { class: r ? "" : "rb-muted" }, html("th", { scope: "row" }, String(lane)),
         ...cells.map((cell) => html("td", {}, cell)));
     }));
@@ -129,20 +142,13 @@ function render({ model, el }) {
     code.textContent = `X     = ${tensor(now.map((r) => r.x))}\nY     = ${tensor(now.map((r) => r.y))}\n`
       + `reset = ${tensor(now.map((r) => (r.reset ? "True" : "False")))}`;
     status.textContent = describe(t, now);
-    sessions.setAttribute("aria-label", `Sessions ${list(now.map((r) => letter(r.session)))} are being read.`);
+    sessions.setAttribute("aria-label", `Now read: sessions ${list(now.map((r) => letter(r.session)))}`);
     lanes.setAttribute("aria-label",
       now.map((r) => `Lane ${r.lane}: session ${letter(r.session)}, input ${r.x}, target ${r.y}`).join(". "));
   }
 
-  const stop = onWidth(el, draw);
-  model.on("change:step", draw);
-  model.on("change:batch_size", draw);
-  return () => {
-    stop();
-    play.pause();
-    model.off("change:step", draw);
-    model.off("change:batch_size", draw);
-  };
+  const stop = follow(model, el, ["step", "batch_size"], draw);
+  return () => { stop(); play.pause(); };
 }
 
 export default { render };

@@ -13,11 +13,12 @@ LONGEST, WIDEST = 10, 6  # events of a session and lanes that still fit on a scr
 
 
 def _example():
-    """Eight short sessions over a dozen items: sessions end at different steps, the batch shrinks at the end."""
-    sessions = [[0, 3, 7, 1], [5, 2], [8, 4, 4, 9, 6], [1, 10, 3], [2, 5], [11, 0, 7], [6, 8, 9, 3, 2, 10], [4, 1]]
+    """Eight short sessions of a dozen items: they end at different steps, the batch shrinks at the end."""
+    sessions = [[0, 3, 7, 1], [5, 2], [8, 4, 4, 9, 6], [1, 10, 3], [2, 5], [11, 0, 7], [6, 8, 9, 3, 2, 10],
+                [4, 1]]
     lengths = [len(s) for s in sessions]
     items = np.concatenate(sessions)
-    return SessionData(items=items, offsets=np.cumsum([0, *lengths]), times=np.arange(len(items), dtype=float),
+    return SessionData(items=items, offsets=np.cumsum([0, *lengths]), times=np.arange(float(len(items))),
                        item_ids=np.array([f"item-{i}" for i in range(12)]),
                        session_ids=np.arange(len(sessions)), name="stepper")
 
@@ -62,7 +63,7 @@ class SessionParallelStepper(Widget):
         self.data = data.take(short)
         widest = min(WIDEST, len(short))
         if not 1 <= batch_size <= widest:
-            raise ValueError(f"batch_size is {batch_size}; with {len(short)} sessions it must be 1 to {widest}")
+            raise ValueError(f"batch_size is {batch_size}; {len(short)} sessions allow 1 to {widest}")
         super().__init__(
             items=self.data.items.tolist(), offsets=self.data.offsets.tolist(),
             item_names={str(i): str(self.data.item_ids[i]) for i in np.unique(self.data.items)},
@@ -70,8 +71,9 @@ class SessionParallelStepper(Widget):
 
     def _arrays(self, batch_size):
         schedule = session_parallel(self.data.offsets, batch_size)
-        return {name: getattr(schedule, name).tolist() for name in ("position", "lane", "session", "reset", "offsets")}
+        fields = ("position", "lane", "session", "reset", "offsets")
+        return {name: getattr(schedule, name).tolist() for name in fields}
 
     def summary(self):
-        return (f"Session-parallel mini-batches, step by step: {self.data.n_sessions} sessions in {self.batch_size} lanes, "
-                "the hidden rows that reset, and the tensors of each step.")
+        return (f"Session-parallel mini-batches, step by step: {self.data.n_sessions} sessions in "
+                f"{self.batch_size} lanes, the hidden rows that reset, and the tensors of each step.")

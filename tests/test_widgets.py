@@ -1,0 +1,365 @@
+"""The widgets in a real browser: static pages over file:// and http, and JupyterLab with a live kernel."""
+
+import http.server
+import itertools
+import json
+import math
+import os
+import re
+import shutil
+import threading
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from rnnbook.data import SessionData
+from rnnbook.gru4rec import LOSSES, session_parallel
+from rnnbook.rnn import gradient_flow
+from rnnbook.widgets import GradientFlowExplorer, LossCurves, RankingLossExplorer, SessionParallelStepper
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(not CHROMIUM and os.environ.get("CI") != "true", reason="no Chromium here")
+PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>page</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<body style="margin: 8px; background: {ground}">{bodies}"""
+EVIL = '</script><img src=x onerror="document.title=`owned`"><!-- \u2028'
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api") if os.environ.get("CI") != "true" else None
+    if sync_api is None:
+        from playwright import sync_api
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def flow():
+    return GradientFlowExplorer(radii=(0.5, 0.9, 1.3), lengths=(8, 20), hidden_size=8)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    curves = LossCurves(ceiling={"loss": 1.0, "recall": 0.6}, ceiling_label="Bayes optimum")
+    for i in range(1, 41):
+        point = {"epoch": i / 10, "loss": 1 + math.exp(-i / 10)}
+        curves.update(point | ({"recall": 0.5 - 0.4 / i, "mrr": 0.2} if i % 10 == 0 else {}))
+    curves.flush()
+    return curves
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def show(browser, serve):
+    """Open a page with the given widgets; at the end it must have raised no error and loaded nothing else."""
+    pages, (folder, address), numbers = [], serve, itertools.count()
+
+    def show(*widgets, over="file", theme="light", width=800):
+        path = folder / f"page-{next(numbers)}.html"
+        bodies = "".join(w._repr_mimebundle_()[0]["text/html"] for w in widgets)
+        path.write_text(PAGE.format(theme=theme, ground={"light": "#fff", "dark": "#14181e"}[theme], bodies=bodies), encoding="utf-8")
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.set_default_timeout(5000)
+        url = path.as_uri() if over == "file" else f"{address}/{path.name}"
+        problems = []
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: request.url in (url, "data:,") or problems.append(request.url))
+        page.goto(url)
+        pages.append((page, problems))
+        return page
+
+    yield show
+    for page, problems in pages:
+        page.close()
+        assert not problems
+
+
+def status(page, nth=0):
+    return page.locator("[role=status]").nth(nth).text_content()
+
+
+def drag_to(page, label, value):
+    page.get_by_role("slider", name=label).evaluate(
+        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", value)
+
+
+# --- display ----------------------------------------------------------------------------------------------
+
+
+def test_display_carries_the_live_view_a_static_page_and_a_fixed_text():
+    widget = RankingLossExplorer()
+    (first, _), (second, _) = widget._repr_mimebundle_(), widget._repr_mimebundle_()
+    assert first["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
+    assert first["text/plain"] == second["text/plain"] and "0x" not in first["text/plain"]
+    ids = [re.search(r'id="(rnnbook-widget-\d+)"', bundle["text/html"])[1] for bundle in (first, second)]
+    assert ids[0] != ids[1]
+    assert first["text/html"].replace(ids[0], ids[1]) == second["text/html"]
+
+
+def test_impossible_settings_are_refused(small):
+    with pytest.raises(ValueError, match="batch_size is 9"):
+        SessionParallelStepper(small, batch_size=9)
+    with pytest.raises(ValueError, match="no session of 2 to 10 events"):
+        SessionParallelStepper(small.take([]))
+    with pytest.raises(Exception, match="hinge"):
+        RankingLossExplorer(loss="hinge")
+
+
+# --- session-parallel stepper -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small():
+    rng = np.random.default_rng(0)
+    lengths = [3, 2, 5, 4, 2, 6]
+    return SessionData.from_frame(pd.DataFrame({
+        "session": np.repeat(np.arange(6), lengths), "time": np.arange(22.0),
+        "item": rng.choice(list("abcdef"), 22)}))
+
+
+def tensors(page):
+    """The step's X, Y and reset as the page prints them."""
+    lines = page.locator("pre").text_content().lower().split("\n")
+    return [json.loads(re.search(r"\[.*\]", line)[0]) for line in lines]
+
+
+@needs_browser
+@pytest.mark.parametrize("batch_size", [1, 3, 4])
+def test_stepper_shows_the_tensors_of_the_schedule(show, small, batch_size):
+    page = show(SessionParallelStepper(small, batch_size=batch_size))
+    schedule = session_parallel(small.offsets, batch_size)
+    assert page.locator("[role=status]").text_content().startswith(f"Step 1 of {schedule.n_steps}.")
+    for t in range(schedule.n_steps):
+        rows = slice(schedule.offsets[t], schedule.offsets[t + 1])
+        x, y, reset = tensors(page)
+        assert x == small.items[schedule.position[rows]].tolist()
+        assert y == small.items[schedule.position[rows] + 1].tolist()
+        assert reset == schedule.reset[rows].tolist()
+        live = rows.stop - rows.start
+        assert ("shrinks" in status(page)) == (live < batch_size)
+        assert page.locator("tbody tr", has_text="ended").count() == batch_size - live
+        page.get_by_role("button", name="Step").click()
+    assert status(page).startswith(f"Step {schedule.n_steps} of")  # the last step stays
+
+
+@needs_browser
+@pytest.mark.parametrize("over", ["file", "http"])
+def test_stepper_answers_clicks_keys_and_play(show, over):
+    page = show(SessionParallelStepper(), over=over)
+    assert status(page).startswith("Step 1 of")
+    page.get_by_role("button", name="Step").click()
+    assert status(page).startswith("Step 2 of")
+    page.keyboard.press("ArrowRight")
+    assert status(page).startswith("Step 3 of")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Home")
+    assert status(page).startswith("Step 1 of")
+    page.keyboard.press("End")
+    assert "shrinks" in status(page)
+    drag_to(page, "batch size", 5)
+    assert status(page).startswith("Step 1 of") and page.locator("tbody tr").count() == 5
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('[role=status]').textContent.startsWith('Step 2')")
+    page.get_by_role("button", name="Pause").click()
+    assert page.get_by_role("button", name="Play").is_visible()
+
+
+@needs_browser
+def test_stepper_shows_item_ids_as_text(show):
+    frame = pd.DataFrame({"session": [0, 0, 1, 1], "time": [0, 1, 2, 3], "item": [EVIL, "b", "b", EVIL]})
+    page = show(SessionParallelStepper(SessionData.from_frame(frame), batch_size=2))
+    page.wait_for_timeout(200)
+    assert page.title() == "page" and page.locator("img").count() == 0
+    assert EVIL in page.locator("tbody").text_content()
+
+
+@needs_browser
+def test_two_steppers_on_a_page_move_alone(show):
+    page = show(SessionParallelStepper(), SessionParallelStepper(batch_size=2))
+    page.get_by_role("button", name="Step").nth(1).click()
+    assert status(page, 0).startswith("Step 1 of") and status(page, 1).startswith("Step 2 of")
+
+
+# --- gradient flow ----------------------------------------------------------------------------------------
+
+
+@needs_browser
+@pytest.mark.parametrize("over", ["file", "http"])
+def test_gradient_flow_shows_the_package_values(show, flow, over):
+    page = show(flow, over=over)
+    for i, radius in enumerate([0.5, 0.9, 1.3]):
+        drag_to(page, "spectral radius", i)
+        rows = page.locator("tbody tr")
+        for row, cell in enumerate(["rnn", "lstm", "gru"]):
+            exact = gradient_flow(cell, radius, 20, 8, 0)
+            shown = [float(v.get_attribute("data-value")) for v in rows.nth(row).locator("td").all()]
+            assert shown == pytest.approx(exact[[1, 9, 19]].tolist(), rel=1e-6)
+        theory = [float(v.get_attribute("data-value")) for v in rows.nth(3).locator("td").all()]
+        assert theory == pytest.approx([radius, radius**9, radius**19], rel=1e-12)
+        assert f"Spectral radius {radius}" in status(page)
+    page.get_by_role("checkbox", name="GRU").click()
+    assert page.locator("tbody tr").count() == 3 and "GRU" not in status(page)
+    page.get_by_role("slider", name="sequence length").press("ArrowLeft")
+    assert "7 steps earlier" in status(page)
+
+
+# --- ranking losses ---------------------------------------------------------------------------------------
+
+
+@needs_browser
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_losses_and_gradients_in_the_browser_equal_the_package(browser, name):
+    rng = np.random.default_rng(1)
+    cases = [rng.normal(scale=s, size=n + 1) for s in (0.5, 3, 20) for n in (1, 4, 8)]
+    cases += [np.array(c, float) for c in ([700, -700, 0], [-700, 700, 0], [0, 0, 0], [-40, 40, 40])]
+    page = browser.new_page()
+    got = page.evaluate(
+        """async ([source, name, cases]) => {
+             const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+             const { LOSSES } = await import(url);
+             return cases.map(([t, ...n]) => LOSSES[name](t, n, 1));
+           }""", [RankingLossExplorer._esm, name, [c.tolist() for c in cases]])
+    page.close()
+    for case, result in zip(cases, got, strict=True):
+        scores = torch.tensor(case[None], dtype=torch.float64, requires_grad=True)
+        negative = torch.ones_like(scores, dtype=torch.bool)
+        negative[0, 0] = False
+        loss = LOSSES[name](scores, negative).sum()
+        loss.backward()
+        assert result["loss"] == pytest.approx(loss.item(), rel=1e-6, abs=1e-12)
+        gradient = [result["target"], *result["negatives"]]
+        assert gradient == pytest.approx(scores.grad[0].tolist(), rel=1e-6, abs=1e-12)
+
+
+@needs_browser
+@pytest.mark.parametrize("over", ["file", "http"])
+def test_ranking_loss_explorer_answers(show, over):
+    page = show(RankingLossExplorer(target=1.0, negatives=[0.5, -2.0], loss="bpr"), over=over)
+
+    def row(name):
+        return [float(v.get_attribute("data-value")) for v in page.locator(f"tr[data-loss={name}] td").all()]
+
+    def expected(name, *scores):
+        scores = torch.tensor([scores], dtype=torch.float64)
+        return LOSSES[name](scores, torch.arange(scores.shape[1])[None] > 0).item()
+
+    for name in LOSSES:
+        assert row(name)[0] == pytest.approx(expected(name, 1.0, 0.5, -2.0), abs=1e-6)
+    page.get_by_role("slider", name="score of target").press("ArrowRight")
+    for name in LOSSES:
+        assert row(name)[0] == pytest.approx(expected(name, 1.1, 0.5, -2.0), abs=1e-6)
+    page.get_by_role("radio", name="top1-max").click()
+    assert status(page).startswith("top1-max:")
+    drag_to(page, "margin", -1)
+    assert row("bpr")[0] == pytest.approx(expected("bpr", -0.5, 0.5, -2.0), abs=1e-6)
+    box = page.get_by_role("slider", name="score of negative 2").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(790, box["y"], steps=3)  # past the end: the score stops at 6
+    page.mouse.up()
+    assert row("bpr")[0] == pytest.approx(expected("bpr", -0.5, 0.5, 6.0), abs=1e-6)
+    drag_to(page, "negatives", 5)
+    assert page.get_by_role("slider", name="score of negative").count() == 5
+
+
+# --- loss curves ------------------------------------------------------------------------------------------
+
+
+@needs_browser
+@pytest.mark.parametrize("over", ["file", "http"])
+def test_loss_curves_replay(show, trained, over):
+    page = show(trained, over=over)
+    assert status(page).startswith("Epoch 4.00, loss 1.018, recall 0.490, mrr 0.200; Bayes optimum loss 1.00")
+    page.get_by_role("button", name="Back").click()
+    assert status(page).startswith("Epoch 3.90")
+    page.keyboard.press("Home")
+    assert status(page).startswith("Epoch 0.100, loss 1.905; ")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('[role=status]').textContent.startsWith('Epoch 4.00')")
+
+
+@needs_browser
+def test_loss_curves_wait_for_the_first_point(show):
+    assert status(show(LossCurves())).startswith("Waiting")
+
+
+def test_loss_curves_stay_small_and_keep_the_metrics():
+    curves = LossCurves()
+    for i in range(1, 3001):
+        curves.update({"epoch": i / 100, "loss": 1 / i} | ({"recall": 0.5} if i % 100 == 0 else {}))
+    curves.flush()
+    assert len(curves.points) <= 450
+    assert sum("recall" in p for p in curves.points) == 30
+    assert curves.points[-1] == {"epoch": 30.0, "loss": pytest.approx(1 / 3000, rel=1e-4), "recall": 0.5}
+    epochs = [p["epoch"] for p in curves.points]
+    assert epochs == sorted(epochs) and epochs[0] == 0.01
+
+
+# --- looks ------------------------------------------------------------------------------------------------
+
+
+@needs_browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [800, 360])
+def test_no_overflow_and_screenshots(show, flow, trained, theme, width):
+    widgets = {"stepper": SessionParallelStepper(), "gradient": flow, "loss": RankingLossExplorer(),
+               "curves": trained}
+    page = show(*widgets.values(), theme=theme, width=width)
+    page.wait_for_function("document.querySelectorAll('.rnnbook-widget svg[height]').length >= 7")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    SCREENSHOTS.mkdir(exist_ok=True)
+    for name, box in zip(widgets, page.locator(".rnnbook-widget").all(), strict=True):
+        box.screenshot(path=SCREENSHOTS / f"{name}-{theme}-{width}.png")
+        assert box.evaluate("""el => [...el.querySelectorAll("svg[role] text, svg[role] rect")].every(t => {
+            const [a, b] = [t.getBoundingClientRect(), el.getBoundingClientRect()];
+            return a.left >= b.left && a.right <= b.right; })""")
+
+
+@needs_browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_contrast(show, flow, theme):
+    """WCAG AA: 4.5 for text and for the series' colours, on the widget's ground."""
+    page = show(flow, theme=theme)
+    ratios = page.evaluate("""() => {
+      const el = document.querySelector(".rnnbook-widget");
+      const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+      const luminance = (name) => {
+        const probe = Object.assign(document.createElement("i"), {style: `color: var(${name})`});
+        el.append(probe);
+        context.fillStyle = getComputedStyle(probe).color;
+        context.fillRect(0, 0, 1, 1);
+        const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map((v) => v / 255)
+          .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+      };
+      const ground = luminance("--rb-surface");
+      return ["--rb-ink", "--rb-muted", 0, 1, 2, 3, 4, 5].map((name) => {
+        const [low, high] = [luminance(isNaN(name) ? name : `--rb-c${name}`), ground].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+      });
+    }""")
+    assert min(ratios) >= 4.5
