@@ -218,8 +218,13 @@ def _drop(data, keep, reason):
     ends = np.concatenate([[0], np.cumsum(keep)])[data.offsets]
     alive = np.diff(ends) > 0
     report = data.report | {reason: data.report.get(reason, 0) + int((~keep).sum())}
-    return replace(data, items=data.items[keep], times=data.times[keep],
+    kept = replace(data, items=data.items[keep], times=data.times[keep],
                    offsets=np.concatenate([[0], ends[1:][alive]]), session_ids=data.session_ids[alive], report=report)
+    if keep[data.offsets[:-1][alive]].all():
+        return kept
+    # a session that lost its first event now begins later
+    by_id = pd.factorize(kept.session_ids, sort=True)[0]
+    return replace(kept.take(np.lexsort((by_id, kept.times[kept.offsets[:-1]]))), report=report)
 
 
 def _drop_short(data, reason):
@@ -340,7 +345,8 @@ def _rsc15():
 def _retailrocket():
     """Views only; a visitor's session ends after 30 minutes without any event of theirs."""
     [path] = sources.locate(sources.SOURCES["retailrocket"])
-    frame, report = read_events(path, session="visitorid", item="itemid", time="timestamp", extra=["event"], tick=1e-3)
+    frame, report = read_events(path, session="visitorid", item="itemid", time="timestamp", extra=["event"],
+                                per_second=1000)
     frame = frame.sort("session", "time", maintain_order=True)
     new = (pl.col("session") != pl.col("session").shift()) | (pl.col("time").diff() > 30 * 60)
     frame = frame.with_columns(new.fill_null(True).cum_sum().cast(pl.Int64).alias("session"))
@@ -353,9 +359,10 @@ def _diginetica():
     """The time of a view is its day plus the milliseconds since the session began."""
     [path] = sources.locate(sources.SOURCES["diginetica"])
     frame, report = read_events(path, time="eventdate", extra=["timeframe"])
-    since = frame["timeframe"].cast(pl.Float64, strict=False) / 1000
+    since = frame["timeframe"].cast(pl.Float64, strict=False)
     report |= _counted({"missing timeframes read as 0": since.null_count()})
-    return SessionData._from_events(frame.with_columns(pl.col("time") + since.fill_null(0)), "diginetica", report)
+    time = frame["time"].to_numpy() + since.fill_null(0).to_numpy() / 1000
+    return SessionData._from_events(frame.with_columns(pl.Series("time", time)), "diginetica", report)
 
 
 SPLITS = {"session-world": _session_world, "yoochoose-100k": _yoochoose_100k}  # -> train, test

@@ -11,7 +11,6 @@ import contextlib
 import csv
 import gzip
 import itertools
-import shutil
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -39,7 +38,7 @@ class DataError(ValueError):
     """Data that cannot be used as they are; the message names the place and the remedy."""
 
 
-def read_events(source, *, session=None, item=None, time=None, extra=(), header=None, tick=1.0):
+def read_events(source, *, session=None, item=None, time=None, extra=(), header=None, per_second=1):
     """Read, type and check the session, item and time columns of a table.
 
     Ids are integers if every one of them is written as one (``7``, not ``07``), else strings. Times are numbers,
@@ -55,8 +54,8 @@ def read_events(source, *, session=None, item=None, time=None, extra=(), header=
         Further columns to read, as they are.
     header : list of str, optional
         Column names of a text file without a header line.
-    tick : float
-        Seconds in one unit of a numeric time (0.001 for milliseconds).
+    per_second : int
+        Units of a numeric time in one second (1000 for milliseconds).
 
     Returns
     -------
@@ -83,7 +82,7 @@ def read_events(source, *, session=None, item=None, time=None, extra=(), header=
         table = table._replace(roles=roles, lazy=table.lazy.select(
             pl.all_horizontal(pl.all().is_null()).alias("blank"),
             *(pl.col(name).alias(role) for role, name in roles.items())))
-        frame = _typed(table, tick)
+        frame = _typed(table, per_second)
     blank = int(frame["blank"].sum())
     if blank:
         frame = frame.filter(~pl.col("blank"))
@@ -134,7 +133,7 @@ def _column(table, role, given):
            f"Name the right one: {role if role in USUAL_NAMES else 'column'}=…"))
 
 
-def _typed(table, tick):
+def _typed(table, per_second):
     """Collect the columns with their types; refuse what has none."""
     head = table.collect(table.lazy.filter(~pl.col("blank")).head(1000))
     if head.is_empty():
@@ -143,7 +142,7 @@ def _typed(table, tick):
     while True:
         ids = [_id(role, head.schema[role], whole) for role, whole in as_int.items()]
         others = [role for role in table.roles if role not in USUAL_NAMES]
-        time = _time(head["time"], tick)
+        time, per_second = _time(head["time"], per_second)
         if time is None:
             first = table.collect(table.lazy.select("blank", "time"))
             table.refuse("time", ~first["blank"] & first["time"].is_not_null(), "not a time", _TIME_REMEDY)
@@ -152,6 +151,8 @@ def _typed(table, tick):
         if not late:
             break
         as_int |= dict.fromkeys(late, False)  # a later id is no integer: all of them are strings
+    # divided here and not by polars, which multiplies by the rounded reciprocal
+    frame = frame.with_columns(pl.Series("time", frame["time"].to_numpy() / per_second))
     for role in ("session", "item"):
         _check_ids(table, frame, role)
     _check_times(table, frame)
@@ -176,21 +177,21 @@ def _id(role, dtype, whole):
     return pl.when(number.cast(pl.String) == column).then(number).alias(role) if dtype == pl.String else number
 
 
-def _time(head, tick):
-    """An expression for float64 seconds, by the first value's form; None if it has none."""
+def _time(head, per_second):
+    """An expression for the time by the form of the first value, None if it has none; its units in a second."""
     column, dtype = pl.col("time"), head.dtype
     if dtype == pl.String:
         first = head.drop_nulls().head(1)
         if first.is_empty() or first.cast(pl.Float64, strict=False).null_count() == 0:
-            return column.cast(pl.Float64, strict=False) * tick
+            return column.cast(pl.Float64, strict=False), per_second
         for form in TIME_FORMATS:
             if first.str.to_datetime(form, strict=False, time_unit="us").null_count() == 0:
-                parsed = column.str.to_datetime(form, strict=False, time_unit="us")
-                return parsed.dt.epoch("us").cast(pl.Float64) / 1e6
-        return None
-    if dtype.is_temporal() and dtype not in (pl.Duration, pl.Time):
-        return column.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
-    return column.cast(pl.Float64, strict=False) * tick if dtype.is_numeric() else None
+                return column.str.to_datetime(form, strict=False, time_unit="us").dt.epoch("us"), 1_000_000
+    elif dtype in (pl.Date, pl.Datetime):
+        return column.cast(pl.Datetime("us")).dt.epoch("us"), 1_000_000
+    elif dtype.is_numeric():
+        return column.cast(pl.Float64, strict=False), per_second
+    return None, per_second
 
 
 _TIME_REMEDY = ("Write every time as seconds since 1970 or as ISO 8601 (2014-04-07T10:51:09.277Z), all in the same "
@@ -210,7 +211,7 @@ def _check_ids(table, frame, role):
 
 def _check_times(table, frame):
     time, used = frame["time"], ~frame["blank"]
-    unread = (time.is_null() | time.is_nan().fill_null(False) | time.is_infinite().fill_null(False)) & used
+    unread = ~time.is_finite() & used
     if unread.any():
         table.refuse("time", unread, "no time, or not one written like the first", _TIME_REMEDY)
     if (negative := (time < 0) & used).any():
@@ -287,9 +288,11 @@ def _gunzip(path, folder):
     unpacked = folder / path.stem
     try:
         with gzip.open(path) as packed, open(unpacked, "wb") as out:
-            shutil.copyfileobj(packed, out, 1 << 20)
+            while chunk := packed.read1(1 << 20):
+                out.write(chunk)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        lines = unpacked.read_bytes().count(b"\n")
+        with open(unpacked, "rb") as file:
+            lines = sum(1 for _ in file)
         raise DataError(f"{path.name} is truncated or damaged after line {lines:,}: get it again.") from error
     return unpacked
 
