@@ -7,10 +7,16 @@ import math
 import os
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,7 +86,8 @@ def show(browser, serve):
     def show(*widgets, over="file", theme="light", width=800):
         path = folder / f"page-{next(numbers)}.html"
         bodies = "".join(w._repr_mimebundle_()[0]["text/html"] for w in widgets)
-        path.write_text(PAGE.format(theme=theme, ground={"light": "#fff", "dark": "#14181e"}[theme], bodies=bodies), encoding="utf-8")
+        ground = {"light": "#fff", "dark": "#14181e"}[theme]
+        path.write_text(PAGE.format(theme=theme, ground=ground, bodies=bodies), encoding="utf-8")
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.set_default_timeout(5000)
         url = path.as_uri() if over == "file" else f"{address}/{path.name}"
@@ -143,7 +150,7 @@ def small():
 
 def tensors(page):
     """The step's X, Y and reset as the page prints them."""
-    lines = page.locator("pre").text_content().lower().split("\n")
+    lines = page.locator(".rb-code").text_content().lower().split("\n")
     return [json.loads(re.search(r"\[.*\]", line)[0]) for line in lines]
 
 
@@ -317,6 +324,67 @@ def test_loss_curves_stay_small_and_keep_the_metrics():
     assert curves.points[-1] == {"epoch": 30.0, "loss": pytest.approx(1 / 3000, rel=1e-4), "recall": 0.5}
     epochs = [p["epoch"] for p in curves.points]
     assert epochs == sorted(epochs) and epochs[0] == 0.01
+
+
+LAB_CELLS = [
+    "from rnnbook.widgets import LossCurves, SessionParallelStepper\nSessionParallelStepper()",
+    "curves = LossCurves(ceiling={'loss': 1.0})\ncurves",
+    "import time\nfor i in range(1, 11):\n"
+    "    curves.update({'epoch': i / 10, 'loss': 1 + 1 / i})\n    time.sleep(0.05)\nprint('trained')",
+]
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """JupyterLab over a fresh folder with one notebook; its address."""
+    cells = [nbformat.v4.new_code_cell(source) for source in LAB_CELLS]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "live.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR",
+                                                        "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "HOME")}
+    root = str(Path(__file__).parents[1])
+    with open(tmp_path / "lab.log", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root",
+             "--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.news_url="], cwd=tmp_path,
+            env={**os.environ, **settings, "PYTHONPATH": root}, stdout=log, stderr=log, start_new_session=True)
+    yield f"http://127.0.0.1:{port}/lab/tree/live.ipynb?reset"
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait()
+
+
+@needs_browser
+def test_live_in_jupyterlab(browser, lab, tmp_path):
+    page = browser.new_page(viewport={"width": 1100, "height": 1400})
+    page.set_default_timeout(40_000)
+    for _ in range(100):
+        try:
+            page.goto(lab)
+            break
+        except Exception:  # the server is still starting
+            time.sleep(0.2)
+    page.get_by_text("| Idle").wait_for()  # the kernel is there; before, JupyterLab asks for one
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    page.locator(".jp-OutputArea-output", has_text="trained").wait_for()
+    page.get_by_text("Epoch 1.00, loss 1.100").wait_for()
+    page.get_by_role("group", name="Session-parallel stepper").get_by_role("button", name="Step").click()
+    page.get_by_text("Step 2 of 9.").wait_for()
+    assert page.locator(".rnnbook-widget").count() == 2
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "jupyterlab.png")
+    page.keyboard.press("Control+s")
+    saved = tmp_path / "live.ipynb"
+    for _ in range(50):
+        html = "".join(json.dumps(c.outputs) for c in nbformat.read(saved, 4).cells)
+        if '\\"epoch\\":1.0' in html:
+            break
+        time.sleep(0.2)
+    assert '\\"epoch\\":1.0' in html  # shown before the training, kept with all of its points
+    page.close()
 
 
 # --- looks ------------------------------------------------------------------------------------------------

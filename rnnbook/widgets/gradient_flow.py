@@ -44,5 +44,5 @@ class GradientFlowExplorer(Widget):
         super().__init__(radii=list(radii), lengths=list(lengths), norms=norms, **{**start, **kwargs})
 
     def summary(self):
-        return ("Gradient norm against distance in time for the vanilla, LSTM and GRU cell, by spectral radius "
+        return ("Gradient norm against distance in time for vanilla, LSTM and GRU cells, by spectral radius "
                 f"({min(self.radii):g} to {max(self.radii):g}) and length (up to {max(self.lengths)}).")

@@ -38,13 +38,13 @@ function render({ model, el }) {
   const body = html("tbody");
   const columns = html("tr", {}, ...["lane", "session", "hidden row", "X, input", "Y, target"]
     .map((text) => html("th", { scope: "col" }, text)));
-  const code = html("pre");
+  const code = html("div", { class: "rb-code" });
   el.append(
     html("div", { class: "rb-controls", role: "group", "aria-label": "Session-parallel stepper" },
       play.node, position.node, batch.node),
     html("div", { class: "rb-panels" },
-      html("figure", {}, html("p", { class: "rb-heading" }, "Sessions, in the order they began"), sessions),
-      html("figure", {}, html("p", { class: "rb-heading" }, "Lanes: the rows of the hidden state"), lanes,
+      html("div", {}, html("p", { class: "rb-heading" }, "Sessions, in the order they began"), sessions),
+      html("div", {}, html("p", { class: "rb-heading" }, "Lanes: the rows of the hidden state"), lanes,
         html("p", { class: "rb-muted" }, "▌ a new session: the hidden row is set to zero first"))),
     html("div", { class: "rb-scroll" }, html("table", {}, html("thead", {}, columns), body)),
     code, status);
