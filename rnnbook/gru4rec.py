@@ -317,7 +317,7 @@ class GRU4Rec(nn.Module):
         state = self.initial_state(1)
         for item in metrics.encode_history(history, self.item_ids):
             state = self.step(getattr(self, self.input_table)[item][None], state)
-        return metrics.best_items(F.linear(state[-1], self.output, self.bias)[0], self.item_ids, k)
+        return metrics.best_items(F.linear(state[-1], self.output, self.bias)[0].cpu(), self.item_ids, k)
 
     def save(self, path):
         """Write the folder ``path``: tensors as safetensors, settings and item ids as JSON."""
@@ -400,11 +400,11 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     if schedule.n_steps == 0:
         raise ValueError(f"{train.name}: no session has two events, so there is nothing to predict")
     items = torch.from_numpy(train.items).to(device)
-    sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device)
     bar = tqdm(total=config.n_epochs * schedule.n_steps, unit="step", disable=not progress, leave=False)
 
     def train_epoch(epoch):
         bar.update(epoch * schedule.n_steps - bar.n)
+        sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device, schedule.n_steps)
         total, n_seen = torch.zeros((), device=device), 0
         report_every = max(1, schedule.n_steps // (20 * config.bptt))
         state, window = model.initial_state(config.batch_size), []
@@ -438,23 +438,21 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
 class NegativeSampler:
     """Draws items ∝ support^alpha, by looking up uniform numbers in the cumulated weights, many steps at once."""
 
-    block = 1_000_000  # numbers drawn at a time
-
-    def __init__(self, support, n_sample, alpha, device):
-        support = torch.as_tensor(support, dtype=torch.float64)
-        self.cumulated = torch.cumsum(support**alpha * (support > 0), 0).to(device, torch.float32)
-        self.log_support = support.log().to(device, torch.float32)
-        self.n_sample, self.alpha, self.buffer = n_sample, alpha, iter(())
+    def __init__(self, support, n_sample, alpha, device, n_steps):
+        support, dtype = torch.as_tensor(support, dtype=torch.float64), torch.get_default_dtype()
+        self.cumulated = torch.cumsum(support**alpha * (support > 0), 0).to(dtype).to(device)
+        self.log_support = support.log().to(dtype).to(device)
+        self.alpha, self.samples = alpha, iter(())
+        self.shape = max(1, min(n_steps, 1_000_000 // max(1, n_sample))), n_sample
 
     def next(self):
         """int64 [n_sample]: the extra negatives of one step."""
-        for sample in self.buffer:
+        for sample in self.samples:
             return sample
-        steps = max(1, self.block // max(1, self.n_sample))
-        u = torch.rand(steps, self.n_sample, device=self.cumulated.device) * self.cumulated[-1]
+        u = torch.rand(self.shape, device=self.cumulated.device) * self.cumulated[-1]
         ids = torch.searchsorted(self.cumulated, u, right=True).clamp_(max=len(self.cumulated) - 1)
-        self.buffer = iter(ids.unbind())
-        return next(self.buffer)
+        self.samples = iter(ids.unbind())
+        return next(self.samples)
 
 
 def train_step(model, optimizer, sampler, window, state):

@@ -1,0 +1,72 @@
+"""Which settings each loss gets: a random search on a validation day split off the training data.
+
+Every loss is given the same number of draws from the same space, after one common starting point. The test set is never read here. ``python -m rnnbook reproduce gru4rec-search``
+"""
+
+import multiprocessing
+import os
+import random
+from dataclasses import asdict
+
+import torch
+from tqdm import tqdm
+
+from rnnbook import data, results
+from rnnbook.gru4rec import LOSSES, GRU4RecConfig, fit
+
+DRAWS = 8
+MAX_EPOCHS = 10
+SPACE = {
+    "batch_size": [64, 128],
+    "learning_rate": [0.02, 0.05, 0.1, 0.2],
+    "momentum": [0.0, 0.2],
+    "hidden_dropout": [0.0, 0.2, 0.4, 0.5],
+    "embedding_dropout": [0.0, 0.1, 0.25],
+    "n_sample": [512],
+    "sample_alpha": [0.25, 0.5, 0.75],
+}
+ACTIVATIONS = {"cross-entropy": ["linear"], "pointwise": ["linear"], "bpr": ["linear", "tanh"],
+               "top1": ["linear", "tanh"], "bpr-max": ["linear", "elu"], "top1-max": ["linear", "tanh"]}
+
+
+def draws(loss):
+    """The settings tried for a loss; the same list every time."""
+    common = {"n_epochs": MAX_EPOCHS, "loss": loss}
+    yield GRU4RecConfig(**common, batch_size=64, learning_rate=0.1, momentum=0.0, n_sample=512)
+    rng = random.Random(f"search {loss}")
+    for _ in range(DRAWS - 1):
+        drawn = {name: rng.choice(values) for name, values in SPACE.items()}
+        yield GRU4RecConfig(**common, **drawn, final_activation=rng.choice(ACTIVATIONS[loss]))
+
+
+def try_one(config):
+    """Train with early stopping on the validation day; the best epoch's scores, or the reason there are none."""
+    torch.set_num_threads(1)
+    train, valid = data.load_sessions("yoochoose-100k")[0].split_by_time(data.DAY)
+    try:
+        history = fit(train, config, device="cpu", seed=0, valid=valid, patience=2, progress=False).history
+    except FloatingPointError as error:
+        return {"config": asdict(config), "failed": str(error)}
+    best = max(history, key=lambda point: point["recall"])
+    return {"config": asdict(config) | {"n_epochs": best["epoch"]}, "recall@20": best["recall"], "mrr@20": best["mrr"]}
+
+
+def main(experiment="gru4rec-search"):
+    configs = [config for loss in LOSSES for config in draws(loss)]
+    train, _ = data.load_sessions("yoochoose-100k")
+    fitted, valid = train.split_by_time(data.DAY)
+    result = results.new_result(experiment, data=results.describe(fitted, valid), config={
+        "draws per loss": DRAWS, "space": SPACE, "final_activation": ACTIVATIONS, "chosen by": "recall@20"})
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        result["trials"] = list(tqdm(pool.imap(try_one, configs), total=len(configs), unit="run"))
+    for loss in LOSSES:
+        best = max((t for t in result["trials"] if t["config"]["loss"] == loss), key=lambda t: t.get("recall@20", 0))
+        for metric in ("recall@20", "mrr@20"):
+            value = best[metric]
+            result["rows"].append({"model": loss, "metric": metric, "mean": value, "low": value, "high": value,
+                                   "values": [value], "config": best["config"]})
+    results.write(result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,545 @@
+"""GRU4Rec against hand formulas, a slow reference, and what it must not be able to do."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from recommender_contract import RecommenderContract
+from rnnbook import gru4rec, metrics, train as training
+from rnnbook.baselines import Popularity
+from rnnbook.data import SessionData
+from rnnbook.gru4rec import LOSSES, GRU4Rec, GRU4RecConfig, NegativeSampler, fit, session_parallel, train_step
+
+SMALL = GRU4RecConfig(hidden_size=8, batch_size=4, n_sample=6, n_epochs=3, hidden_dropout=0.1, learning_rate=0.1)
+
+
+@pytest.fixture
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def sessions(lists):
+    """SessionData with the given lists of item numbers as sessions, in that order."""
+    rows = [(s, f"i{item:02}", 1000 * s + t) for s, items in enumerate(lists) for t, item in enumerate(items)]
+    catalogue = np.array([f"i{i:02}" for i in range(max(map(max, lists)) + 1)])
+    return SessionData.from_frame(pd.DataFrame(rows, columns=["session", "item", "time"]), item_ids=catalogue)
+
+
+def random_sessions(n=40, n_items=12, seed=0):
+    rng = np.random.default_rng(seed)
+    return sessions([rng.integers(n_items, size=rng.integers(2, 7)).tolist() for _ in range(n)] + [[n_items - 1] * 2])
+
+
+# --- The schedule -----------------------------------------------------------------------------------------
+
+
+def reference_steps(offsets, batch_size):
+    """The slides' four steps, one lane and one event at a time: (position, lane, session, reset) per step."""
+    waiting = [s for s in range(len(offsets) - 1) if offsets[s + 1] - offsets[s] > 1]
+    lanes = [None] * batch_size
+    while True:
+        for lane in range(batch_size):
+            if lanes[lane] is None and waiting:
+                session = waiting.pop(0)
+                lanes[lane] = (session, offsets[session])
+        if not any(lanes):
+            return
+        yield [(position, lane, session, position == offsets[session])
+               for lane, (session, position) in ((i, at) for i, at in enumerate(lanes) if at)]
+        for lane, at in enumerate(lanes):
+            if at:
+                session, position = at
+                lanes[lane] = None if position + 2 == offsets[session + 1] else (session, position + 1)
+
+
+@pytest.mark.claim("schedule-is-the-four-steps")
+@settings(deadline=None, max_examples=200)
+@given(lengths=st.lists(st.integers(1, 9), max_size=40), batch_size=st.integers(1, 7))
+def test_schedule_equals_the_obvious_iterator(lengths, batch_size):
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    schedule = session_parallel(offsets, batch_size)
+    steps = list(reference_steps(offsets.tolist(), batch_size))
+    assert schedule.n_steps == len(steps)
+    for t, expected in enumerate(steps):
+        at = slice(schedule.offsets[t], schedule.offsets[t + 1])
+        columns = (schedule.position, schedule.lane, schedule.session, schedule.reset)
+        assert list(zip(*(column[at].tolist() for column in columns))) == expected
+        later = {lane for step in steps[t + 1:t + 2] for _, lane, _, _ in step}
+        assert schedule.keep[at].tolist() == [lane in later for _, lane, _, _ in expected]
+
+
+def test_schedule_covers_every_prediction_once():
+    data = random_sessions()
+    targets = np.sort(session_parallel(data.offsets, 5).position) + 1
+    assert np.array_equal(targets, metrics.target_positions(data)[0])
+
+
+# --- The losses -------------------------------------------------------------------------------------------
+
+SCORES = [[0.3, -1.2, 0.8, 2.0], [0.5, 1.5, -0.4, 0.1]]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def by_hand(loss, target, others):
+    """Value and gradient (target first) of a loss for one row, from the formulas of the papers."""
+    n, margin = len(others), target - others
+    if loss == "cross-entropy":
+        p = np.exp(np.append(target, others)) / np.exp(np.append(target, others)).sum()
+        return -np.log(p[0]), p - np.eye(n + 1)[0]
+    if loss == "bpr":
+        d = (1 - sigmoid(margin)) / n
+        return -np.log(sigmoid(margin)).mean(), np.append(-d.sum(), d)
+    if loss == "top1":
+        d = sigmoid(-margin) * (1 - sigmoid(-margin)) / n
+        square = sigmoid(others**2) * (1 - sigmoid(others**2)) * 2 * others / n
+        return (sigmoid(-margin) + sigmoid(others**2)).mean(), np.append(-d.sum(), d + square)
+    if loss == "pointwise":
+        return (-np.log(sigmoid(target)) - np.log(sigmoid(-others)).mean(),
+                np.append(sigmoid(target) - 1, sigmoid(others) / n))
+    s = np.exp(others) / np.exp(others).sum()
+    if loss == "bpr-max":
+        inner = (s * sigmoid(margin)).sum()
+        d_sigma = s * sigmoid(margin) * (1 - sigmoid(margin))
+        d_s = s * (sigmoid(margin) - inner)
+        square = s * others**2
+        d_square = s * (others**2 - square.sum()) + 2 * s * others
+        return -np.log(inner) + square.sum(), np.append(-d_sigma.sum(), d_sigma - d_s) / inner + np.append(0, d_square)
+    inner = sigmoid(-margin) + sigmoid(others**2)
+    d = s * sigmoid(-margin) * (1 - sigmoid(-margin))
+    square = s * sigmoid(others**2) * (1 - sigmoid(others**2)) * 2 * others
+    return (s * inner).sum(), np.append(-d.sum(), d + square + s * (inner - (s * inner).sum()))
+
+
+@pytest.mark.claim("loss-gradients")
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("masked", [False, True])
+def test_loss_and_gradient_are_the_papers(loss, masked):
+    scores = torch.tensor(SCORES, dtype=torch.float64, requires_grad=True)
+    negative = torch.ones(2, 4, dtype=torch.bool).fill_diagonal_(False)
+    negative[0, 3] = not masked
+    values = LOSSES[loss](scores, negative)
+    values.sum().backward()
+    for row in range(2):
+        keep = negative[row].numpy()
+        value, gradient = by_hand(loss, SCORES[row][row], np.array(SCORES[row])[keep])
+        assert values[row].item() == pytest.approx(value, abs=1e-12)
+        assert scores.grad[row, row].item() == pytest.approx(gradient[0], abs=1e-12)
+        np.testing.assert_allclose(scores.grad[row].numpy()[keep], gradient[1:], atol=1e-12)
+        assert (scores.grad[row].numpy()[~keep & (np.arange(4) != row)] == 0).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("size", [80.0, -80.0])
+def test_losses_stay_finite_far_from_zero(loss, size):
+    scores = torch.tensor([[size, -size, 0.0]], requires_grad=True)
+    value = LOSSES[loss](scores, torch.tensor([[False, True, True]]))
+    value.sum().backward()
+    assert value.isfinite().all() and scores.grad.isfinite().all()
+
+
+@pytest.mark.claim("top1-floor")
+def test_top1_never_reaches_zero():
+    scores = torch.tensor([[50.0, 0.0, 0.0]], dtype=torch.float64)
+    assert gru4rec.top1(scores, torch.tensor([[False, True, True]])).item() == pytest.approx(0.5, abs=1e-12)
+
+
+@pytest.mark.claim("bpr-gradient-dies")
+def test_easy_negatives_silence_bpr_but_not_bpr_max():
+    """One hard negative among many easy ones: BPR averages it away, BPR-max gives it the weight."""
+    pull = {}
+    for loss in ("bpr", "bpr-max"):
+        scores = torch.tensor([[0.0, 2.0] + [-6.0] * 500], dtype=torch.float64, requires_grad=True)
+        negative = torch.ones(1, 502, dtype=torch.bool).fill_diagonal_(False)
+        kwargs = {"regularization": 0.0} if loss == "bpr-max" else {}
+        LOSSES[loss](scores, negative, **kwargs).sum().backward()
+        pull[loss] = -scores.grad[0, 0].item()
+    assert pull["bpr"] < 0.01 and pull["bpr-max"] > 30 * pull["bpr"]
+
+
+# --- The network ------------------------------------------------------------------------------------------
+
+
+def test_layer_is_torch_gru_cell(float64):
+    layer, cell = gru4rec.GRULayer(5, 3), torch.nn.GRUCell(5, 3)
+    with torch.no_grad():
+        cell.weight_ih.copy_(layer.x_gates.weight), cell.bias_ih.copy_(layer.x_gates.bias)
+        cell.weight_hh.copy_(layer.h_gates.weight), cell.bias_hh.copy_(layer.h_gates.bias)
+    x, h = torch.randn(4, 5), torch.randn(4, 3)
+    torch.testing.assert_close(layer(x, h), cell(x, h), atol=1e-12, rtol=0)
+
+
+def test_one_hot_input_is_picking_a_row(float64):
+    model = GRU4Rec(range(6), replace(SMALL, input="one-hot"))
+    x = torch.tensor([4, 1])
+    layer, h = model.layers[0], torch.randn(2, 8)
+    product = F.one_hot(x, 6).double() @ model.input
+    torch.testing.assert_close(layer(model.input[x], h), layer(product, h), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("gates,config", [
+    (1, SMALL), (1, replace(SMALL, input="separate", embedding_size=5)), (3, replace(SMALL, input="one-hot"))])
+def test_initial_weights_fill_their_interval(gates, config):
+    torch.manual_seed(0)
+    model = GRU4Rec(range(500), config)
+    for name, p in model.named_parameters():
+        if p.dim() == 1:
+            assert (p == 0).all()
+            continue
+        rows, columns = {"output": (500, 8), "input": (500, 5 if gates == 1 else 8)}.get(name, p.shape)
+        rows = rows // 3 if "gates" in name else rows
+        bound = (6 / (rows + columns)) ** 0.5
+        assert 0.9 * bound < p.abs().max() <= bound
+
+
+# --- A training step against plain, dense autograd --------------------------------------------------------
+
+
+def dense_reference(model, config, data, n_steps, sampled, support):
+    """Train with autograd through the whole tables and an Adagrad written out; no rows, no schedule arrays."""
+    parameters = dict(model.named_parameters())
+    acc = {k: torch.zeros_like(p) for k, p in parameters.items()}
+    velocity = {k: torch.zeros_like(p) for k, p in parameters.items()}
+    state = {}
+    steps = list(reference_steps(data.offsets.tolist(), config.batch_size))[:n_steps]
+    windows = [steps[i:i + config.bptt] for i in range(0, len(steps), config.bptt)]
+    for window in windows:
+        state = {lane: [h.detach() for h in layers] for lane, layers in state.items()}
+        loss, touched = 0.0, {"output": set(), "bias": set(), "input": set()}
+        for step in window:
+            extra = next(sampled).tolist()
+            targets = [data.items[position + 1] for position, *_ in step]
+            columns = [*targets, *extra]
+            tops = []
+            for position, lane, _, reset in step:
+                if reset or lane not in state:
+                    state[lane] = [torch.zeros(size) for size in config.hidden_sizes]
+                x = getattr(model, model.input_table)[data.items[position]][None]
+                for i, layer in enumerate(model.layers):
+                    x = layer(x, state[lane][i][None])
+                    state[lane][i] = x[0]
+                tops.append(x[0])
+            scores = torch.stack(tops) @ model.output[columns].T + model.bias[columns]
+            if config.loss == "cross-entropy":
+                weights = [support[i] for i in targets] + [support[i] ** config.sample_alpha for i in extra]
+                scores = scores - config.logq * torch.tensor(weights).log()
+            negative = torch.ones(scores.shape, dtype=torch.bool).fill_diagonal_(False)
+            loss = loss + LOSSES[config.loss](scores, negative).sum() / config.batch_size
+            touched["output"] |= set(columns)
+            touched["bias"] |= set(columns)
+            touched[model.input_table] |= {data.items[position] for position, *_ in step}
+        model.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            for name, p in parameters.items():
+                rows = sorted(map(int, touched[name])) if name in touched else slice(None)
+                acc[name][rows] += p.grad[rows] ** 2
+                velocity[name][rows] = (config.momentum * velocity[name][rows]
+                                        - config.learning_rate * p.grad[rows] / (acc[name][rows] + 1e-6).sqrt())
+                p[rows] += velocity[name][rows]
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {"input": "separate", "embedding_size": 5}, {"input": "one-hot"}, {"hidden_size": (7, 5)},
+    {"loss": "bpr-max"}, {"loss": "top1"}, {"bptt": 3}, {"n_sample": 0, "logq": 0.5}], ids=str)
+def test_training_steps_equal_dense_autograd(float64, changes):
+    config = replace(SMALL, hidden_dropout=0.0, momentum=0.3, **changes)
+    data, n_steps = random_sessions(), 12
+    torch.manual_seed(1)
+    model, twin = GRU4Rec(data.item_ids, config), GRU4Rec(data.item_ids, config)
+    twin.load_state_dict(model.state_dict())
+    support = data.support.astype(float)
+
+    torch.manual_seed(2)
+    sampler = NegativeSampler(support, config.n_sample, config.sample_alpha, "cpu", n_steps)
+    drawn = [sampler.next() for _ in range(n_steps)]
+    sampler.next = iter(drawn).__next__
+    optimizer = training.Adagrad(model.named_parameters(), config.learning_rate, config.momentum)
+    items, state, window = torch.from_numpy(data.items), model.initial_state(config.batch_size), []
+    steps = gru4rec._steps(session_parallel(data.offsets, config.batch_size), "cpu")
+    model.train()
+    for _, (position, reset, live) in zip(range(n_steps), steps):
+        window.append((items[position], items[position + 1], reset, live))
+        if len(window) == config.bptt:
+            _, state = train_step(model, optimizer, sampler, window, state)
+            window = []
+
+    dense_reference(twin, config, data, n_steps, iter(drawn), support)
+    for (name, ours), theirs in zip(model.named_parameters(), twin.parameters()):
+        torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0, msg=lambda m: f"{name}: {m}")
+        assert name.endswith("bias") or not torch.equal(ours, torch.zeros_like(ours))
+
+
+def test_a_step_touches_only_its_rows():
+    data = sessions([[0, 1, 2], [3, 4, 5], [6, 7], [30, 31]])
+    config = replace(SMALL, batch_size=2, n_sample=0, n_epochs=1)
+    model = GRU4Rec(data.item_ids, config)
+    before = model.output.detach().clone()
+    optimizer = training.Adagrad(model.named_parameters(), 0.1)
+    window = [(torch.tensor([0, 3]), torch.tensor([1, 4]), torch.ones(2, dtype=torch.bool), None)]
+    train_step(model, optimizer, NegativeSampler(data.support, 0, 0.5, "cpu", 1), window, model.initial_state(2))
+    changed = (model.output.detach() != before).any(dim=1).nonzero().flatten().tolist()
+    assert changed == [0, 1, 3, 4]
+
+
+def test_training_runs_on_the_meta_device():
+    """Meta tensors mix with no others, so a tensor made on the CPU by mistake stops the step."""
+    data = random_sessions()
+    config = replace(SMALL, hidden_size=(6, 8), momentum=0.1, bptt=2, embedding_dropout=0.2)
+    model = GRU4Rec(data.item_ids, config, "meta").train()
+    optimizer = training.Adagrad(model.named_parameters(), 0.1, 0.1)
+    sampler = NegativeSampler(data.support, config.n_sample, 0.5, "meta", 100)
+    items = torch.from_numpy(data.items).to("meta")
+    steps = list(gru4rec._steps(session_parallel(data.offsets, 4), torch.device("meta")))
+    state = model.initial_state(4)
+    for pair in zip(steps[::2], steps[1::2]):
+        window = [(items[torch.from_numpy(p).to("meta")], items[torch.from_numpy(p + 1).to("meta")], reset, live)
+                  for p, reset, live in pair]
+        loss, state = train_step(model, optimizer, sampler, window, state)
+    assert loss.device.type == "meta"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_trains_to_the_same_model():
+    config = replace(SMALL, hidden_dropout=0.0, n_sample=0)
+    models = [fit(random_sessions(), config, device=device, progress=False) for device in ("cpu", "cuda")]
+    assert models[1].device.type == "cuda"
+    for (name, a), b in zip(models[0].cpu().named_parameters(), models[1].cpu().parameters()):
+        assert name.startswith("layers") or a.shape == b.shape
+    assert models[0].history[-1]["loss"] == pytest.approx(models[1].history[-1]["loss"], rel=0.2)
+
+
+# --- Sampling ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_negatives_follow_support_to_the_alpha(alpha):
+    torch.manual_seed(0)
+    support = np.array([0, 1, 4, 16, 100, 0])
+    sampler = NegativeSampler(support, 1000, alpha, "cpu", 50)
+    drawn = torch.stack([sampler.next() for _ in range(200)])
+    counts = np.bincount(drawn.flatten(), minlength=6)
+    expected = np.where(support > 0, support.astype(float) ** alpha, 0)
+    expected *= drawn.numel() / expected.sum()
+    assert counts[0] == counts[5] == 0
+    chi2 = ((counts - expected)[1:5] ** 2 / expected[1:5]).sum()
+    assert chi2 < 16.3  # 99.9 % of chi-square with 3 degrees of freedom
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_logq_makes_the_sampled_softmax_unbiased_in_popularity():
+    """With logq = 1 a frequent column is lowered by the log of how often it is there."""
+    config = replace(SMALL, logq=1.0, n_sample=2)
+    sampler = NegativeSampler(np.array([1, 10, 100]), 2, 0.5, "cpu", 1)
+    columns = torch.tensor([0, 2, 1, 2])
+    corrected = torch.zeros(2, 4) - torch.tensor([1.0, 100.0, 10**0.5, 10.0]).log()
+    expected = F.cross_entropy(corrected, torch.arange(2), reduction="none")
+    torch.testing.assert_close(gru4rec._loss(config, torch.zeros(2, 4), columns, sampler), expected)
+
+
+def test_masked_targets_are_no_negatives():
+    config = replace(SMALL, mask_targets=True, loss="bpr")
+    sampler = NegativeSampler(np.array([1, 1, 1]), 1, 0.5, "cpu", 1)
+    scores = torch.tensor([[0.0, 9.0, 1.0], [0.0, 0.0, 1.0]])
+    values = gru4rec._loss(config, scores, torch.tensor([0, 0, 1]), sampler)
+    assert values[0].item() == pytest.approx(np.log(1 + np.e))
+
+
+# --- Training as a whole ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cycle():
+    """After item i comes i + 1 going up and i − 1 going down: the last item alone cannot tell which."""
+    rng = np.random.default_rng(0)
+    walks = [[(start + direction * t) % 20 for t in range(6)]
+             for start, direction in zip(rng.integers(20, size=400), rng.choice([-1, 1], size=400))]
+    return sessions(walks)
+
+
+FAST = GRU4RecConfig(hidden_size=32, batch_size=16, n_sample=20, n_epochs=5, hidden_dropout=0.0, learning_rate=0.1)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_learns_direction_from_the_sequence(cycle, loss):
+    model = fit(cycle, replace(FAST, loss=loss, logq=0.0), device="cpu", progress=False)
+    scores = metrics.evaluate_sessions(model, cycle, k=1)
+    popularity = metrics.evaluate_sessions(Popularity().fit(cycle), cycle, k=1)
+    # The first step is a coin flip and the other four are certain: .9 is the best, .5 what the last item gives.
+    floor = 0.5 if loss == "pointwise" else 0.8
+    assert scores.recall > max(floor, 2 * popularity.recall)
+
+
+@pytest.mark.parametrize("changes", [{"input": "one-hot"}, {"input": "separate"}, {"hidden_size": (24, 32)},
+                                     {"bptt": 4}, {"final_activation": "tanh", "loss": "bpr"}], ids=str)
+def test_every_form_of_the_network_learns(cycle, changes):
+    model = fit(cycle, replace(FAST, logq=0.0, **changes), device="cpu", progress=False)
+    assert metrics.evaluate_sessions(model, cycle, k=1).recall > 0.65  # the last item gives .5
+
+
+def test_without_its_state_the_model_cannot_tell_the_direction(cycle):
+    """The mutation that the test above must catch: a hidden state reset at every step."""
+    model = fit(cycle, replace(FAST, logq=0.0), device="cpu", progress=False)
+    step = model.step
+    model.step = lambda x, state: step(x, [torch.zeros_like(h) for h in state])
+    assert metrics.evaluate_sessions(model, cycle, k=1).recall < 0.7
+
+
+def test_same_seed_same_model_other_seed_other_model():
+    data = random_sessions()
+    a, b, c = (fit(data, SMALL, device="cpu", seed=seed, progress=False) for seed in (3, 3, 4))
+    assert torch.equal(a.output, b.output) and not torch.equal(a.output, c.output)
+
+
+def test_fit_leaves_the_callers_random_numbers_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fit(random_sessions(), replace(SMALL, n_epochs=1), device="cpu", progress=False)
+    assert torch.equal(torch.rand(3), expected)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("with_validation", [False, True])
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, with_validation):
+    data = random_sessions()
+    options = {"device": "cpu", "seed": 1, "progress": False}
+    if with_validation:
+        options["valid"] = random_sessions(seed=9)
+    whole = fit(data, SMALL, **options)
+
+    def kill(point):
+        if point["epoch"] > 1.5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(data, SMALL, checkpoint=tmp_path / "run", callback=kill, **options)
+    resumed = fit(data, SMALL, checkpoint=tmp_path / "run", **options)
+    assert resumed.history == whole.history
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name])
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    data = random_sessions()
+    fit(data, SMALL, device="cpu", checkpoint=tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match="config differ"):
+        fit(data, replace(SMALL, learning_rate=0.3), device="cpu", checkpoint=tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match="train, seed differ"):
+        fit(random_sessions(seed=2), SMALL, device="cpu", seed=1, checkpoint=tmp_path / "run", progress=False)
+
+
+def test_early_stopping_keeps_the_best_epoch(cycle, monkeypatch):
+    recalls = iter([0.1, 0.4, 0.3, 0.2, 0.9])
+    kept = []
+
+    def evaluate(model, data, k):
+        kept.append(model.output.detach().clone())
+        return SimpleNamespace(recall=next(recalls), mrr=0.0)
+
+    monkeypatch.setattr(metrics, "evaluate_sessions", evaluate)
+    model = fit(cycle, FAST, device="cpu", valid=cycle, patience=2, progress=False)
+    assert [point["recall"] for point in model.history] == [0.1, 0.4, 0.3, 0.2]
+    assert torch.equal(model.output, kept[1])
+
+
+def test_a_diverging_run_says_so(cycle):
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        fit(cycle, replace(FAST, learning_rate=1e38), device="cpu", progress=False)
+
+
+def test_nothing_to_predict_is_an_error():
+    with pytest.raises(ValueError, match="no session has two events"):
+        fit(random_sessions().take([]), SMALL, device="cpu", progress=False)
+
+
+def test_callback_streams_points(cycle):
+    points = []
+    fit(cycle, replace(FAST, n_epochs=2), device="cpu", progress=False, callback=points.append)
+    epochs = [point["epoch"] for point in points]
+    assert len(points) > 20 and epochs == sorted(epochs) and epochs[-1] == 2
+    assert all(np.isfinite(point["loss"]) for point in points)
+
+
+@pytest.mark.parametrize("field,value", [("loss", "hinge"), ("input", "word2vec"), ("hidden_size", 0), ("bptt", 0),
+                                         ("hidden_dropout", 1.0), ("batch_size", 0), ("final_activation", "relu")])
+def test_bad_settings_are_named(field, value):
+    with pytest.raises(ValueError, match=field):
+        GRU4RecConfig(**{field: value})
+
+
+# --- Saving -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return fit(random_sessions(), SMALL, device="cpu", progress=False)
+
+
+def test_saved_model_recommends_the_same(trained, tmp_path):
+    trained.save(tmp_path / "model")
+    loaded = GRU4Rec.load(tmp_path / "model", device="cpu")
+    assert loaded.config == trained.config and loaded.history == trained.history
+    ours, theirs = (model.recommend(["i03", "i01"], k=5) for model in (trained, loaded))
+    assert ours.ids.tolist() == theirs.ids.tolist()
+    np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-5)
+    assert sorted(f.name for f in (tmp_path / "model").iterdir()) == ["info.json", "tensors.safetensors"]
+
+
+def edit_info(folder, **changes):
+    info = json.loads((folder / "info.json").read_text())
+    (folder / "info.json").write_text(json.dumps(info | changes))
+
+
+def edit_tensors(folder, change):
+    save_file(change(load_file(folder / "tensors.safetensors")), folder / "tensors.safetensors")
+
+
+@pytest.mark.parametrize("damage,match", [
+    (lambda f: (f / "tensors.safetensors").write_bytes((f / "tensors.safetensors").read_bytes()[:-9]), "damaged"),
+    (lambda f: (f / "tensors.safetensors").write_bytes(b"\x80\x04pickle"), "damaged"),
+    (lambda f: (f / "info.json").write_text('{"model": "GRU'), "damaged"),
+    (lambda f: edit_info(f, model="AutoRec"), "not of a GRU4Rec"),
+    (lambda f: edit_info(f, config={"hidden_size": 8}), "not of a GRU4Rec"),
+    (lambda f: edit_info(f, item_ids=list(range(10**6))), "output is"),
+    (lambda f: edit_tensors(f, lambda t: t | {"output": t["output"] * torch.nan}), "not finite"),
+    (lambda f: edit_tensors(f, lambda t: t | {"bias": t["bias"][:3].clone()}), "bias is"),
+    (lambda f: edit_tensors(f, lambda t: t | {"extra": torch.zeros(1)}), "other tensors")])
+def test_damaged_or_crafted_checkpoints_are_refused(trained, tmp_path, damage, match):
+    trained.save(tmp_path / "model")
+    damage(tmp_path / "model")
+    with pytest.raises(ValueError, match=match):
+        GRU4Rec.load(tmp_path / "model", device="cpu")
+
+
+def test_missing_checkpoint_names_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="tensors.safetensors"):
+        GRU4Rec.load(tmp_path / "nothing")
+
+
+def test_saving_replaces_the_whole_folder(trained, tmp_path):
+    trained.save(tmp_path / "model")
+    (tmp_path / "model" / "stray").write_text("")
+    trained.save(tmp_path / "model")
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["model"]
+    assert not (tmp_path / "model" / "stray").exists()
+
+
+# --- As a recommender -------------------------------------------------------------------------------------
