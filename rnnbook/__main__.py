@@ -6,11 +6,13 @@ import argparse
 import importlib
 import os
 import textwrap
+from pathlib import Path
 
 # experiment -> module of rnnbook.benchmarks whose main(experiment) writes its result file
 EXPERIMENTS = {
     "gru4rec-yoochoose-100k": "gru4rec",
     "gru4rec-world": "gru4rec",
+    "gru4rec-search": "gru4rec_search",
     "peer-speed": "peer_speed",
     "rsc15-preprocess": "rsc15_preprocess",
 }
@@ -32,7 +34,7 @@ def list_data():
                                    break_long_words=False, break_on_hyphens=False)
     lines += ["-" * 100, f"Put files into {sources.cache()}/NAME, or into NAME in the folder that RNNBOOK_DATA names "
               f"({os.environ.get('RNNBOOK_DATA', 'not set')})."]
-    return "\n".join(lines)
+    return "\n".join(lines).replace(str(Path.home()), "~")
 
 
 def main(argv=None):

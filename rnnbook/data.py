@@ -299,21 +299,19 @@ def _split(data, min_support, test_seconds):
         raise DataError(f"{data.name}: nothing is left after dropping one-event sessions and items clicked fewer than "
                         f"{min_support} times. Load more data, or lower min_support.")
     try:
-        train, test = data.split_by_time(test_seconds)
+        return data.split_by_time(test_seconds)
     except DataError as error:
         raise DataError(f"{error} That is load_sessions(…, test_seconds=…).") from None
-    return replace(train, name=f"{data.name} train"), replace(test, name=f"{data.name} test")
 
 
 def _published(name, train, test, **columns):
     """A split made by others: kept, but for one-event sessions and test items that train lacks."""
-    train, test = (_drop_short(_log(path, f"{name} {half}", **columns), "one-event sessions dropped")
-                   for half, path in (("train", train), ("test", test)))
+    train, test = (_drop_short(_log(path, name, **columns), "one-event sessions dropped") for path in (train, test))
     test = _drop_short(test._onto(train.item_ids), "events of sessions left with one event dropped")
     test.report.update(_counted({"sessions also in train": np.isin(test.session_ids, train.session_ids).sum()}))
-    for data in (train, test):
+    for half, data in (("train", train), ("test", test)):
         if data.n_events == 0:
-            raise DataError(f"{data.name}: no session of two events is left. Load more data.")
+            raise DataError(f"{name}: no session of two events is left in {half}. Load more data.")
     return train, test
 
 
@@ -329,8 +327,7 @@ def _session_world():
     from .worlds import SessionWorld  # the worlds are built on this module
 
     world = SessionWorld()
-    return (replace(world.sample(10_000, seed=0), name="session-world train"),
-            replace(world.sample(3_000, seed=1), name="session-world test"))
+    return world.sample(10_000, seed=0), world.sample(3_000, seed=1)
 
 
 def _yoochoose_100k():

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
+import requests
+from tqdm.auto import tqdm
 
 from .tables import DataError
 
@@ -145,13 +147,22 @@ def _download(source):
     folder = cache() / source.name
     name = source.url.rsplit("/", 1)[-1]
     try:
-        path = Path(pooch.retrieve(source.url, source.archive_sha256, fname=name, path=folder,
-                                   downloader=pooch.HTTPDownloader(progressbar=True, timeout=60)))
+        path = Path(pooch.retrieve(source.url, source.archive_sha256, name, folder, downloader=_fetch))
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong checksum is a ValueError
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{source.url} did not arrive whole: {reason} Nothing of it was kept. "
                         f"{_by_hand(source)}") from error
     return _unpack(path, source) if path.suffix == ".7z" else path
+
+
+def _fetch(url, path, _):
+    """Pooch's way to fetch, which gives the temporary path; unlike its own, this closes a broken connection."""
+    with requests.get(url, stream=True, timeout=60) as response, open(path, "wb") as file:
+        response.raise_for_status()
+        size = int(response.headers.get("Content-Length", 0))
+        with tqdm(total=size or None, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1]) as bar:
+            for chunk in response.iter_content(1 << 20):
+                bar.update(file.write(chunk))
 
 
 def _unpack(archive, source):

@@ -1,0 +1,244 @@
+"""Finding and downloading: the order of places, and nothing half-written or wrong may stay."""
+
+import hashlib
+import re
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pooch
+import pytest
+
+from rnnbook import __main__ as cli
+from rnnbook import sources
+from rnnbook.data import LOGS, SPLITS, load_sessions
+from rnnbook.tables import DataError
+
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+CLICKS = (SAMPLES / "rsc15" / "yoochoose-clicks.dat").read_bytes()
+
+
+class Site(BaseHTTPRequestHandler):
+    """A tiny mirror: a good file, one that breaks off, a wrong one, an archive, and nothing."""
+
+    pages = {"/good/yoochoose-clicks.dat": CLICKS, "/wrong/yoochoose-clicks.dat": b"<html>moved</html>",
+             "/cut/yoochoose-clicks.dat": CLICKS, "/good/yoochoose-data.7z": b"7z archive", "/bad/yoochoose-data.7z": b"no"}
+
+    def do_GET(self):
+        body = self.pages.get(self.path)
+        if body is None:
+            return self.send_error(404)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:len(body) // 2] if self.path.startswith("/cut") else body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache and no RNNBOOK_DATA."""
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.delenv("RNNBOOK_DATA", raising=False)
+    return tmp_path / "cache" / "rnnbook"
+
+
+@pytest.fixture
+def rsc15(cache, monkeypatch):
+    """Make rsc15 come from another address, with the right checksum unless told."""
+    def change(**fields):
+        fields = {"archive_sha256": hashlib.sha256(CLICKS).hexdigest()} | fields
+        monkeypatch.setitem(sources.SOURCES, "rsc15", replace(sources.SOURCES["rsc15"], **fields))
+    return change
+
+
+def left_over(cache):
+    return [path for path in cache.rglob("*") if path.is_file()] if cache.exists() else []
+
+
+def put(folder, content=CLICKS, name="yoochoose-clicks.dat"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+# ---- the order of places --------------------------------------------------------------------------------------
+
+
+def test_the_given_folder_comes_first_then_the_cache_then_the_address(address, cache, rsc15, tmp_path, monkeypatch):
+    rsc15(url=f"{address}/good/yoochoose-clicks.dat")
+    source = sources.SOURCES["rsc15"]
+    assert sources.find(source) is None
+    in_cache = cache / "rsc15" / "yoochoose-clicks.dat"
+    assert sources.locate(source) == [in_cache] and in_cache.read_bytes() == CLICKS
+    assert left_over(cache) == [in_cache]
+
+    monkeypatch.setenv("RNNBOOK_DATA", str(tmp_path / "mine"))
+    assert sources.locate(source) == [in_cache]
+    direct = put(tmp_path / "mine")
+    assert sources.locate(source) == [direct]
+    inside = put(tmp_path / "mine" / "rsc15", name="yoochoose-clicks.dat.gz")
+    assert sources.locate(source) == [inside]
+
+
+def test_half_a_data_set_is_not_here(cache):
+    put(cache / "yoochoose-100k", b"x", "train.tsv.gz")
+    assert sources.find(sources.SOURCES["yoochoose-100k"]) is None
+    put(cache / "yoochoose-100k", b"x", "yoochoose-clicks-100k_test.txt")
+    assert [path.name for path in sources.find(sources.SOURCES["yoochoose-100k"])] == [
+        "train.tsv.gz", "yoochoose-clicks-100k_test.txt"]
+
+
+@pytest.mark.parametrize("name", ["yoochoose-100k", "retailrocket", "diginetica"])
+def test_what_has_no_address_is_explained(cache, name):
+    source = sources.SOURCES[name]
+    with pytest.raises(FileNotFoundError) as error:
+        load_sessions(name)
+    for part in (source.how, source.origin, source.licence, source.files[0][0], str(cache / name), "RNNBOOK_DATA"):
+        assert part in str(error.value)
+
+
+# ---- downloads ------------------------------------------------------------------------------------------------
+
+
+def test_a_download_is_loaded_and_kept(address, cache, rsc15):
+    rsc15(url=f"{address}/good/yoochoose-clicks.dat")
+    train, test = load_sessions("rsc15")
+    assert train.report["rows read"] == 45 and len(left_over(cache)) == 1
+    rsc15(url=f"{address}/gone/yoochoose-clicks.dat")
+    assert load_sessions("rsc15")[0].sha256 == train.sha256  # from the cache
+
+
+@pytest.mark.parametrize(("url", "fields", "reason"), [
+    ("/cut/yoochoose-clicks.dat", {"archive_sha256": None}, r"broken|more expected|IncompleteRead"),
+    ("/cut/yoochoose-clicks.dat", {}, r"broken|more expected|IncompleteRead"),
+    ("/wrong/yoochoose-clicks.dat", {}, r"SHA256 hash .*does not match"),
+    ("/gone/yoochoose-clicks.dat", {}, r"404"),
+])
+def test_a_failed_download_leaves_nothing_and_says_what_to_do(address, cache, rsc15, url, fields, reason):
+    rsc15(url=address + url, **fields)
+    with pytest.raises(DataError, match=reason) as error:
+        load_sessions("rsc15")
+    assert left_over(cache) == []
+    for part in (address + url, "Nothing of it was kept", "yoochoose-clicks.dat", str(cache / "rsc15"), "Kaggle"):
+        assert part in str(error.value)
+
+
+def test_no_one_answers(cache, rsc15):
+    rsc15(url="http://127.0.0.1:9/yoochoose-clicks.dat")
+    with pytest.raises(DataError, match="did not arrive whole"):
+        load_sessions("rsc15")
+    assert left_over(cache) == []
+
+
+def tool(folder, monkeypatch, script):
+    """A stand-in for 7z on an otherwise empty path."""
+    folder.mkdir()
+    if script:
+        (folder / "7z").write_text(f"#!{sys.executable}\nimport sys\n{script}")
+        (folder / "7z").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+UNPACK = f"""
+assert sys.argv[1:3] == ["x", "-so"] and sys.argv[4] == "yoochoose-clicks.dat"
+if open(sys.argv[3], "rb").read() == b"no": sys.exit("Can not open the file as archive")
+sys.stdout.buffer.write(open({str(SAMPLES / 'rsc15' / 'yoochoose-clicks.dat')!r}, "rb").read())
+"""
+
+
+def test_an_archive_is_unpacked_and_removed(address, cache, rsc15, tmp_path, monkeypatch):
+    rsc15(url=f"{address}/good/yoochoose-data.7z", archive_sha256=None)
+    tool(tmp_path / "bin", monkeypatch, UNPACK)
+    assert load_sessions("rsc15")[0].report["rows read"] == 45
+    assert [path.name for path in left_over(cache)] == ["yoochoose-clicks.dat"]
+
+
+def test_a_damaged_archive_is_removed(address, cache, rsc15, tmp_path, monkeypatch):
+    rsc15(url=f"{address}/bad/yoochoose-data.7z", archive_sha256=None)
+    tool(tmp_path / "bin", monkeypatch, UNPACK)
+    with pytest.raises(DataError, match="is damaged: 7z could not take"):
+        load_sessions("rsc15")
+    assert left_over(cache) == []
+
+
+def test_without_a_program_to_unpack_the_archive_stays_for_later(address, cache, rsc15, tmp_path, monkeypatch):
+    rsc15(url=f"{address}/good/yoochoose-data.7z", archive_sha256=None)
+    tool(tmp_path / "bin", monkeypatch, None)
+    with pytest.raises(DataError, match="apt install 7zip"):
+        load_sessions("rsc15")
+    assert [path.name for path in left_over(cache)] == ["yoochoose-data.7z"]
+
+
+def test_a_file_that_is_not_the_published_one_is_refused(tmp_path, monkeypatch, cache):
+    monkeypatch.setenv("RNNBOOK_DATA", str(SAMPLES))
+    with pytest.raises(DataError, match=r"train.tsv is not the published file: SHA-256 .* get it again"):
+        load_sessions("yoochoose-100k")
+    digests = tuple(hashlib.sha256((SAMPLES / "yoochoose-100k" / f"{half}.tsv").read_bytes()).hexdigest()
+                    for half in ("train", "test"))
+    monkeypatch.setitem(sources.SOURCES, "yoochoose-100k",
+                        replace(sources.SOURCES["yoochoose-100k"], digests=digests))
+    assert load_sessions("yoochoose-100k")[0].n_events == 27
+    put(cache / "yoochoose-100k", b"\x1f\x8b\x08 cut", "train.tsv.gz")
+    put(cache / "yoochoose-100k", b"", "test.tsv")
+    monkeypatch.delenv("RNNBOOK_DATA")
+    with pytest.raises(DataError, match=r"train.tsv.gz is not the published file: SHA-256 unreadable"):
+        load_sessions("yoochoose-100k")
+
+
+# ---- the catalogue and the command line -----------------------------------------------------------------------
+
+
+def test_every_source_can_be_loaded_and_every_loader_has_a_source():
+    assert set(sources.SOURCES) == set(SPLITS | LOGS)
+
+
+def test_the_samples_are_the_only_data_in_the_repository():
+    files = [path for path in SAMPLES.rglob("*") if path.is_file()]
+    assert files and sum(path.stat().st_size for path in files) < 20_000
+
+
+def test_the_list_names_every_set_its_place_licence_and_way(cache, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RNNBOOK_DATA", str(tmp_path))
+    put(tmp_path / "rsc15")
+    cli.main(["data"])
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    for source in sources.SOURCES.values():
+        for part in (source.name, source.licence, source.size, source.origin):
+            assert part in text
+    assert f"path {tmp_path / 'rsc15'}" in text and f"get {sources.SOURCES['retailrocket'].how}" in text
+    assert "session-world built in" in text and "rsc15 yes" in text and "diginetica no" in text
+
+
+def test_the_list_comes_without_loading_torch():
+    code = "import sys; sys.argv[1:] = ['data']; from rnnbook.__main__ import main; main(); assert 'torch' not in sys.modules"
+    assert "yoochoose-100k" in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                                              check=True, timeout=60).stdout
+
+
+def test_an_unknown_experiment_is_refused_with_the_known_ones(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["reproduce", "nothing"])
+    assert "gru4rec-yoochoose-100k" in capsys.readouterr().err
+
+
+def test_an_experiment_is_handed_to_its_module(monkeypatch):
+    called = []
+    module = type(sys)("rnnbook.benchmarks.gru4rec")
+    module.main = called.append
+    monkeypatch.setitem(sys.modules, "rnnbook.benchmarks.gru4rec", module)
+    cli.main(["reproduce", "gru4rec-yoochoose-100k"])
+    assert called == ["gru4rec-yoochoose-100k"]
