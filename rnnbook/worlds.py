@@ -1,0 +1,286 @@
+"""Synthetic worlds whose best possible score is computed exactly.
+
+On real clicks nobody knows how much could be predicted. Here the law behind the clicks is written down, so
+Bayes' rule gives the best prediction there is, and a model's score becomes a share of what can be had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from . import metrics
+from .baselines import LastItemRecommender
+from .data import SessionData
+
+
+class Optimum(NamedTuple):
+    """What the best possible recommender scores on a data set."""
+
+    recall: float
+    mrr: float
+    ndcg: float
+    cross_entropy: float  # nats per prediction
+    k: int
+
+
+class BayesFilter:
+    """The best recommender for a hidden Markov chain: scores are P(next item | history), float64.
+
+    With the start distribution :math:`\\pi`, transitions :math:`A_{su} = P(u | s)` and emissions
+    :math:`B_{si} = P(i | s)`, the belief about the state of the next click starts as :math:`b_1 = \\pi`; each
+    click :math:`x_t` moves it by Bayes' rule, then by one step of the chain:
+
+    .. math::
+        b_{t+1} \\propto \\sum_s b_t(s)\\, B_{s x_t}\\, A_{s \\cdot}, \\qquad
+        P(x_{t+1} = i | x_1 … x_t) = \\sum_s b_{t+1}(s)\\, B_{si}.
+
+    Recall, MRR and NDCG fall with the rank of the one right item, so ranking by this probability is best for
+    each of them in expectation, and reporting it is best for the cross-entropy.
+    """
+
+    def __init__(self, item_ids, start, transition, emission):
+        self.item_ids = item_ids
+        self.start, self.transition, self.emission = start, transition, emission
+
+    def _after_click(self, belief, items):
+        """Belief [B, n_states] about the states of these clicks, and the clicks [B], to the next belief."""
+        belief = belief * self.emission[:, items].T
+        likelihood = belief.sum(1, keepdims=True)
+        if (likelihood == 0).any():
+            item = self.item_ids[items[np.argmax(likelihood[:, 0] == 0)]]
+            raise ValueError(f"a click on {item!r} is impossible here after the clicks before it")
+        return belief / likelihood @ self.transition
+
+    def recommend(self, history, k=10):
+        belief = self.start[None]
+        for item in metrics.encode_history(history, self.item_ids):
+            belief = self._after_click(belief, np.array([item]))
+        return metrics.best_items(belief[0] @ self.emission, self.item_ids, k)
+
+    def score_sessions(self, data, batch_size=512):
+        metrics.check_catalogue(self, data)
+        longest_first = np.argsort(-data.lengths, kind="stable")
+        for first in range(0, data.n_sessions, batch_size):
+            sessions = longest_first[first:first + batch_size]
+            belief = np.tile(self.start, (len(sessions), 1))
+            for t in range(1, data.lengths[sessions[0]]):
+                alive = np.count_nonzero(data.lengths[sessions] > t)  # a prefix: the longest come first
+                targets = data.offsets[sessions[:alive]] + t
+                belief = self._after_click(belief[:alive], data.items[targets - 1])
+                yield torch.from_numpy(targets), torch.from_numpy(belief @ self.emission)
+
+
+class LastItem(LastItemRecommender):
+    """The best recommender that sees nothing but the last click: scores are P(next item | last item)."""
+
+    def __init__(self, item_ids, next_given_last):
+        self.item_ids, self.next_given_last = item_ids, next_given_last
+
+    def scores_after_item(self, last):
+        return self.next_given_last[last]
+
+
+@dataclass(frozen=True)
+class SessionWorld:
+    """Sessions driven by a hidden mood: a sticky, mostly cyclic hidden Markov chain.
+
+    The hidden state stays as it is with probability ``stay``; else it moves to the next state on a ring, or,
+    with probability ``jump``, to any other. Each item belongs to ``states_per_item`` random states, so that
+    one click leaves open which state it came from, while a few clicks tell. In a state, its items are drawn
+    in proportion to their popularity, which is log-normal: exp(``spread`` · N(0, 1)).
+
+    The chain starts in its stationary distribution, which is uniform, and the length of a session, 2 +
+    Poisson(``mean_length`` − 2), is drawn apart from the states. So neither the position in the session nor
+    its end tells anything about an item, and both :meth:`bayes` and :meth:`last_item` are exact at every
+    position.
+
+    Parameters
+    ----------
+    n_states, n_items, states_per_item : sizes
+    stay : probability to remain in the state
+    jump : probability, given a move, to go to any other state instead of the next
+    spread : standard deviation of the items' log popularity
+    mean_length : mean clicks per session, at least 2
+    noise : probability that a click is on any item, uniformly, whatever the state; known to the oracle
+    seed : draws who belongs where and the popularities; the world is the same wherever the seed is
+    """
+
+    n_states: int = 20
+    n_items: int = 300
+    states_per_item: int = 3
+    stay: float = 0.8
+    jump: float = 0.05
+    spread: float = 0.8
+    mean_length: float = 8.0
+    noise: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 2 <= self.n_states <= self.n_items or not 1 <= self.states_per_item <= self.n_states:
+            raise ValueError(f"need 2 <= n_states <= n_items and 1 <= states_per_item <= n_states: {self}")
+        if not all(0 <= p <= 1 for p in (self.stay, self.jump, self.noise)):
+            raise ValueError(f"stay, jump and noise are probabilities: {self}")
+        if self.mean_length < 2:
+            raise ValueError(f"mean_length must be at least 2, a click to see and one to predict: {self}")
+
+    @cached_property
+    def item_ids(self):
+        return _item_ids(self.n_items)
+
+    @cached_property
+    def start(self):
+        """float64 [n_states]: P(first state), uniform, the stationary distribution of ``transition``."""
+        return np.full(self.n_states, 1 / self.n_states)
+
+    @cached_property
+    def transition(self):
+        """float64 [n_states, n_states]: row s is P(next state | state s); columns sum to 1 too."""
+        here = np.eye(self.n_states)
+        elsewhere = (1 - here) / (self.n_states - 1)
+        move = (1 - self.jump) * np.roll(here, 1, axis=1) + self.jump * elsewhere
+        return self.stay * here + (1 - self.stay) * move
+
+    @cached_property
+    def emission(self):
+        """float64 [n_states, n_items]: row s is P(item | state s), noise included."""
+        rng = np.random.default_rng([self.seed, 0])
+        order = rng.random((self.n_items, self.n_states))
+        order[np.arange(self.n_items), rng.permutation(self.n_items) % self.n_states] = -1  # no state is empty
+        member = order.argsort(1).argsort(1) < self.states_per_item
+        weight = member.T * np.exp(self.spread * rng.standard_normal(self.n_items))
+        weight /= weight.sum(1, keepdims=True)
+        return (1 - self.noise) * weight + self.noise / self.n_items
+
+    @cached_property
+    def popularity(self):
+        """float64 [n_items]: P(item) at any position."""
+        return self.start @ self.emission
+
+    @cached_property
+    def next_given_last(self):
+        """float64 [n_items, n_items]: row i is P(next item | last item i) at any position."""
+        state_given_item = (self.start[:, None] * self.emission / self.popularity).T
+        return state_given_item @ self.transition @ self.emission
+
+    def sample(self, n, seed=0):
+        """``n`` sessions as SessionData; another ``seed`` gives other sessions of the same world."""
+        rng = np.random.default_rng([self.seed, 1, seed])
+        states, items = _draw_start(rng, self.start, n), []
+        lengths = _draw_lengths(rng, n, self.mean_length)
+        for _ in range(lengths.max(initial=0)):
+            items.append(_draw(rng, self.emission, states))
+            states = _draw(rng, self.transition, states)
+        return _session_data(rng, items, lengths, self.item_ids, "session-world")
+
+    def bayes(self):
+        """The best possible recommender."""
+        return BayesFilter(self.item_ids, self.start, self.transition, self.emission)
+
+    def last_item(self):
+        """The best recommender that sees nothing but the last click: the ceiling of item-KNN and Markov."""
+        return LastItem(self.item_ids, self.next_given_last)
+
+    def oracle(self, data, k=20):
+        """The best possible scores, as :meth:`bayes` realises them on ``data``: an Optimum.
+
+        A model may pass it by luck on few sessions, never in expectation: compare on the same data.
+        """
+        return _optimum(self.bayes(), data, k)
+
+    def markov_control(self):
+        """A MarkovWorld with the same popularity and the same P(next item | last item).
+
+        Every first-order method sees the same statistics and has the same ceiling in both worlds; only here
+        does the past before the last click tell more.
+        """
+        return MarkovWorld(self)
+
+
+@dataclass(frozen=True)
+class MarkovWorld:
+    """The control: a first-order Markov chain over items, where the last click is all there is to know.
+
+    It takes P(first item), P(next item | last item) and the session lengths from ``world``. A sequence model
+    that beats its last-item ceiling here has found something that is not there.
+    """
+
+    world: SessionWorld
+
+    @property
+    def item_ids(self):
+        return self.world.item_ids
+
+    @property
+    def start(self):
+        """float64 [n_items]: P(first item), the stationary distribution of ``transition``."""
+        return self.world.popularity
+
+    @property
+    def transition(self):
+        """float64 [n_items, n_items]: row i is P(next item | item i)."""
+        return self.world.next_given_last
+
+    def sample(self, n, seed=0):
+        """``n`` sessions as SessionData."""
+        rng = np.random.default_rng([self.world.seed, 2, seed])
+        last, items = _draw_start(rng, self.start, n), []
+        lengths = _draw_lengths(rng, n, self.world.mean_length)
+        for _ in range(lengths.max(initial=0)):
+            items.append(last)
+            last = _draw(rng, self.transition, last)
+        return _session_data(rng, items, lengths, self.item_ids, "markov-world")
+
+    def bayes(self):
+        """The best possible recommender, which here is :meth:`last_item`."""
+        return self.last_item()
+
+    def last_item(self):
+        return LastItem(self.item_ids, self.transition)
+
+    def oracle(self, data, k=20):
+        """The best possible scores on ``data``: an Optimum."""
+        return _optimum(self.bayes(), data, k)
+
+
+def _optimum(recommender, data, k):
+    scores = metrics.evaluate_sessions(recommender, data, k, n_boot=1)
+    nats = sum(-p[torch.arange(len(p)), torch.from_numpy(data.items)[positions]].log().sum().item()
+               for positions, p in recommender.score_sessions(data))
+    return Optimum(scores.recall, scores.mrr, scores.ndcg, nats / scores.n_predictions, k)
+
+
+def _item_ids(n):
+    return np.array([f"item-{i}" for i in range(n)], dtype=object)
+
+
+def _draw_start(rng, probabilities, n):
+    return rng.choice(len(probabilities), size=n, p=probabilities)
+
+
+def _draw_lengths(rng, n, mean):
+    return 2 + rng.poisson(mean - 2, size=n)
+
+
+def _draw(rng, probabilities, rows):
+    """One index from each of the given rows [n] of a stochastic matrix: int64 [n]."""
+    cumulated = probabilities.cumsum(1)
+    cumulated /= cumulated[:, -1:]  # ends in exactly 1, so that nothing falls behind the last column
+    # Row s shifted to (s, s + 1] makes the whole matrix one sorted array.
+    flat = (cumulated + np.arange(len(cumulated))[:, None]).ravel()
+    found = np.searchsorted(flat, rows + rng.random(len(rows)), side="right") - rows * probabilities.shape[1]
+    return np.minimum(found, probabilities.shape[1] - 1)
+
+
+def _session_data(rng, items, lengths, item_ids, name):
+    """Cut columns of clicks (a list of [n], one per position) to their lengths and put a clock to them."""
+    kept = np.arange(len(items)) < lengths[:, None]
+    gaps = rng.exponential(30.0, size=kept.shape)  # seconds between two clicks; a session starts each minute
+    times = 60.0 * np.arange(len(lengths))[:, None] + gaps.cumsum(1) - gaps[:, :1]
+    return SessionData(items=np.stack(items, axis=1)[kept] if items else np.empty(0, np.int64),
+                       offsets=np.concatenate([[0], lengths.cumsum()]).astype(np.int64), times=times[kept],
+                       item_ids=item_ids, session_ids=np.arange(len(lengths)), name=name)
