@@ -1,0 +1,233 @@
+"""Result files: what the benchmarks write and the book reads, so that no number in it is typed.
+
+A file ``<experiment>.json`` holds ``experiment``, ``commit``, ``created`` (UTC), ``machine``, ``packages``,
+``seconds``, ``data`` (name, sha256, n_train, n_test in events), ``config``, ``rows`` (model, metric, mean,
+low, high: the 95 % interval, values: one per seed), ``paired`` (a, b, metric, difference a - b, low, high) and
+``paper`` (source, model, metric, value). Further keys may stand beside these.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from html import escape
+from importlib import metadata, resources
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import HTML
+
+PACKAGES = ("numpy", "pandas", "polars", "scipy", "torch")
+NUMBER = (int, float)
+FORMAT = {
+    "experiment": str, "commit": str, "created": str, "machine": dict, "packages": dict, "seconds": NUMBER,
+    "data": {"name": str, "sha256": str, "n_train": int, "n_test": int},
+    "config": dict,
+    "rows": [{"model": str, "metric": str, "mean": NUMBER, "low": NUMBER, "high": NUMBER, "values": [NUMBER]}],
+    "paired": [{"a": str, "b": str, "metric": str, "difference": NUMBER, "low": NUMBER, "high": NUMBER}],
+    "paper": [{"source": str, "model": str, "metric": str, "value": NUMBER}],
+}
+
+
+def folder():
+    """Path of the folder with the result files: ``benchmarks/results`` of the checkout or of the installed package."""
+    return Path(str(resources.files("rnnbook.benchmarks"))) / "results"
+
+
+def names():
+    """The experiments with a result file, as a sorted list of str."""
+    return sorted(path.stem for path in folder().glob("*.json"))
+
+
+def load(name):
+    """The result file of an experiment as a dict.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the experiment has no result file; says how to make it.
+    ValueError
+        If the file breaks the format; names the file and the key.
+    """
+    path = folder() / f"{name}.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not here: `python -m rnnbook reproduce {name}` writes it "
+                                f"(here are: {', '.join(names()) or 'none'})")
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    check(result, path)
+    if result["experiment"] != name:
+        raise ValueError(f"{path}: experiment is {result['experiment']!r}, the file's name says {name!r}")
+    return result
+
+
+def check(result, path="result"):
+    """Raise a ValueError that names `path` and the key where `result` breaks the format."""
+    _check(result, FORMAT, path, "")
+    for kind in ("rows", "paired"):
+        for i, row in enumerate(result[kind]):
+            if row["low"] > row["high"]:
+                raise ValueError(f"{path}: {kind}[{i}].low is above {kind}[{i}].high")
+    for i, row in enumerate(result["rows"]):
+        if not row["values"]:
+            raise ValueError(f"{path}: rows[{i}].values is empty: one value per seed belongs there")
+
+
+def _check(value, kind, path, key):
+    if isinstance(kind, dict):
+        _check(value, dict, path, key)
+        for name, inner in kind.items():
+            where = f"{key}.{name}" if key else name
+            if name not in value:
+                raise ValueError(f"{path}: {where} is missing")
+            _check(value[name], inner, path, where)
+    elif isinstance(kind, list):
+        _check(value, list, path, key)
+        for i, item in enumerate(value):
+            _check(item, kind[0], path, f"{key}[{i}]")
+    elif not isinstance(value, kind) or isinstance(value, bool):
+        wanted = "number" if kind is NUMBER else kind.__name__
+        raise ValueError(f"{path}: {key or 'the whole'} must be a {wanted}, is {value!r:.60}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path}: {key} is {value}")
+
+
+def value(name, model, metric):
+    """The mean (float) of a model's metric, for example ``value("gru4rec-world", "GRU4Rec", "recall@20")``."""
+    rows = load(name)["rows"]
+    for row in rows:
+        if (row["model"], row["metric"]) == (model, metric):
+            return row["mean"]
+    known = sorted({f"{row['model']} {row['metric']}" for row in rows})
+    raise KeyError(f"{name} has no {metric} of {model}; it has: {', '.join(known)}")
+
+
+def table(name, metrics=None, digits=3):
+    """An experiment's scores: a row a model (best first metric first), a column a metric, "mean [low, high]".
+
+    Parameters
+    ----------
+    name : str
+        The experiment.
+    metrics : sequence of str, optional
+        The metrics to show, in this order; all of the file by default. Rows are sorted by the first.
+    digits : int
+        Decimals.
+
+    Returns
+    -------
+    DataFrame of str, index ``model``
+    """
+    rows = pd.DataFrame(load(name)["rows"])
+    metrics = list(metrics or rows["metric"].unique())
+    rows["text"] = [f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+                    for mean, low, high in zip(rows["mean"], rows["low"], rows["high"], strict=True)]
+    means = rows.pivot(index="model", columns="metric", values="mean")
+    order = means.sort_values(metrics[0], ascending=metrics[0] in ("rmse", "perplexity"), kind="stable").index
+    return rows.pivot(index="model", columns="metric", values="text").loc[order, metrics].rename_axis(columns=None)
+
+
+def paired_table(name, digits=3):
+    """Paired differences a - b of an experiment, with their 95 % intervals (DataFrame, a row a comparison)."""
+    return pd.DataFrame([
+        {"a": row["a"], "b": row["b"], "metric": row["metric"],
+         "a - b": f"{row['difference']:+.{digits}f} [{row['low']:+.{digits}f}, {row['high']:+.{digits}f}]"}
+        for row in load(name)["paired"]], columns=["a", "b", "metric", "a - b"])
+
+
+def paper_table(name, digits=4):
+    """What the papers print for the same models: a row a source and model, a column a metric (DataFrame of str)."""
+    rows = pd.DataFrame(load(name)["paper"], columns=["source", "model", "metric", "value"])
+    texts = rows.assign(value=[f"{v:.{digits}f}" for v in rows["value"]])
+    texts = texts.pivot(index=["source", "model"], columns="metric", values="value").fillna("")
+    return texts.reindex(columns=rows["metric"].unique()).rename_axis(columns=None)
+
+
+def badge(name):
+    """Where an experiment's numbers come from, as one line of HTML: commit, day, data, seeds, machine, time."""
+    result = load(name)
+    data, seeds = result["data"], max((len(row["values"]) for row in result["rows"]), default=0)
+    machine = ", ".join(str(v) + (" cores" if k == "cores" else "") for k, v in result["machine"].items())
+    facts = [
+        f"<b>{escape(name)}</b>", f"commit {escape(result['commit'][:10])}", escape(result["created"][:10]),
+        f"{escape(data['name'])}, {data['n_train']:,} events to train on, {data['n_test']:,} to test on "
+        f"(sha256 {escape(data['sha256'][:12])}…)",
+        f"{seeds} seed{'s' * (seeds != 1)}", escape(machine), f"torch {escape(result['packages'].get('torch', '?'))}",
+        f"{result['seconds']:,.0f} s",
+    ]
+    return HTML(f'<p class="provenance" style="font-size: 85%; opacity: .85">{" · ".join(facts)}</p>')
+
+
+def describe(train, test):
+    """The ``data`` entry of a result file for a pair of SessionData."""
+    return {"name": train.name, "sha256": train.sha256, "n_train": train.n_events, "n_test": test.n_events}
+
+
+def new_result(experiment, data, config):
+    """An empty result: call it before the work starts, fill in ``rows``, ``paired`` and ``paper``, then `write` it.
+
+    Parameters
+    ----------
+    experiment : str
+        Also the stem of the file.
+    data : dict
+        ``name, sha256, n_train, n_test``; see `describe`.
+    config : dict
+        Every setting that the numbers depend on.
+    """
+    return {
+        "experiment": experiment, "commit": _commit(), "created": datetime.now(timezone.utc).isoformat(),
+        "machine": _machine(), "packages": {name: metadata.version(name) for name in PACKAGES}, "seconds": 0.0,
+        "data": data, "config": config, "rows": [], "paired": [], "paper": [],
+    }
+
+
+def write(result):
+    """Check `result`, set its ``seconds`` (wall time since `new_result`) and put it in place; returns the path.
+
+    The file is replaced in one move: a reader sees the old one or the new one, never half of one.
+    """
+    started = datetime.fromisoformat(result["created"])
+    result = result | {"seconds": round((datetime.now(timezone.utc) - started).total_seconds(), 1)}
+    path = folder() / f"{result['experiment']}.json"
+    check(result, path)
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    partial.write_text(json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _commit():
+    """The checkout's commit, marked where the code differs from it; "unknown" outside a checkout."""
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "--", ":/rnnbook", ":/benchmarks/*.py"],
+                                 capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit + ("+changes" if changed else "")
+
+
+def _machine():
+    cpu = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return {"cpu": cpu, "cores": os.cpu_count(), "device": _device()}
+
+
+def _device():
+    import torch  # not at the top: reading results needs no torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

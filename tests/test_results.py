@@ -1,0 +1,112 @@
+"""Result files: a malformed one is refused by name and key; what is written is what is read."""
+
+import copy
+import json
+
+import pytest
+
+from rnnbook import results
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "folder", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def result():
+    fresh = results.new_result("trial", {"name": "world", "sha256": "ab" * 32, "n_train": 10, "n_test": 5}, {"k": 20})
+    for model, mean in (("popularity", 0.2), ("GRU4Rec", 0.7)):
+        for metric in ("recall@20", "mrr@20"):
+            fresh["rows"].append({"model": model, "metric": metric, "mean": mean, "low": mean - 0.1,
+                                  "high": mean + 0.1, "values": [mean, mean]})
+    fresh["paired"].append({"a": "GRU4Rec", "b": "popularity", "metric": "recall@20",
+                            "difference": 0.5, "low": 0.4, "high": 0.6})
+    fresh["paper"].append({"source": "Table 1", "model": "POP", "metric": "recall@20", "value": 0.005})
+    return fresh
+
+
+def test_what_is_written_is_read(here, result):
+    path = results.write(result)
+    assert path == here / "trial.json"
+    assert [p.name for p in here.iterdir()] == ["trial.json"]  # no partial file is left
+    loaded = results.load("trial")
+    assert loaded["rows"] == result["rows"] and loaded["seconds"] >= 0
+    assert results.names() == ["trial"]
+    assert results.value("trial", "GRU4Rec", "mrr@20") == 0.7
+    assert set(loaded["machine"]) == {"cpu", "cores", "device"}
+    assert loaded["packages"]["torch"].startswith("2.") and loaded["created"].endswith("+00:00")
+
+
+def test_tables(here, result):
+    results.write(result)
+    shown = results.table("trial", ["mrr@20"])
+    assert list(shown.index) == ["GRU4Rec", "popularity"] and list(shown.columns) == ["mrr@20"]
+    assert shown.loc["GRU4Rec", "mrr@20"] == "0.700 [0.600, 0.800]"
+    assert results.paired_table("trial")["a - b"].tolist() == ["+0.500 [+0.400, +0.600]"]
+    assert results.paper_table("trial").loc[("Table 1", "POP"), "recall@20"] == "0.0050"
+    html = results.badge("trial").data
+    for fact in (result["commit"][:10], "ab" * 6, "2 seeds", "world", "10 events"):
+        assert fact in html
+
+
+def test_badge_escapes(here, result):
+    result["data"]["name"] = "<script>alert(1)</script>"
+    results.write(result)
+    assert "<script>" not in results.badge("trial").data
+
+
+@pytest.mark.parametrize(("path", "broken", "message"), [
+    (["rows", 1, "mean"], None, r"rows\[1\].mean is missing"),
+    (["rows", 0, "mean"], "0.7", r"rows\[0\].mean must be a number"),
+    (["rows", 0, "mean"], True, r"rows\[0\].mean must be a number"),
+    (["rows", 0, "mean"], float("nan"), r"rows\[0\].mean is nan"),
+    (["rows", 0, "values"], [], r"rows\[0\].values is empty"),
+    (["rows", 0, "low"], 2.0, r"rows\[0\].low is above"),
+    (["paired", 0, "b"], None, r"paired\[0\].b is missing"),
+    (["data", "sha256"], None, "data.sha256 is missing"),
+    (["data"], [], "data must be a dict"),
+    (["paper"], None, "paper is missing"),
+    (["experiment"], "other", "the file's name says 'trial'"),
+])
+def test_malformed_file_is_named(here, result, path, broken, message):
+    parent = result
+    for key in path[:-1]:
+        parent = parent[key]
+    if broken is None:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = broken
+    (here / "trial.json").write_text(json.dumps(result))
+    with pytest.raises(ValueError, match=rf"trial\.json: .*{message}"):
+        results.load("trial")
+
+
+def test_a_broken_result_leaves_the_old_file(here, result):
+    results.write(result)
+    before = (here / "trial.json").read_text()
+    broken = copy.deepcopy(result)
+    del broken["rows"][0]["metric"]
+    with pytest.raises(ValueError, match="metric is missing"):
+        results.write(broken)
+    assert (here / "trial.json").read_text() == before
+
+
+def test_not_json_and_not_there(here):
+    (here / "cut.json").write_text('{"experiment": ')
+    with pytest.raises(ValueError, match=r"cut\.json: not JSON"):
+        results.load("cut")
+    with pytest.raises(FileNotFoundError, match="reproduce nowhere"):
+        results.load("nowhere")
+
+
+def test_unknown_model_is_named(here, result):
+    results.write(result)
+    with pytest.raises(KeyError, match="no mrr@20 of nobody"):
+        results.value("trial", "nobody", "mrr@20")
+
+
+@pytest.mark.parametrize("name", results.names())
+def test_every_result_file_of_the_book_is_sound(name):
+    assert results.load(name)["rows"]
