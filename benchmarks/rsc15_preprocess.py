@@ -1,7 +1,8 @@
 """Memory and time of loading RSC15 at its full size: ``python -m rnnbook reproduce rsc15-preprocess``.
 
-The published file may not be passed on, so one of the same size and format is made up: 33 million clicks, Zipf-like
-popularity, mostly short sessions, half a year. A child process loads and splits it and reports its peak memory.
+The published file may not be passed on, so one of the same size and format is made up: 33 million clicks,
+Zipf-like popularity, mostly short sessions, half a year. A child process loads and splits it and reports its
+peak memory.
 """
 
 import json
@@ -60,30 +61,31 @@ begin = time.perf_counter()
 train, test = data.load_sessions("rsc15")
 seconds = time.perf_counter() - begin
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(json.dumps({"seconds": seconds, "peak": peak, "sha256": train.sha256, "reports": [train.report, test.report],
-                  "sizes": [[d.n_events, d.n_sessions, (d.support > 0).sum().item()] for d in (train, test)]}))
+print(json.dumps({"seconds": seconds, "peak": peak, "sha256": train.sha256,
+                  "sizes": [train.n_events, test.n_events], "reports": [train.report, test.report]}))
 """
 
 
 def measure(folder):
     """Load ``rsc15`` from a folder in a fresh process; its peak memory in bytes, seconds and counts."""
-    done = subprocess.run([sys.executable, "-c", LOAD], env=os.environ | {"RNNBOOK_DATA": str(folder)}, check=True,
-                          stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, "-c", LOAD], env=os.environ | {"RNNBOOK_DATA": str(folder)},
+                          check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
 
 
 def main(experiment="rsc15-preprocess"):
+    result = results.new_result(experiment, data={}, config={"n_items": N_ITEMS, "days": DAYS})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "yoochoose-clicks.dat"
-        config = {"n_events": write_clicks(path), "n_items": N_ITEMS, "days": DAYS, "bytes": path.stat().st_size}
+        result["config"] |= {"n_events": write_clicks(path), "bytes": path.stat().st_size}
         measured = measure(folder)
-    (n_train, *_), (n_test, *_) = measured["sizes"]
-    result = results.new_result(experiment, config=config, data={
-        "name": "made-up log of RSC15's size", "sha256": measured["sha256"], "n_train": n_train, "n_test": n_test})
+    n_train, n_test = measured["sizes"]
+    result["data"] = {"name": "made-up log of RSC15's size", "sha256": measured["sha256"],
+                      "n_train": n_train, "n_test": n_test}
     result["reports"] = measured["reports"]
     for metric, value in (("peak_gib", measured["peak"] / 2**30), ("seconds", measured["seconds"])):
-        result["rows"].append({"model": "load_sessions", "metric": metric, "mean": value, "low": value, "high": value,
-                               "values": [value]})
+        result["rows"].append({"model": "load_sessions", "metric": metric, "mean": value, "low": value,
+                               "high": value, "values": [value]})
     results.write(result)
 
 

@@ -19,7 +19,7 @@ EXPERIMENTS = {
 
 
 def list_data():
-    """The data sets as text: name, here or not, size and licence in columns; where from and how to get it below."""
+    """The data sets as text: name, here or not, size, licence; below them where from and how to get it."""
     from . import sources
 
     row = "{:15} {:8} {:24} {}"
@@ -28,19 +28,20 @@ def list_data():
         paths = sources.find(source)
         here = "built in" if not source.files else "yes" if paths else "no"
         lines.append(row.format(source.name, here, source.size, source.licence))
-        facts = [source.what, f"from {source.origin}", f"path {paths[0].parent}" if paths else f"get  {source.how}"]
+        place = f"path {paths[0].parent}" if paths else f"get  {source.how}"
+        facts = [source.what, f"from {source.origin}", place]
         for fact in facts:
             lines += textwrap.wrap(fact, 100, initial_indent=" " * 4, subsequent_indent=" " * 9,
                                    break_long_words=False, break_on_hyphens=False)
-    lines += ["-" * 100, f"Put files into {sources.cache()}/NAME, or into NAME in the folder that RNNBOOK_DATA names "
-              f"({os.environ.get('RNNBOOK_DATA', 'not set')})."]
+    lines += ["-" * 100, f"Put files into {sources.cache()}/NAME, or into NAME in the folder that "
+              f"RNNBOOK_DATA names ({os.environ.get('RNNBOOK_DATA', 'not set')})."]
     return "\n".join(lines).replace(str(Path.home()), "~")
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m rnnbook", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("data", help="list the data sets: here or not, size, licence, where from, how to get them")
+    commands.add_parser("data", help="list the data sets: here or not, size, licence, source")
     reproduce = commands.add_parser("reproduce", help="run an experiment and write its result file")
     reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS))
     args = parser.parse_args(argv)

@@ -78,9 +78,9 @@ class SessionData:
             unknown = data.item_ids[index < 0][0]
             row = (frame["item"] == unknown).arg_max()
             label = df.index[row] if isinstance(df, pd.DataFrame) else row
-            raise DataError(f"the DataFrame, column {item!r}, row {label!r}: item {unknown!r} is not among the "
-                            f"{len(item_ids):,} of item_ids ({(index < 0).sum():,} items are not). Drop those rows, "
-                            f"or train on data that have them.")
+            raise DataError(f"the DataFrame, column {item!r}, row {label!r}: item {unknown!r} is not among "
+                            f"the {len(item_ids):,} of item_ids ({(index < 0).sum():,} items are not). Drop "
+                            f"those rows, or train on data that have them.")
         return replace(data, items=index[data.items].astype(np.int64), item_ids=item_ids)
 
     @classmethod
@@ -172,16 +172,17 @@ class SessionData:
         before, last = self.take(np.flatnonzero(~late)), self.take(np.flatnonzero(late))
         if before.n_sessions == 0:
             span = ends.max() - self.times.min()
-            raise DataError(f"{self.name}: every session ends within {seconds:,.0f} s of the last event, so none is left "
-                            f"to train on (the data span {span:,.0f} s). Hold out less time, or load more data.")
+            raise DataError(f"{self.name}: every session ends within {seconds:,.0f} s of the last event, so "
+                            f"none is left to train on (the data span {span:,.0f} s). Hold out less time, or "
+                            f"load more data.")
         held_out = self.report.get("events held out", 0) + last.n_events
         before = replace(before, report=self.report | {"events held out": held_out})
         last = replace(last, report={"events held out": last.n_events})
         before = before._onto(before.item_ids[before.support > 0])
         last = _drop_short(last._onto(before.item_ids), "events of sessions left with one event dropped")
         if last.n_sessions == 0:
-            raise DataError(f"{self.name}: no session of two known items is left in the last {seconds:,.0f} s. Hold out "
-                            f"more time, or load more data.")
+            raise DataError(f"{self.name}: no session of two known items is left in the last {seconds:,.0f} "
+                            f"s. Hold out more time, or load more data.")
         return before, last
 
     def _onto(self, item_ids):
@@ -191,7 +192,8 @@ class SessionData:
         return replace(kept, items=index[kept.items].astype(np.int64, copy=False), item_ids=item_ids)
 
     def __repr__(self):
-        lines = [f"{self.name}: {self.n_sessions:,} sessions, {self.n_events:,} events, {self.n_items:,} items"]
+        lines = [f"{self.name}: {self.n_sessions:,} sessions, {self.n_events:,} events, "
+                 f"{self.n_items:,} items"]
         if self.n_events:
             first, last = (datetime.fromtimestamp(t, UTC) for t in (self.times.min(), self.times.max()))
             lines[0] += f", {first:%Y-%m-%d} to {last:%Y-%m-%d}"
@@ -218,8 +220,8 @@ def _drop(data, keep, reason):
     ends = np.concatenate([[0], np.cumsum(keep)])[data.offsets]
     alive = np.diff(ends) > 0
     report = data.report | {reason: data.report.get(reason, 0) + int((~keep).sum())}
-    kept = replace(data, items=data.items[keep], times=data.times[keep],
-                   offsets=np.concatenate([[0], ends[1:][alive]]), session_ids=data.session_ids[alive], report=report)
+    kept = replace(data, items=data.items[keep], times=data.times[keep], session_ids=data.session_ids[alive],
+                   offsets=np.concatenate([[0], ends[1:][alive]]), report=report)
     if keep[data.offsets[:-1][alive]].all():
         return kept
     # a session that lost its first event now begins later
@@ -235,16 +237,16 @@ def load_sessions(source, *, session=None, item=None, time=None, min_support=5, 
     """Load a session log and split it into train and test.
 
     A published split is kept, and so is the world's. Other logs are prepared as the GRU4Rec authors prepare
-    RSC15: sessions of one event, then items clicked fewer than ``min_support`` times, then sessions left with one
-    event are dropped; the sessions that end in the last ``test_seconds`` are the test set, without items that
-    train lacks. Repeated clicks stay.
+    RSC15: sessions of one event, then items clicked fewer than ``min_support`` times, then sessions left with
+    one event are dropped; the sessions that end in the last ``test_seconds`` are the test set, without items
+    that train lacks. Repeated clicks stay.
 
     Parameters
     ----------
     source : str, path or DataFrame
-        A name (``python -m rnnbook data`` lists them): ``"session-world"``, ``"yoochoose-100k"``, ``"rsc15"``,
-        ``"retailrocket"``, ``"diginetica"``; or a table (csv, tsv, parquet, also gzipped); or a folder that holds
-        a ``train`` and a ``test`` table; or a pandas or polars DataFrame.
+        A name (``python -m rnnbook data`` lists them): ``"session-world"``, ``"yoochoose-100k"``,
+        ``"rsc15"``, ``"retailrocket"``, ``"diginetica"``; or a table (csv, tsv, parquet, also gzipped); or a
+        folder that holds a ``train`` and a ``test`` table; or a pandas or polars DataFrame.
     session, item, time : str, optional
         Column names of your own table; guessed where not given.
     min_support, test_seconds : int, float
@@ -271,7 +273,7 @@ def load_sessions(source, *, session=None, item=None, time=None, min_support=5, 
     columns = {"session": session, "item": item, "time": time}
     if isinstance(source, str) and source in SPLITS | LOGS:
         if any(columns.values()):
-            raise TypeError(f"{source} has its own column names; session=, item= and time= are for your own tables")
+            raise TypeError(f"{source} has its own column names; session=, item=, time= are for your own")
         return SPLITS[source]() if source in SPLITS else _split(LOGS[source](), min_support, test_seconds)
     if isinstance(source, (str, Path)):
         path = Path(source)
@@ -296,8 +298,8 @@ def _split(data, min_support, test_seconds):
                  f"events of items clicked fewer than {min_support} times dropped")
     data = _drop_short(data, "events of sessions left with one event dropped")
     if data.n_events == 0:
-        raise DataError(f"{data.name}: nothing is left after dropping one-event sessions and items clicked fewer than "
-                        f"{min_support} times. Load more data, or lower min_support.")
+        raise DataError(f"{data.name}: nothing is left after dropping one-event sessions and items clicked "
+                        f"fewer than {min_support} times. Load more data, or lower min_support.")
     try:
         return data.split_by_time(test_seconds)
     except DataError as error:
@@ -306,9 +308,11 @@ def _split(data, min_support, test_seconds):
 
 def _published(name, train, test, **columns):
     """A split made by others: kept, but for one-event sessions and test items that train lacks."""
-    train, test = (_drop_short(_log(path, name, **columns), "one-event sessions dropped") for path in (train, test))
+    train, test = (_drop_short(_log(path, name, **columns), "one-event sessions dropped")
+                   for path in (train, test))
     test = _drop_short(test._onto(train.item_ids), "events of sessions left with one event dropped")
-    test.report.update(_counted({"sessions also in train": np.isin(test.session_ids, train.session_ids).sum()}))
+    shared = np.isin(test.session_ids, train.session_ids).sum()
+    test.report.update(_counted({"sessions also in train": shared}))
     for half, data in (("train", train), ("test", test)):
         if data.n_events == 0:
             raise DataError(f"{name}: no session of two events is left in {half}. Load more data.")
@@ -318,8 +322,8 @@ def _published(name, train, test, **columns):
 def _half(folder, half):
     found = sorted(path for path in folder.iterdir() if path.name.split(".")[0] == half)
     if len(found) != 1:
-        raise FileNotFoundError(f"{folder} should hold one file {half}.csv, .tsv or .parquet (or its .gz); it holds "
-                                f"{[path.name for path in found] or 'none'}")
+        raise FileNotFoundError(f"{folder} should hold one file {half}.csv, .tsv or .parquet (or its .gz); "
+                                f"it holds {[path.name for path in found] or 'none'}")
     return found[0]
 
 

@@ -1,7 +1,7 @@
 """Where each data set comes from, under which licence, and where it is on this machine.
 
-None of the real data sets is part of this package: their licences forbid it. They are looked for in the folder
-that ``RNNBOOK_DATA`` names, then in the cache, then at their official address.
+None of the real data sets is part of this package: their licences forbid it. They are looked for in the
+folder that ``RNNBOOK_DATA`` names, then in the cache, then at their official address.
 """
 
 from __future__ import annotations
@@ -51,15 +51,18 @@ class Source:
 SOURCES = {source.name: source for source in (
     Source(
         "session-world", "clicks of a hidden Markov chain whose best possible score is known",
-        "13,000 sessions", "MIT, with the package", "rnnbook.worlds.SessionWorld", "nothing to do, it is made here",
+        "13,000 sessions", "MIT, with the package",
+        "rnnbook.worlds.SessionWorld",
+        "nothing to do, it is made here",
     ),
     Source(
         "yoochoose-100k", "an early slice of RSC15, one week of clicks",
         "2.6 MB, 83,846 events", "CC BY-NC-ND 4.0",
         "YOOCHOOSE, RecSys Challenge 2015; slice by session-rec, https://github.com/rn5l/session-rec",
-        "copy yoochoose-clicks-100k_train_full.txt and yoochoose-clicks-100k_test.txt from data/rsc15/prepared "
-        "of that repository",
-        files=(("train.tsv", "yoochoose-clicks-100k_train_full.txt"), ("test.tsv", "yoochoose-clicks-100k_test.txt")),
+        "copy yoochoose-clicks-100k_train_full.txt and yoochoose-clicks-100k_test.txt from "
+        "data/rsc15/prepared of that repository",
+        files=(("train.tsv", "yoochoose-clicks-100k_train_full.txt"),
+               ("test.tsv", "yoochoose-clicks-100k_test.txt")),
         digests=("9842c90358298ee784fcf0c9dccb2eeb283ab04368e53bdeee896747f4c03e1e",
                  "380410c606403531019e1ec0b4d192ef90492d594b9b5a91633b860618dd7136"),
     ),
@@ -67,7 +70,8 @@ SOURCES = {source.name: source for source in (
         "rsc15", "half a year of clicks in a European web shop, as published",
         "33 million events", "CC BY-NC-ND 4.0",
         "YOOCHOOSE, RecSys Challenge 2015, https://www.kaggle.com/datasets/chadgostopp/recsys-challenge-2015",
-        "fetched from the official address when first loaded; if that is gone, take yoochoose-clicks.dat from Kaggle",
+        "fetched from the official address when first loaded; if that is gone, take yoochoose-clicks.dat "
+        "from Kaggle",
         files=(("yoochoose-clicks.dat",),),
         url="https://s3-eu-west-1.amazonaws.com/yc-rdata/yoochoose-data.7z",
     ),
@@ -102,8 +106,8 @@ def folders(source):
 def find(source):
     """Paths of the data set's files, or None unless all of them are in one folder."""
     for folder in folders(source):
-        paths = [next((path for name in names for path in (folder / name, folder / f"{name}.gz") if path.is_file()),
-                      None) for names in source.files]
+        paths = [next((path for name in names for path in (folder / name, folder / f"{name}.gz")
+                       if path.is_file()), None) for names in source.files]
         if paths and None not in paths:
             return paths
     return None
@@ -125,11 +129,11 @@ def locate(source):
         if source.url is None:
             raise FileNotFoundError(f"{source.name} is not here. {_by_hand(source)}")
         paths = [_download(source)]
-    for path, digest in zip(paths, source.digests):
+    for path, digest in zip(paths, source.digests, strict=False):
         if (found := _sha256(path)) != digest:
             raise DataError(
-                f"{path} is not the published file: SHA-256 {found}, expected {digest}. It may be damaged: get it "
-                f"again ({source.how}). If it is your own version, load it by its folder: "
+                f"{path} is not the published file: SHA-256 {found}, expected {digest}. It may be damaged: "
+                f"get it again ({source.how}). If it is your own version, load it by its folder: "
                 f"load_sessions({str(path.parent)!r}).")
     return paths
 
@@ -138,8 +142,8 @@ def _by_hand(source):
     wanted = " and ".join(" or ".join(names) for names in source.files)
     given = os.environ.get("RNNBOOK_DATA")
     return (f"To have it: {source.how}. Source: {source.origin}. Licence: {source.licence}. "
-            f"Put {wanted} (may end in .gz) into {cache() / source.name}, or into a folder {source.name} inside the one "
-            f"that RNNBOOK_DATA names ({f'now {given}' if given else 'now not set'}).")
+            f"Put {wanted} (may end in .gz) into {cache() / source.name}, or into a folder {source.name} "
+            f"inside the one that RNNBOOK_DATA names ({f'now {given}' if given else 'now not set'}).")
 
 
 def _download(source):
@@ -156,7 +160,7 @@ def _download(source):
 
 
 def _fetch(url, path, _):
-    """Pooch's way to fetch, which gives the temporary path; unlike its own, this closes a broken connection."""
+    """What pooch calls with its temporary path; unlike its own, this closes a broken connection."""
     with requests.get(url, stream=True, timeout=60) as response, open(path, "wb") as file:
         response.raise_for_status()
         size = int(response.headers.get("Content-Length", 0))
@@ -171,16 +175,17 @@ def _unpack(archive, source):
     commands = {"7z": ["x", "-so"], "7zz": ["x", "-so"], "7za": ["x", "-so"], "bsdtar": ["-xOf"]}
     tool = next((tool for tool in commands if shutil.which(tool)), None)
     if tool is None:
-        raise DataError(f"{archive} is here, but no program to unpack it. Install 7-Zip (Debian and Colab: apt install "
-                        f"7zip; macOS: brew install sevenzip) and load again, or put {wanted.name} beside it.")
+        raise DataError(f"{archive} is here, but no program to unpack it. Install 7-Zip (Debian and Colab: "
+                        f"apt install 7zip; macOS: brew install sevenzip) and load again, or put "
+                        f"{wanted.name} beside it.")
     with tempfile.NamedTemporaryFile(dir=archive.parent, delete=False) as part:
         done = subprocess.run([tool, *commands[tool], str(archive), wanted.name], stdout=part,
                               stderr=subprocess.PIPE, check=False)
     if done.returncode or not Path(part.name).stat().st_size:
         Path(part.name).unlink()
         archive.unlink()
-        raise DataError(f"{archive.name} from {source.url} is damaged: {tool} could not take {wanted.name} out of it. "
-                        f"It was deleted; load again. {_by_hand(source)}")
+        raise DataError(f"{archive.name} from {source.url} is damaged: {tool} could not take {wanted.name} "
+                        f"out of it. It was deleted; load again. {_by_hand(source)}")
     os.replace(part.name, wanted)
     archive.unlink()
     return wanted

@@ -1,8 +1,9 @@
 """Read a click log from any table, and say exactly where it is wrong.
 
-:func:`read_events` turns a file (csv, tsv or any separator; parquet; either gzipped) or a DataFrame into typed,
-checked columns. Polars streams the file, so that 33 million rows fit in a few gigabytes. What cannot be read is
-a :class:`DataError` that names file, column and line; nothing is dropped but blank lines, and those are counted.
+:func:`read_events` turns a file (csv, tsv or any separator; parquet; either gzipped) or a DataFrame into
+typed, checked columns. Polars streams the file, so that 33 million rows fit in a few gigabytes. What cannot
+be read is a :class:`DataError` that names file, column and line; nothing is dropped but blank lines, and
+those are counted.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class DataError(ValueError):
 def read_events(source, *, session=None, item=None, time=None, extra=(), header=None, per_second=1):
     """Read, type and check the session, item and time columns of a table.
 
-    Ids are integers if every one of them is written as one (``7``, not ``07``), else strings. Times are numbers,
-    dates or ISO 8601 strings, all written like the first; without an offset they count as UTC.
+    Ids are integers if every one of them is written as one (``7``, not ``07``), else strings. Times are
+    numbers, dates or ISO 8601 strings, all written like the first; without an offset they count as UTC.
 
     Parameters
     ----------
@@ -60,8 +61,8 @@ def read_events(source, *, session=None, item=None, time=None, extra=(), header=
     Returns
     -------
     frame : polars DataFrame
-        Columns ``session``, ``item`` (int64 or str), ``time`` (float64, seconds since 1970) and the extra ones;
-        a row an event, in the order of the table.
+        Columns ``session``, ``item`` (int64 or str), ``time`` (float64, seconds since 1970) and the extra
+        ones; a row an event, in the order of the table.
     report : dict of str to int
         ``"rows read"`` and, if there were any, ``"blank lines skipped"``.
 
@@ -97,7 +98,7 @@ class _Table(NamedTuple):
     names: list[str]  # of its columns
     places: Callable[[list[int]], list[str]]  # row numbers from 0 -> ["line 17", …]
     ragged: Callable[[], str | None]  # why polars may have failed
-    roles: dict[str, str] = {}  # "session" -> the column's name in the table
+    roles: dict[str, str] | None = None  # "session" -> the column's name in the table
 
     def collect(self, lazy):
         try:
@@ -113,7 +114,8 @@ class _Table(NamedTuple):
         shown = [f"{place} ({'nothing' if value is None else repr(value)})"
                  for place, value in zip(self.places(rows), raw[role], strict=True)]
         more = f" and {int(bad.sum()) - len(rows):,} more" if bad.sum() > len(rows) else ""
-        raise DataError(f"{self.name}, column {self.roles[role]!r}: {fault} at {', '.join(shown)}{more}. {remedy}")
+        where = f"{self.name}, column {self.roles[role]!r}"
+        raise DataError(f"{where}: {fault} at {', '.join(shown)}{more}. {remedy}")
 
 
 def _column(table, role, given):
@@ -147,7 +149,8 @@ def _typed(table, per_second):
             first = table.collect(table.lazy.select("blank", "time"))
             table.refuse("time", ~first["blank"] & first["time"].is_not_null(), "not a time", _TIME_REMEDY)
         frame = table.collect(table.lazy.select("blank", *ids, time, *others))
-        late = [role for role, whole in as_int.items() if whole and (frame[role].is_null() & ~frame["blank"]).any()]
+        late = [role for role, whole in as_int.items()
+                if whole and (frame[role].is_null() & ~frame["blank"]).any()]
         if not late:
             break
         as_int |= dict.fromkeys(late, False)  # a later id is no integer: all of them are strings
@@ -174,11 +177,13 @@ def _id(role, dtype, whole):
         return column.cast(pl.String)
     number = column.cast(pl.Int64, strict=False)
     # "07" and "7" are two ids, so only what is written as an integer is one
-    return pl.when(number.cast(pl.String) == column).then(number).alias(role) if dtype == pl.String else number
+    if dtype == pl.String:
+        number = pl.when(number.cast(pl.String) == column).then(number)
+    return number.alias(role)
 
 
 def _time(head, per_second):
-    """An expression for the time by the form of the first value, None if it has none; its units in a second."""
+    """An expression for the time by the form of the first value (or None), and its units in a second."""
     column, dtype = pl.col("time"), head.dtype
     if dtype == pl.String:
         first = head.drop_nulls().head(1)
@@ -194,17 +199,17 @@ def _time(head, per_second):
     return None, per_second
 
 
-_TIME_REMEDY = ("Write every time as seconds since 1970 or as ISO 8601 (2014-04-07T10:51:09.277Z), all in the same "
-                "way, or delete those rows.")
+_TIME_REMEDY = ("Write every time as seconds since 1970 or as ISO 8601 (2014-04-07T10:51:09.277Z), all in "
+                "the same way, or delete those rows.")
 
 
 def _check_ids(table, frame, role):
-    missing = frame[role].is_null()
-    if frame.schema[role] == pl.String:
-        missing |= (frame[role].str.strip_chars() == "").fill_null(False)
-    if (missing := missing & ~frame["blank"]).any():
+    column, used = frame[role], ~frame["blank"]
+    text = column.dtype == pl.String
+    missing = (column.str.strip_chars().fill_null("") == "" if text else column.is_null()) & used
+    if missing.any():
         table.refuse(role, missing, f"the {role} id is missing", "Fill it in or delete those rows.")
-    if frame.schema[role] == pl.String and (damaged := frame[role].str.contains("\ufffd").fill_null(False)).any():
+    if text and (damaged := column.str.contains("\ufffd") & used).any():
         table.refuse(role, damaged, "bytes that are not UTF-8", "Save the file as UTF-8, for example with "
                      "iconv -f latin1 -t utf-8 OLD > NEW; different ids could otherwise become one.")
 
@@ -215,9 +220,11 @@ def _check_times(table, frame):
     if unread.any():
         table.refuse("time", unread, "no time, or not one written like the first", _TIME_REMEDY)
     if (negative := (time < 0) & used).any():
-        table.refuse("time", negative, "a time before 1970", "Times are seconds since 1970; correct those rows.")
+        table.refuse("time", negative, "a time before 1970",
+                     "Times are seconds since 1970; correct those rows.")
     if (late := (time > LATEST) & used).any():
-        table.refuse("time", late, "a time after the year 5000", "These look like milliseconds: divide them by 1000.")
+        table.refuse("time", late, "a time after the year 5000",
+                     "These look like milliseconds: divide them by 1000.")
 
 
 def _frame(df):
@@ -245,7 +252,8 @@ def _series(name, column, labels):
         if kinds.nunique() > 1:
             other = kinds[kinds != kinds.iloc[0]].index[0]
             raise DataError(f"the DataFrame, column {name!r}: {kinds.iloc[0].__name__} in the first row but "
-                            f"{kinds[other].__name__} in row {other!r}. Make them alike: df[{name!r}].astype(str).")
+                            f"{kinds[other].__name__} in row {other!r}. Make them alike: "
+                            f"df[{name!r}].astype(str).")
     return pl.from_pandas(column.rename(name).reset_index(drop=True))
 
 
@@ -267,7 +275,7 @@ def _open(path, header, stack):
             raise DataError(f"{name} is no whole parquet file, perhaps truncated: get it again.") from error
         return _Table(lazy, name, names, lambda rows: [f"row {row + 1}" for row in rows], lambda: None)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"{name} is UTF-16. Save it as UTF-8, for example with iconv -f utf-16 -t utf-8 OLD > NEW.")
+        raise DataError(f"{name} is UTF-16. Save it as UTF-8: iconv -f utf-16 -t utf-8 OLD > NEW.")
     if start[:2] == b"PK" or start[:2] == b"7z" or b"\0" in start:
         raise DataError(f"{name} is no text table. If it is an archive, unpack it and load the file inside.")
     line = start.decode("utf-8-sig", "replace").splitlines()[0]
@@ -319,8 +327,8 @@ class _Text(NamedTuple):
         with self._records() as records:
             for line, fields in records:
                 if len(fields) > self.width:
-                    return (f"line {line} has {len(fields)} fields where the first has {self.width}. Look for a stray "
-                            f"{self.separator!r} or an open quote there.")
+                    return (f"line {line} has {len(fields)} fields where the first has {self.width}. Look "
+                            f"for a stray {self.separator!r} or an open quote there.")
         return None
 
     @contextlib.contextmanager

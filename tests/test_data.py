@@ -1,4 +1,4 @@
-"""The data layer: nothing read is lost unseen, nothing of the future leaks, and every refusal names its place."""
+"""The data layer: no row is lost unseen, nothing of the future leaks, and every refusal names its place."""
 
 import gzip
 from datetime import datetime
@@ -28,7 +28,8 @@ def logs(draw, unique_times=False):
     item = draw(st.lists(st.integers(0, 5), min_size=n, max_size=n))
     hours = draw(st.lists(st.integers(0, 96), min_size=n, max_size=n, unique=unique_times))
     df = pd.DataFrame({"session": session, "item": item, "time": T0 + 3600.0 * np.array(hours)})
-    return df.assign(session="s" + df["session"].astype(str), item="i" + df["item"].astype(str)) if text else df
+    names = {"session": df["session"].map("s{}".format), "item": df["item"].map("i{}".format)}
+    return df.assign(**names) if text else df
 
 
 def as_rows(df):
@@ -54,7 +55,7 @@ def lost(report):
     return sum(count for what, count in report.items() if what.endswith(("dropped", "held out")))
 
 
-# ---- from_frame -----------------------------------------------------------------------------------------------
+# ---- from_frame --------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=60, deadline=None)
@@ -78,14 +79,15 @@ def test_the_order_of_rows_does_not_matter(df, random):
 
 def test_the_digest_sees_every_part():
     df = pd.DataFrame({"session": [1, 1, 2], "item": [7, 8, 7], "time": [0.0, 1.0, 2.0]})
-    changed = [df, df.replace({"item": {8: 9}}), df.replace({"session": {2: 3}}), df.assign(time=[0.0, 1.0, 2.5])]
+    changed = [df, df.replace({"item": {8: 9}}), df.replace({"session": {2: 3}}),
+               df.assign(time=[0.0, 1.0, 2.5])]
     assert len({SessionData.from_frame(each).sha256 for each in changed}) == 4
 
 
 @pytest.mark.parametrize("times", [
     [10.5, 11.5, 12.5],
     pd.to_datetime(["1970-01-01T00:00:10.5", "1970-01-01T00:00:11.5", "1970-01-01T00:00:12.5"]),
-    pd.to_datetime(["1970-01-01T01:00:10.5+01:00", "1970-01-01T01:00:11.5+01:00", "1970-01-01T01:00:12.5+01:00"]),
+    pd.to_datetime([10.5, 11.5, 12.5], unit="s", utc=True).tz_convert("Asia/Tokyo"),
     ["1970-01-01T00:00:10.500Z", "1970-01-01T00:00:11.5Z", "1970-01-01T00:00:12.5Z"],
     ["1970-01-01 00:00:10.5", "1970-01-01 00:00:11.5", "1970-01-01 00:00:12.5"],
     ["1970-01-01T02:00:10.5+02:00", "1970-01-01T00:00:11.5+00:00", "1969-12-31T23:00:12.5-01:00"],
@@ -128,7 +130,7 @@ def test_a_fixed_catalogue_is_kept_and_an_unknown_item_is_named():
         SessionData.from_frame(df, item_ids=["a", "b"])
 
 
-# ---- splits ---------------------------------------------------------------------------------------------------
+# ---- splits ------------------------------------------------------------------------------------------------
 
 
 def authors_preprocessing(df, min_support=5):
@@ -145,12 +147,14 @@ def authors_preprocessing(df, min_support=5):
     return train, long_enough(test[test["item"].isin(train["item"])])
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.claim("nothing-lost-unseen")
+@pytest.mark.claim("split-no-future")
+@settings(max_examples=80, deadline=None)
 @given(logs(), st.integers(1, 3))
 def test_the_split_is_the_authors_and_counts_are_conserved(df, min_support):
     expected_train, expected_test = authors_preprocessing(df, min_support)
     if expected_train.empty or expected_test.empty:
-        with pytest.raises(DataError, match="Load more data|load more data"):
+        with pytest.raises(DataError, match=r"[Ll]oad more data"):
             load_sessions(df, min_support=min_support)
         return
     train, test = load_sessions(df, min_support=min_support)
@@ -163,6 +167,7 @@ def test_the_split_is_the_authors_and_counts_are_conserved(df, min_support):
     assert 2 * test.report["events held out"] == test.n_events + lost(test.report)
 
 
+@pytest.mark.claim("split-no-future")
 @settings(max_examples=60, deadline=None)
 @given(logs(), st.integers(1, 80))
 def test_no_event_of_the_earlier_part_is_in_the_held_out_time(df, hours):
@@ -202,7 +207,7 @@ def test_an_impossible_split_says_what_to_change():
         load_sessions(late, min_support=1, test_seconds=1)
 
 
-# ---- published formats ----------------------------------------------------------------------------------------
+# ---- published formats -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -259,7 +264,7 @@ def test_a_published_split_is_kept(tmp_path):
     train, test = load_sessions(tmp_path)
     assert test.report == {"rows read": 10, "events of items unseen in training dropped": 1}
     (tmp_path / "test.parquet").unlink()
-    with pytest.raises(FileNotFoundError, match="should hold one file test.csv"):
+    with pytest.raises(FileNotFoundError, match=r"should hold one file test\.csv"):
         load_sessions(tmp_path)
 
 
@@ -287,7 +292,7 @@ def test_the_embedded_world_needs_nothing():
     assert train.sha256 == load_sessions("session-world")[0].sha256
 
 
-# ---- any table ------------------------------------------------------------------------------------------------
+# ---- any table ---------------------------------------------------------------------------------------------
 
 TABLE = pd.DataFrame({"session_id": np.repeat(np.arange(8), 3), "Item ID": np.tile(["a", "b", "c"], 8),
                       "timestamp": T0 + 20_000.0 * np.repeat(np.arange(8), 3) + np.tile([0, 60, 120], 8)})
@@ -296,7 +301,8 @@ TABLE = pd.DataFrame({"session_id": np.repeat(np.arange(8), 3), "Item ID": np.ti
 @pytest.mark.parametrize("write", [
     lambda path: TABLE.to_csv(path / "log.csv", index=False),
     lambda path: TABLE.to_csv(path / "log.tsv", index=False, sep="\t"),
-    lambda path: TABLE.to_csv(path / "log.txt", index=False, sep=";", lineterminator="\r\n", encoding="utf-8-sig"),
+    lambda path: TABLE.to_csv(path / "log.txt", index=False, sep=";", lineterminator="\r\n",
+                              encoding="utf-8-sig"),
     lambda path: TABLE.to_csv(path / "log.csv.gz", index=False),
     lambda path: TABLE.assign(title='a "quoted", title\nof two lines').to_csv(path / "log.csv", index=False),
     lambda path: TABLE.to_parquet(path / "log.parquet"),
@@ -321,7 +327,7 @@ def test_late_string_ids_do_not_become_holes(tmp_path):
 def test_blank_lines_are_counted(tmp_path):
     text = TABLE.to_csv(index=False).splitlines()
     (tmp_path / "log.csv").write_text("\n".join(text[:5] + ["", ""] + text[5:]) + "\n\n")
-    train, test = load_sessions(tmp_path / "log.csv")
+    train, _ = load_sessions(tmp_path / "log.csv")
     assert train.report["blank lines skipped"] == 3 and train.report["rows read"] == 24
 
 
@@ -333,20 +339,22 @@ def with_line(number, text):
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (with_line(1, "session,product_name,time"), r"bad.csv has no column for the item .*'product_name', 'time'.*item="),
+    (with_line(1, "session,product_name,time"),
+     r"bad.csv has no column for the item .*'product_name', 'time'.*item="),
     ("\n".join(GOOD[1:]), r"first line looks like data: add a header"),
-    (with_line(4, "1,,5"), r"bad.csv, column 'item': the item id is missing at line 4 \(nothing\)\. Fill it in"),
+    (with_line(4, "1,,5"), r"bad.csv, column 'item': the item id is missing at line 4 \(nothing\)\. Fill it"),
     (with_line(4, ",1,5"), r"bad.csv, column 'session': the session id is missing at line 4"),
     (with_line(4, "1,1,"), r"bad.csv, column 'time': no time.* at line 4 \(nothing\)"),
     (with_line(4, "1,1"), r"column 'time': no time.* at line 4"),
     (with_line(4, "1,1,NaN"), r"column 'time': no time.* at line 4 \('NaN'\)"),
-    (with_line(5, "1,1,yesterday"), r"column 'time': no time.* at line 5 \('yesterday'\)\. Write every time as"),
+    (with_line(5, "1,1,yesterday"), r"column 'time': no time.* at line 5 \('yesterday'\)\. Write every time"),
     (with_line(2, "1,1,1 April"), r"column 'time': not a time at line 2 \('1 April'\)"),
     (with_line(7, "1,1,-5"), r"column 'time': a time before 1970 at line 7 \('-5'\)"),
     (with_line(7, "1,1,1396342800000"), r"a time after the year 5000 at line 7 .*divide them by 1000"),
     (with_line(6, "1,1,5,surplus"), r"bad.csv cannot be read: line 6 has 4 fields where the first has 3"),
     ('session,item,time\n1,"a\nb",5\n1,c,\n', r"at line 4 \(nothing\)"),
-    ("", r"bad.csv is empty"), ("\n \n", r"bad.csv is empty"), ("session,item,time\n", r"bad.csv is empty: it has no rows"),
+    ("", r"bad.csv is empty"), ("\n \n", r"bad.csv is empty"),
+    ("session,item,time\n", r"bad.csv is empty: it has no rows"),
     ("session,item,time\n\n\n", r"bad.csv is empty: it has no rows"),
 ])
 def test_a_faulty_text_table_is_refused_by_file_column_and_line(tmp_path, content, message):
@@ -358,18 +366,20 @@ def test_a_faulty_text_table_is_refused_by_file_column_and_line(tmp_path, conten
 
 def test_the_error_shows_three_rows_and_counts_the_rest(tmp_path):
     (tmp_path / "bad.csv").write_text("session,item,time\n1,1,5\n" + "1,1,soon\n" * 5)
-    with pytest.raises(DataError, match=r"line 3 \('soon'\), line 4 \('soon'\), line 5 \('soon'\) and 2 more"):
+    with pytest.raises(DataError, match=r"line 3 \('soon'\), line 4 .*, line 5 \('soon'\) and 2 more"):
         load_sessions(tmp_path / "bad.csv")
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (b"session,item,time\n1,caf\xc3\xa9,1\n1,caf\xe9,2\n", r"column 'item': bytes that are not UTF-8 at line 3 .*iconv"),
+    (b"session,item,time\n1,caf\xc3\xa9,1\n1,caf\xe9,2\n",
+     r"column 'item': bytes that are not UTF-8 at line 3 .*iconv"),
     ("session,item,time\n1,a,1\n".encode("utf-16"), r"is UTF-16. Save it as UTF-8"),
     (b"PK\x03\x04\0\0", r"no text table. If it is an archive"),
     (b"7z\xbc\xaf\x27\x1c\0", r"no text table"),
     (pd.DataFrame({"session": [1], "item": [1], "time": [1]}).to_parquet()[:200], r"no whole parquet file"),
     (gzip.compress(b"session,item,time\n" + b"".join(b"%d,%d,%d\n" % (n, n * 7919 % 1009, n * n % 99991)
-                                                     for n in range(30_000)))[:-900], r"log is truncated or damaged after line [1-9][\d,]*: get"),
+                                                     for n in range(30_000)))[:-900],
+     r"log is truncated or damaged after line [1-9][\d,]*: get"),
     (gzip.compress("\n".join(GOOD).encode())[:-8] + b"damaged!", r"truncated or damaged"),
 ])
 def test_damaged_bytes_are_refused(tmp_path, content, message):
@@ -410,7 +420,7 @@ def test_what_is_no_table_is_said_to_be_none():
         SessionData.from_frame(TABLE.iloc[:0], session="session_id", item="Item ID", time="timestamp")
     with pytest.raises(TypeError, match="a path or a DataFrame"):
         load_sessions(17)
-    with pytest.raises(FileNotFoundError, match="'rsc16' is neither a file here nor one of the data sets: session-world"):
+    with pytest.raises(FileNotFoundError, match="'rsc16' is neither a file here nor one of"):
         load_sessions("rsc16")
     with pytest.raises(TypeError, match="has its own column names"):
         load_sessions("rsc15", item="item")
