@@ -26,7 +26,7 @@ CHUNK = 1_000_000  # sessions written at a time
 def write_clicks(path, n_events=N_EVENTS, n_items=N_ITEMS, days=DAYS, seed=0):
     """A click log in the format of ``yoochoose-clicks.dat``; returns the number of rows written."""
     rng = np.random.default_rng(seed)
-    popularity = 1 / (np.arange(n_items) + 10.0)
+    popularity = (np.arange(n_items) + 100.0) ** -1.7  # the rarest items get about five clicks
     below = np.cumsum(popularity / popularity.sum())
     ids = 214_500_000 + rng.permutation(8 * n_items)[:n_items]
     start = np.datetime64("2014-04-01T00:00:00", "ms").astype(np.int64)
