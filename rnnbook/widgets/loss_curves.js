@@ -11,7 +11,7 @@ function render({ model, el }) {
   const play = player({ root: el, status, get: () => frame, set: show, last, delay: 60 });
   const position = slider({ label: "recorded points", min: 0, max: 1, oninput: play.go,
     format: (f) => `${Math.min(f + 1, model.get("points").length)} of ${model.get("points").length}` });
-  const lossFrame = svg("svg", { role: "img", "aria-label": "Training loss against epoch" });
+  const lossFrame = svg("svg", { role: "img", height: 240, "aria-label": "Training loss against epoch" });
   const metricFrame = svg("svg", { role: "img", "aria-label": "Metrics against epoch" });
   const legend = html("p", { class: "rb-choices" });
   const metricBox = html("div", {}, metricFrame, legend);

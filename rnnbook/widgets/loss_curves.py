@@ -40,6 +40,8 @@ class LossCurves(Widget):
 
     def update(self, point):
         """Append a point as `fit` hands it to its callback: epoch (fractional), loss, and metrics if any."""
+        if self._recorded and point["epoch"] < self._recorded[-1]["epoch"]:
+            self._recorded = []  # a new training
         self._recorded.append({key: float(f"{value:.5g}") for key, value in point.items()})
         losses = [p for p in self._recorded if p.keys() <= {"epoch", "loss"}]
         if len(losses) > MOST_POINTS:

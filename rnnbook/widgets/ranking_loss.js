@@ -194,7 +194,8 @@ function render({ model, el }) {
       lines: lines((r) => -r.target), dots: [{ x: cursor, y: -now.target, style }] });
     const place = m > 0 ? "above" : m < 0 ? "below" : "level with";
     status.textContent = `${chosen}: ${FORMULAS[chosen]}. The target is ${number(Math.abs(m), 2)} ${place} `
-      + `the hardest of ${negatives.length}: loss ${number(now.loss)}, target’s gradient ${number(now.target)}.`;
+      + `the hardest of ${negatives.length}: loss ${number(now.loss)}, `
+      + `gradient on the target ${number(now.target)}.`;
   }
 
   return follow(model, el, ["target", "negatives", "loss"], draw);

@@ -1,13 +1,14 @@
 // Session-parallel mini-batches, one training step at a time. All values come from the package's schedule.
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const [CHIP, HIGH, GAP, SIDE] = [34, 26, 5, 54]; // pixels: chip width and height, gap, row label
+const [HIGH, GAP, SIDE] = [26, 5, 54]; // pixels: height of a chip, gap, label of a row
 
 function render({ model, el }) {
   el.classList.add("rnnbook-widget");
   const offsets = model.get("offsets");
   const items = model.get("items");
   const names = model.get("item_names");
+  const wide = Math.max(34, 20 + 8 * String(Math.max(...items)).length); // pixels: width of a chip
   const letter = (session) => LETTERS[session];
   const schedule = () => model.get("schedules")[model.get("batch_size") - 1];
   const last = () => schedule().offsets.length - 2;
@@ -50,31 +51,33 @@ function render({ model, el }) {
     code, status);
 
   const box = (x, y, kind) =>
-    svg("rect", { class: kind, x: x + 0.5, y: y + 0.5, width: CHIP - 1, height: HIGH - 1, rx: 4 });
+    svg("rect", { class: kind, x: x + 0.5, y: y + 0.5, width: wide - 1, height: HIGH - 1, rx: 4 });
   const chip = (x, y, s, text, tag, kind) => svg("g", { class: `rb-chip ${kind}`, style: colour(s) },
     box(x, y),
-    svg("text", { x: x + CHIP / 2 + (tag ? 3 : 0), y: y + HIGH / 2 + 5 }, String(text)),
+    svg("text", { x: x + wide / 2 + (tag ? 4 : 0), y: y + HIGH / 2 + 5 }, String(text)),
     svg("text", { class: "rb-tag", x: x + 7, y: y + 10 }, tag));
   const item = (i) => html("span", {}, `${i} `, html("span", { class: "rb-muted" }, names[i]));
-  const label = (y, text) => svg("text", { x: 0, y: y + HIGH / 2 + 4, class: "rb-muted" }, text);
+  const label = (y, x, text) => svg("text", { x, y: y + HIGH / 2 + 4, class: "rb-muted" }, text);
 
   function draw_sessions(now) {
     const width = sessions.parentNode.clientWidth;
-    const room = Math.max(2, Math.floor((width - 22) / (CHIP + GAP)));
+    const room = Math.max(2, Math.floor((width - 42) / (wide + GAP)));
     const inputs = new Map(now.map((r) => [r.session, r.position]));
     const done = new Set(schedule().position.slice(0, schedule().offsets[step()]));
     const shapes = [];
     for (let s = 0; s + 1 < offsets.length; s++) {
       const [from, to] = [offsets[s], offsets[s + 1]];
       const skip = clamp((inputs.get(s) ?? from) - from - room + 2, 0, Math.max(0, to - from - room));
-      shapes.push(label(s * (HIGH + GAP), letter(s)));
+      const [left, y] = [30, s * (HIGH + GAP)];
+      shapes.push(label(y, 0, letter(s)), label(y, 14, skip ? "…" : ""),
+        label(y, left + room * (wide + GAP), skip + room < to - from ? "…" : ""));
       for (let e = from + skip; e < Math.min(to, from + skip + room); e++) {
         const input = inputs.get(s) === e;
         const target = inputs.get(s) === e - 1;
         const past = done.has(e) || (e === to - 1 && done.has(e - 1));
         const kind = input ? "rb-input" : target ? "rb-target" : past ? "rb-past" : "";
         const tag = input ? "X" : target ? "Y" : "";
-        shapes.push(chip(22 + (e - from - skip) * (CHIP + GAP), s * (HIGH + GAP), s, items[e], tag, kind));
+        shapes.push(chip(left + (e - from - skip) * (wide + GAP), y, s, items[e], tag, kind));
       }
     }
     fit(sessions, width, (offsets.length - 1) * (HIGH + GAP), shapes);
@@ -82,15 +85,15 @@ function render({ model, el }) {
 
   function draw_lanes(t) {
     const width = lanes.parentNode.clientWidth;
-    const room = Math.max(2, Math.floor((width - SIDE) / (CHIP + GAP)));
+    const room = Math.max(2, Math.floor((width - SIDE) / (wide + GAP)));
     const first = clamp(t - Math.floor(room / 2), 0, Math.max(0, last() + 1 - room));
     const [count, top] = [model.get("batch_size"), 20];
-    const left = (u) => SIDE + (u - first) * (CHIP + GAP);
+    const left = (u) => SIDE + (u - first) * (wide + GAP);
     const height = top + count * (HIGH + GAP);
-    const shapes = [svg("rect", { class: "rb-now", x: left(t) - 4, y: 0, width: CHIP + 8, height, rx: 5 })];
-    for (let lane = 0; lane < count; lane++) shapes.push(label(top + lane * (HIGH + GAP), `lane ${lane}`));
+    const shapes = [svg("rect", { class: "rb-now", x: left(t) - 4, y: 0, width: wide + 8, height, rx: 5 })];
+    for (let lane = 0; lane < count; lane++) shapes.push(label(top + lane * (HIGH + GAP), 0, `lane ${lane}`));
     for (let u = first; u < Math.min(first + room, last() + 1); u++) {
-      shapes.push(svg("text", { x: left(u) + CHIP / 2, y: 13, "text-anchor": "middle",
+      shapes.push(svg("text", { x: left(u) + wide / 2, y: 13, "text-anchor": "middle",
         class: u === t ? "" : "rb-muted" }, String(u + 1)));
       const live = new Map(rows(u).map((r) => [r.lane, r]));
       for (let lane = 0; lane < count; lane++) {
