@@ -14,6 +14,7 @@ EXPERIMENTS = {
     "gru4rec-world": "gru4rec",
     "gru4rec-search": "gru4rec_search",
     "peer-speed": "peer_speed",
+    "rnn-memory": "rnn",
     "rsc15-preprocess": "rsc15_preprocess",
 }
 

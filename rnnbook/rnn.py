@@ -316,7 +316,7 @@ def fit(task, config=ClassifierConfig(), *, device="auto", seed=0, progress=True
     for step in tqdm(range(config.n_steps + 1), desc=f"{config.cell}, distance {task.distance}",
                      disable=not progress):
         if step % 25 == 0:
-            model.history.append({"step": step, **evaluate(model, task)._asdict()})
+            model.history.append({"step": step, **evaluate(model, task, n=1000)._asdict()})
         x, y = task.sample(config.batch_size, seed=(seed + 1) * 1_000_003 + step, device=device)
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()

@@ -2,15 +2,19 @@
 
 import itertools
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rnnbook import rnn
+from rnnbook import metrics, rnn
+from rnnbook.baselines import ItemKNN, Markov
 from rnnbook.rnn import Classifier, ClassifierConfig, MemoryTask
+from rnnbook.worlds import SessionWorld
 
 F64 = torch.float64
 sizes = st.integers(1, 5)
@@ -464,3 +468,50 @@ def test_without_distance_the_vanilla_cell_does_as_well():
     for cell in ("rnn", "gru"):
         score = trained(cell, 0, n_steps=100)
         assert score.accuracy > 0.98 * best.accuracy and score.cross_entropy < best.cross_entropy + 0.05
+
+
+# --- neighbours and order -------------------------------------------------------------------------------------
+
+
+def backwards(data):
+    sessions = [data.items[a:b][::-1] for a, b in itertools.pairwise(data.offsets)]
+    return replace(data, items=np.concatenate(sessions))
+
+
+@pytest.mark.claim("co-occurrence-is-blind-to-order")
+@pytest.mark.parametrize("seed", [0, 1])
+def test_item_knn_scores_reversed_sessions_alike_and_markov_does_not(seed):
+    world = SessionWorld(n_items=60, seed=seed)
+    train, test = world.sample(400, seed=1), world.sample(50, seed=2)
+    same = {}
+    for method in (ItemKNN, Markov):
+        ahead, back = (torch.cat([s for _, s in method().fit(d).score_sessions(test)])
+                       for d in (train, backwards(train)))
+        assert ahead.std() > 0
+        same[method] = torch.equal(ahead, back)
+    assert same == {ItemKNN: True, Markov: False}
+
+
+def recall_in(world, k=20):
+    """Recall@20 of item-KNN and Markov with their scores, of the last-click ceiling and of the optimum."""
+    train, test = world.sample(4000, seed=3), world.sample(800, seed=4)
+    knn, markov, last, best = (metrics.evaluate_sessions(m, test, k, n_boot=200) for m in (
+        ItemKNN().fit(train), Markov().fit(train), world.last_item(), world.bayes()))
+    return knn, markov, last, best
+
+
+@pytest.mark.claim("order-is-worth-counting")
+def test_order_costs_item_knn_only_where_it_tells_something():
+    knn, markov, _, best = recall_in(SessionWorld(stay=0.0, states_per_item=1))
+    assert metrics.paired_difference(markov, knn, "recall")[1] > 0.2  # low end of the 95 % interval
+    assert knn.recall < 0.65 * best.recall and markov.recall > 0.9 * best.recall
+    control_knn, _, _, control_best = recall_in(SessionWorld(stay=1.0, states_per_item=1))
+    assert control_knn.recall > 0.85 * control_best.recall
+
+
+@pytest.mark.claim("the-last-click-is-not-enough")
+def test_last_click_methods_stay_below_their_ceiling_and_that_below_the_optimum():
+    knn, markov, last, best = recall_in(SessionWorld())
+    for method in (knn, markov):
+        assert metrics.paired_difference(last, method, "recall")[1] > 0
+    assert metrics.paired_difference(best, last, "recall")[1] > 0.1
