@@ -73,16 +73,11 @@ def read_events(source, *, session=None, item=None, time=None, extra=(), header=
         damaged; rows are ragged; the file is empty, truncated or no table at all.
     """
     with contextlib.ExitStack() as stack:
+        wanted = {"session": session, "item": item, "time": time} | {name: name for name in extra}
         if isinstance(source, (str, Path)):
-            table = _open(Path(source), header, stack)
+            table = _open(Path(source), header, wanted, stack)
         else:
-            table = _frame(source)
-        roles = {role: _column(table, role, given)
-                 for role, given in (("session", session), ("item", item), ("time", time))}
-        roles |= {name: _column(table, name, name) for name in extra}
-        table = table._replace(roles=roles, lazy=table.lazy.select(
-            pl.all_horizontal(pl.all().is_null()).alias("blank"),
-            *(pl.col(name).alias(role) for role, name in roles.items())))
+            table = _frame(source, wanted)
         frame = _typed(table, per_second)
     blank = int(frame["blank"].sum())
     if blank:
@@ -91,14 +86,13 @@ def read_events(source, *, session=None, item=None, time=None, extra=(), header=
 
 
 class _Table(NamedTuple):
-    """A lazy frame, what to call it and its columns, and how to name its rows."""
+    """The wanted columns of a table, not read yet, and how to speak of them in an error."""
 
-    lazy: pl.LazyFrame
     name: str
-    names: list[str]  # of its columns
+    roles: dict[str, str]  # "session" -> the column's name in the table
+    lazy: pl.LazyFrame  # a column for each role, and "blank": is the line empty?
     places: Callable[[list[int]], list[str]]  # row numbers from 0 -> ["line 17", …]
     ragged: Callable[[], str | None]  # why polars may have failed
-    roles: dict[str, str] | None = None  # "session" -> the column's name in the table
 
     def collect(self, lazy):
         try:
@@ -118,21 +112,23 @@ class _Table(NamedTuple):
         raise DataError(f"{where}: {fault} at {', '.join(shown)}{more}. {remedy}")
 
 
-def _column(table, role, given):
-    """The name of the table's column for a role; the given one, or the usual names in their order."""
-    if given is not None and given in table.names:
-        return given
-    plain = {"".join(c for c in str(name).lower() if c.isalnum()): name for name in reversed(table.names)}
-    if given is None:
-        for usual in USUAL_NAMES[role]:
-            if usual in plain:
-                return plain[usual]
-    wanted = f"column {given!r}" if given is not None else f"column for the {role} (such as {role!r})"
-    headless = any(str(name).replace(".", "").isdigit() for name in table.names)
-    raise DataError(
-        f"{table.name} has no {wanted}; it has {', '.join(repr(name) for name in table.names)}. "
-        + ("Its first line looks like data: add a header line such as session,item,time." if headless else
-           f"Name the right one: {role if role in USUAL_NAMES else 'column'}=…"))
+def _roles(table, names, wanted):
+    """The table's column for each role: the given one, or the usual names in their order."""
+    plain = {"".join(c for c in name.lower() if c.isalnum()): name for name in reversed(names)}
+    roles = {}
+    for role, given in wanted.items():
+        usual = [given] if given is not None else [plain[u] for u in USUAL_NAMES[role] if u in plain]
+        if not usual or usual[0] not in names:
+            what = f"column {given!r}" if given is not None else f"column for the {role} (such as {role!r})"
+            headless = any(name.replace(".", "").isdigit() for name in names)
+            raise DataError(
+                f"{table} has no {what}; it has {', '.join(map(repr, names))}. "
+                + ("Its first line looks like data: add a header line such as session,item,time." if headless
+                   else f"Name the right one: {role}=…"))
+        roles[role] = usual[0]
+        if names.count(usual[0]) > 1:
+            raise DataError(f"{table} has two columns {usual[0]!r}. Rename one of them.")
+    return roles
 
 
 def _typed(table, per_second):
@@ -141,13 +137,13 @@ def _typed(table, per_second):
     if head.is_empty():
         raise DataError(f"{table.name} is empty: it has no rows. Look where it came from and get it again.")
     as_int = {role: _all_ints(head[role]) for role in ("session", "item")}
+    others = [role for role in table.roles if role not in USUAL_NAMES]
+    time, per_second = _time(head["time"], per_second)
+    if time is None:
+        first = table.collect(table.lazy.select("blank", "time"))
+        table.refuse("time", ~first["blank"] & first["time"].is_not_null(), "not a time", _TIME_REMEDY)
     while True:
         ids = [_id(role, head.schema[role], whole) for role, whole in as_int.items()]
-        others = [role for role in table.roles if role not in USUAL_NAMES]
-        time, per_second = _time(head["time"], per_second)
-        if time is None:
-            first = table.collect(table.lazy.select("blank", "time"))
-            table.refuse("time", ~first["blank"] & first["time"].is_not_null(), "not a time", _TIME_REMEDY)
         frame = table.collect(table.lazy.select("blank", *ids, time, *others))
         late = [role for role, whole in as_int.items()
                 if whole and (frame[role].is_null() & ~frame["blank"]).any()]
@@ -177,9 +173,7 @@ def _id(role, dtype, whole):
         return column.cast(pl.String)
     number = column.cast(pl.Int64, strict=False)
     # "07" and "7" are two ids, so only what is written as an integer is one
-    if dtype == pl.String:
-        number = pl.when(number.cast(pl.String) == column).then(number)
-    return number.alias(role)
+    return pl.when(number.cast(dtype) == column).then(number).alias(role)
 
 
 def _time(head, per_second):
@@ -194,7 +188,7 @@ def _time(head, per_second):
                 return column.str.to_datetime(form, strict=False, time_unit="us").dt.epoch("us"), 1_000_000
     elif dtype in (pl.Date, pl.Datetime):
         return column.cast(pl.Datetime("us")).dt.epoch("us"), 1_000_000
-    elif dtype.is_numeric():
+    elif dtype.is_numeric() or dtype == pl.Null:
         return column.cast(pl.Float64, strict=False), per_second
     return None, per_second
 
@@ -209,6 +203,8 @@ def _check_ids(table, frame, role):
     missing = (column.str.strip_chars().fill_null("") == "" if text else column.is_null()) & used
     if missing.any():
         table.refuse(role, missing, f"the {role} id is missing", "Fill it in or delete those rows.")
+    if text and (broken := column.str.contains("\n") & used).any():
+        table.refuse(role, broken, "a line break in an id", "Look for a stray double quote before it.")
     if text and (damaged := column.str.contains("\ufffd") & used).any():
         table.refuse(role, damaged, "bytes that are not UTF-8", "Save the file as UTF-8, for example with "
                      "iconv -f latin1 -t utf-8 OLD > NEW; different ids could otherwise become one.")
@@ -227,37 +223,37 @@ def _check_times(table, frame):
                      "These look like milliseconds: divide them by 1000.")
 
 
-def _frame(df):
+def _frame(df, wanted):
     """A table from a pandas or polars DataFrame; rows are called by their index label."""
-    if isinstance(df, pl.DataFrame):
-        df, names, labels = df, df.columns, range(len(df))
-    elif isinstance(df, pd.DataFrame):
-        names, labels = list(df.columns), df.index
-    else:
+    if not isinstance(df, (pd.DataFrame, pl.DataFrame)):
         raise TypeError(f"a path or a DataFrame is needed, not {type(df).__name__}")
-    if len(set(names)) < len(names):
-        raise DataError(f"the DataFrame has two columns of one name: {names}. Rename one of them.")
     if len(df) == 0:
         raise DataError("the DataFrame is empty: it has no rows.")
+    names = [str(name) for name in df.columns]
+    roles = _roles("the DataFrame", names, wanted)
+    labels = df.index if isinstance(df, pd.DataFrame) else range(len(df))
     if isinstance(df, pd.DataFrame):
-        df = pl.DataFrame([_series(str(name), df[name], labels) for name in names])
-    return _Table(df.lazy(), "the DataFrame", [str(name) for name in names],
+        lazy = pl.LazyFrame([_series(role, df.iloc[:, names.index(name)]) for role, name in roles.items()])
+    else:
+        lazy = df.lazy().select(pl.col(name).alias(role) for role, name in roles.items())
+    return _Table("the DataFrame", roles, lazy.with_columns(pl.lit(False).alias("blank")),
                   lambda rows: [f"row {labels[row]!r}" for row in rows], lambda: None)
 
 
-def _series(name, column, labels):
+def _series(role, column):
     """A polars column from a pandas one; ids of several types in one column are refused."""
     if column.dtype == object:
-        kinds = column.map(type)[column.notna()]
-        if kinds.nunique() > 1:
-            other = kinds[kinds != kinds.iloc[0]].index[0]
-            raise DataError(f"the DataFrame, column {name!r}: {kinds.iloc[0].__name__} in the first row but "
-                            f"{kinds[other].__name__} in row {other!r}. Make them alike: "
-                            f"df[{name!r}].astype(str).")
-    return pl.from_pandas(column.rename(name).reset_index(drop=True))
+        filled = column.dropna()
+        kinds = [type(value) for value in filled]
+        if len(set(kinds)) > 1:
+            other = next(n for n, kind in enumerate(kinds) if kind != kinds[0])
+            raise DataError(f"the DataFrame, column {column.name!r}: {kinds[0].__name__} in the first row, "
+                            f"{kinds[other].__name__} in row {filled.index[other]!r}. Make them alike: "
+                            f"df[{column.name!r}].astype(str).")
+    return pl.from_pandas(column.reset_index(drop=True)).alias(role)
 
 
-def _open(path, header, stack):
+def _open(path, header, wanted, stack):
     """A table from a file; text or parquet, gzipped or not."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -269,11 +265,13 @@ def _open(path, header, stack):
         raise DataError(f"{name} is empty. Look where it came from and get it again.")
     if start[:4] == b"PAR1":
         try:
-            lazy = pl.scan_parquet(path)
+            lazy = pl.scan_parquet(path, glob=False)
             names = lazy.collect_schema().names()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{name} is no whole parquet file, perhaps truncated: get it again.") from error
-        return _Table(lazy, name, names, lambda rows: [f"row {row + 1}" for row in rows], lambda: None)
+        roles = _roles(name, names, wanted)
+        return _Table(name, roles, _renamed(lazy, roles), lambda rows: [f"row {row + 1}" for row in rows],
+                      lambda: None)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{name} is UTF-16. Save it as UTF-8: iconv -f utf-16 -t utf-8 OLD > NEW.")
     if start[:2] == b"PK" or start[:2] == b"7z" or b"\0" in start:
@@ -281,10 +279,16 @@ def _open(path, header, stack):
     line = start.decode("utf-8-sig", "replace").splitlines()[0]
     separator = max("\t;,|", key=line.count)
     lazy = pl.scan_csv(path, separator=separator, has_header=header is None, new_columns=header,
-                       infer_schema=False, encoding="utf8-lossy")
+                       infer_schema=False, encoding="utf8-lossy", glob=False)
     names = header or next(csv.reader([line], delimiter=separator))
+    roles = _roles(name, names, wanted)
     text = _Text(path, separator, header is None, len(names))
-    return _Table(lazy, name, names, text.places, text.ragged)
+    return _Table(name, roles, _renamed(lazy, roles), text.places, text.ragged)
+
+
+def _renamed(lazy, roles):
+    return lazy.select(pl.all_horizontal(pl.all().is_null()).alias("blank"),
+                       *(pl.col(name).alias(role) for role, name in roles.items()))
 
 
 def _start(path):
@@ -324,16 +328,20 @@ class _Text(NamedTuple):
         return found
 
     def ragged(self):
-        with self._records() as records:
-            for line, fields in records:
-                if len(fields) > self.width:
-                    return (f"line {line} has {len(fields)} fields where the first has {self.width}. Look "
-                            f"for a stray {self.separator!r} or an open quote there.")
+        line = 0
+        try:
+            with self._records(strict=True) as records:
+                for line, fields in records:
+                    if len(fields) > self.width:
+                        return (f"line {line} has {len(fields)} fields where the first has {self.width}. "
+                                f"Look for a stray {self.separator!r} or an open quote there.")
+        except csv.Error as error:
+            return f"after line {line}: {error}. Look for a stray double quote there."
         return None
 
     @contextlib.contextmanager
-    def _records(self):
+    def _records(self, strict=False):
         with open(self.path, encoding="latin-1", newline="") as file:
-            reader = csv.reader(file, delimiter=self.separator)
+            reader = csv.reader(file, delimiter=self.separator, strict=strict)
             records = ((reader.line_num, fields) for fields in reader)
             yield itertools.islice(records, int(self.has_header), None)

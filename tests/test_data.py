@@ -352,7 +352,10 @@ def with_line(number, text):
     (with_line(7, "1,1,-5"), r"column 'time': a time before 1970 at line 7 \('-5'\)"),
     (with_line(7, "1,1,1396342800000"), r"a time after the year 5000 at line 7 .*divide them by 1000"),
     (with_line(6, "1,1,5,surplus"), r"bad.csv cannot be read: line 6 has 4 fields where the first has 3"),
-    ('session,item,time\n1,"a\nb",5\n1,c,\n', r"at line 4 \(nothing\)"),
+    ('session,item,time,title\n1,b,5,"of two\nlines"\n1,c,,x\n', r"no time.* at line 4 \(nothing\)"),
+    (with_line(4, '1,"a\nb",5'), r"column 'item': a line break in an id at line 5 .*stray double quote"),
+    (with_line(5, '1,"a,5'), r"bad.csv cannot be read: after line 4: unexpected end of data. Look for"),
+    ("session,item,item,time\n1,2,3,4\n", r"bad.csv has two columns 'item'"),
     ("", r"bad.csv is empty"), ("\n \n", r"bad.csv is empty"),
     ("session,item,time\n", r"bad.csv is empty: it has no rows"),
     ("session,item,time\n\n\n", r"bad.csv is empty: it has no rows"),
@@ -397,12 +400,13 @@ def test_damaged_bytes_in_a_column_that_is_not_read_do_no_harm(tmp_path):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"columns": ["session_id", "thing", "timestamp"]}, r"the DataFrame has no column for the item"),
-    ({"columns": ["session_id", "timestamp", "timestamp"]}, r"two columns of one name"),
+    ({"columns": ["session_id", "timestamp", "timestamp"], "item": "session_id"},
+     r"has two columns 'timestamp'"),
     ({"cell": ("Item ID", None)}, r"the DataFrame, column 'Item ID': the item id is missing at row 'r3'"),
     ({"cell": ("timestamp", np.nan)}, r"column 'timestamp': no time.* at row 'r3'"),
     ({"cell": ("timestamp", np.inf)}, r"column 'timestamp': no time.* at row 'r3'"),
     ({"cell": ("timestamp", -1.0)}, r"a time before 1970 at row 'r3'"),
-    ({"cell": ("Item ID", 7)}, r"column 'Item ID': str in the first row but int in row 'r3'.*astype"),
+    ({"cell": ("Item ID", 7)}, r"column 'Item ID': str in the first row, int in row 'r3'.*astype"),
 ])
 def test_a_faulty_frame_is_refused_by_column_and_row(change, message):
     df = TABLE.set_index("r" + TABLE.index.astype(str)).astype({"Item ID": object})
@@ -412,7 +416,22 @@ def test_a_faulty_frame_is_refused_by_column_and_row(change, message):
         column, value = change["cell"]
         df.loc["r3", column] = value
     with pytest.raises(DataError, match=message):
-        load_sessions(df)
+        load_sessions(df, item=change.get("item"))
+
+
+def test_other_columns_of_a_frame_may_hold_anything():
+    df = TABLE.assign(note=pd.Series([1, "two", None] * 8, dtype=object))
+    assert load_sessions(df)[0].sha256 == load_sessions(TABLE)[0].sha256
+
+
+def test_a_column_of_gaps_is_missing_not_blank():
+    with pytest.raises(DataError, match="no time"):
+        load_sessions(TABLE.assign(timestamp=None))
+
+
+def test_a_late_fraction_is_not_cut_to_an_integer():
+    df = pd.DataFrame({"session": 1, "item": [*np.arange(1500.0), 2.5], "time": np.arange(1501)})
+    assert SessionData.from_frame(df).n_items == 1501
 
 
 def test_what_is_no_table_is_said_to_be_none():
