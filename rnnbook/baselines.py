@@ -1,9 +1,9 @@
 """What a neural recommender has to beat: counts and nearest neighbours.
 
 All follow the protocol of :mod:`rnnbook.metrics` and score in float64; ``fit`` returns the model. Nothing is
-added behind the papers' backs: an item that no neighbour clicked scores 0, and all such items tie. Conservative
-ties count them as misses; standard ties count them as hits right behind the neighbours, which makes a neighbour
-method look far better than it is. :class:`PopularityTies` orders them openly.
+added behind the papers' backs: an item that no neighbour clicked scores 0, and all such items tie.
+Conservative ties count them as misses; standard ties count them as hits right behind the neighbours, which
+makes a neighbour method look far better than it is. :class:`PopularityTies` orders them openly.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ class ItemKNN(LastItemRecommender):
     r"""Item-to-item neighbours of the last click, the baseline of the GRU4Rec papers.
 
     .. math::
-        s_{ij} = \frac{|S_i \cap S_j|}{(|S_i| + \lambda)^{\alpha} (|S_j| + \lambda)^{1 - \alpha}}, \qquad s_{ii} = 0
+        s_{ij} = \frac{|S_i \cap S_j|}{(|S_i| + \lambda)^{\alpha} (|S_j| + \lambda)^{1 - \alpha}},
+        \qquad s_{ii} = 0
 
     where i is the last click, j the item to score, and :math:`S_i` the set of training sessions that hold i.
     Each i keeps its ``n_similar`` best j, the rest score 0. This is the paper's definition; the authors' code
@@ -162,7 +163,7 @@ class ItemKNN(LastItemRecommender):
     def fit(self, train):
         self.item_ids = train.item_ids
         sets = _item_sets(train)
-        shrunk = sets.sum(0) + self.shrinkage
+        shrunk = np.maximum(sets.sum(0) + self.shrinkage, 1)  # 1 for an item never seen: it has no neighbour
         together = sparse.csr_array(sets.T @ sets)
         together -= sparse.diags_array(together.diagonal())
         together.eliminate_zeros()
@@ -186,8 +187,8 @@ def _keep_best(matrix, n):
 class SessionKNN(HistoryRecommender):
     r"""S-KNN: what the most similar past sessions clicked.
 
-    Candidates are the ``n_recent`` most recent training sessions (by their last click) that share an item with
-    the current session c. The ``k`` nearest among them, :math:`N`, vote:
+    Candidates are the ``n_recent`` most recent training sessions (by their last click) that share an item
+    with the current session c. The ``k`` nearest among them, :math:`N`, vote:
 
     .. math::
         \mathrm{sim}(c, s) = \frac{|c \cap s|}{\sqrt{|c|\,|s|}}, \qquad
@@ -213,7 +214,7 @@ class SessionKNN(HistoryRecommender):
     def fit(self, train):
         self.item_ids = train.item_ids
         by_last_click = np.argsort(train.times[train.offsets[1:] - 1], kind="stable")
-        self.sessions = _item_sets(train.take(by_last_click))  # [n_sessions, n_items], the latest session last
+        self.sessions = _item_sets(train.take(by_last_click))  # [n_sessions, n_items], the latest last
         self.sizes = np.diff(self.sessions.indptr)
         self._sessions_of = self.sessions.tocsc()  # column i: the sessions with item i, the latest last
         self._sessions_of.sort_indices()
@@ -244,8 +245,8 @@ class SessionKNN(HistoryRecommender):
     def _compare(self, sessions, place, age, newest_age, history):
         """Similarity and vote of each candidate, float64 [n].
 
-        ``place`` and ``age`` run over the pairs (candidate, item shared with it): which candidate, and how many
-        clicks ago the item was last clicked; ``newest_age`` [n] is the least age of each candidate.
+        ``place`` and ``age`` run over the pairs (candidate, item shared with it): which candidate, and how
+        many clicks ago the item was last clicked; ``newest_age`` [n] is the least age of each candidate.
         """
         similarity = np.bincount(place) / np.sqrt(len(np.unique(history)) * self.sizes[sessions])
         return similarity, similarity
@@ -258,8 +259,9 @@ class VSKNN(SessionKNN):
     shrinks with the number of clicks since the last item that it shares, :math:`a = 0` for the last click:
 
     .. math::
-        \mathrm{sim}(c, s) = \sum_{i \in c \cap s} p_i / n, \qquad
-        \mathrm{score}(i) = (1 + w\, \mathrm{idf}_i) \sum_{s \in N} \frac{\mathrm{sim}(c, s)}{1 + a_s}\, [i \in s]
+        \mathrm{sim}(c, s) = \sum_{i \in c \cap s} \frac{p_i}{n}, \qquad
+        \mathrm{score}(i) = (1 + w\, \mathrm{idf}_i)
+            \sum_{s \in N} \frac{\mathrm{sim}(c, s)}{1 + a_s}\, [i \in s]
 
     with :math:`\mathrm{idf}_i = \log(n / |S_i|)` for n training sessions, of which :math:`S_i` hold i. Past
     sessions stay sets.
@@ -287,5 +289,6 @@ class VSKNN(SessionKNN):
         return super().scores_after(histories) * self.boost
 
     def _compare(self, sessions, place, age, newest_age, history):
-        similarity = np.bincount(place, weights=1 - age / len(history))
+        n = len(history)
+        similarity = np.bincount(place, weights=n - age) / n  # whole numbers up to here, so that equals tie
         return similarity, similarity / (1 + newest_age)

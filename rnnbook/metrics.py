@@ -58,22 +58,22 @@ def check_catalogue(model, data):
     """Raise ValueError unless ``data`` numbers its items exactly as ``model`` does."""
     if not np.array_equal(model.item_ids, data.item_ids):
         raise ValueError(
-            f"the model scores {len(model.item_ids)} items, the data name {data.n_items}, and the two catalogues "
-            "differ; build the data with item_ids=model.item_ids (load_sessions gives train and test one catalogue)")
+            f"the catalogues differ: {len(model.item_ids)} items in the model, {data.n_items} in the data; build "
+            "the data with item_ids=model.item_ids (load_sessions gives train and test one catalogue)")
 
 
 def encode_history(history, item_ids, *, may_be_empty=False):
     """Raw item ids to int64 indices [n]; ValueError names the first item that the catalogue lacks."""
     if isinstance(history, (str, bytes)):
-        raise ValueError(f"a history is a sequence of item ids, not the single id {history!r}; pass [{history!r}]")
+        raise ValueError(f"a history is a sequence of item ids, not one id; pass [{history!r}]")
     history = list(history)
     if not history and not may_be_empty:
-        raise ValueError("the history is empty; pass at least one item id (only a popularity model needs none)")
+        raise ValueError("the history is empty; pass at least one item id (only popularity needs none)")
     indices = pd.Index(item_ids).get_indexer(pd.Index(history)) if history else np.empty(0)
     if (indices < 0).any():
         unknown = history[int(np.argmax(indices < 0))]
-        raise ValueError(f"unknown item {unknown!r}: it is not among the {len(item_ids)} items of the catalogue; "
-                         "leave it out of the history, or train on data that hold it")
+        raise ValueError(f"unknown item {unknown!r}: it is not among the {len(item_ids)} items of the "
+                         "catalogue; leave it out of the history, or train on data that hold it")
     return indices.astype(np.int64)
 
 
@@ -136,7 +136,8 @@ def ranks(scores, targets, ties="conservative"):
     """
     doubled = _doubled_ranks(scores, targets, ties).cpu()
     if (doubled == 0).any():
-        raise ValueError(f"the scores of row {int((doubled == 0).nonzero()[0])} hold a NaN; a NaN has no rank")
+        row = int((doubled == 0).nonzero()[0])
+        raise ValueError(f"the scores of row {row} hold a NaN; a NaN has no rank")
     return doubled.double() / 2
 
 
@@ -195,7 +196,8 @@ class SessionScores:
                 f"{self.events_per_second:,.0f} events/s")
 
     def __str__(self):
-        rows = "\n".join(f"{name:<10} {mean:.4f}  [{low:.4f}, {high:.4f}]" for name, mean, low, high in self._rows())
+        rows = "\n".join(f"{name:<10} {mean:.4f}  [{low:.4f}, {high:.4f}]"
+                         for name, mean, low, high in self._rows())
         return f"{rows}\n{self._note()}"
 
     def _repr_html_(self):
@@ -253,15 +255,15 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
     order = np.argsort(positions)
     positions, doubled = positions[order], doubled[order]
     if not np.array_equal(positions, expected):
-        raise ValueError("the model must score every event that has a predecessor in its session exactly once: "
+        raise ValueError("the model must score every event with a predecessor in its session exactly once: "
                          f"{len(expected)} such events, {len(positions)} predictions of "
                          f"{len(np.intersect1d(positions, expected))} of them")
     if (doubled == 0).any():
-        raise ValueError(f"the scores for event {positions[np.argmax(doubled == 0)]} hold a NaN; a NaN has no rank")
+        event = positions[np.argmax(doubled == 0)]
+        raise ValueError(f"the scores for event {event} hold a NaN; a NaN has no rank")
 
     earned = gains(doubled / 2, k)
-    totals, counts = _session_totals(earned, sessions)
-    draws = np.concatenate([w @ totals / (w @ counts)[:, None] for w in _resamples(len(counts), n_boot, seed)])
+    draws = _resampled_means(*_session_totals(earned, sessions), n_boot, seed)
     return SessionScores(**{m: float(earned[m].mean()) for m in METRICS},
                          intervals={m: _interval(draws[:, i]) for i, m in enumerate(METRICS)},
                          k=k, ties=ties, ranks=doubled / 2, sessions=sessions, seconds=seconds)
@@ -287,6 +289,11 @@ def _resamples(n, n_boot, seed):
         yield np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
 
 
+def _resampled_means(totals, counts, n_boot, seed):
+    """Mean per prediction of each resample: gains [n, m] and predictions [n] per session to [n_boot, m]."""
+    return np.concatenate([w @ totals / (w @ counts)[:, None] for w in _resamples(len(counts), n_boot, seed)])
+
+
 def _interval(draws):
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
@@ -299,7 +306,7 @@ def _check_comparable(scores):
             raise ValueError(f"scores at k={first.k} with {first.ties} ties do not compare with "
                              f"k={other.k} and {other.ties} ties")
         if not np.array_equal(first.sessions, other.sessions):
-            raise ValueError("the scores are of different data: their predictions fall into different sessions")
+            raise ValueError("the scores are of different data: other sessions hold the predictions")
 
 
 def _seed_draws(scores, metric, n_boot, seed, stream):
@@ -311,7 +318,7 @@ def _seed_draws(scores, metric, n_boot, seed, stream):
     totals, counts = np.stack([t[:, column] for t, _ in per_seed], axis=1), per_seed[0][1]
     seeds = np.random.default_rng([seed, stream]).multinomial(
         len(scores), np.full(len(scores), 1 / len(scores)), size=n_boot) / len(scores)
-    means = np.concatenate([w @ totals / (w @ counts)[:, None] for w in _resamples(len(counts), n_boot, seed)])
+    means = _resampled_means(totals, counts, n_boot, seed)
     return float(np.mean([getattr(s, metric) for s in scores])), (means * seeds).sum(1)
 
 
@@ -354,7 +361,8 @@ def paired_seed_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
     (difference, low, high)
     """
     _check_comparable([*a, *b])
-    (mean_a, draws_a), (mean_b, draws_b) = (_seed_draws(s, metric, n_boot, seed, i) for i, s in ((1, a), (2, b)))
+    mean_a, draws_a = _seed_draws(a, metric, n_boot, seed, 1)
+    mean_b, draws_b = _seed_draws(b, metric, n_boot, seed, 2)
     return mean_a - mean_b, *_interval(draws_a - draws_b)
 
 

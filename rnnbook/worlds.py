@@ -150,7 +150,8 @@ class SessionWorld:
         """float64 [n_states, n_items]: row s is P(item | state s), noise included."""
         rng = np.random.default_rng([self.seed, 0])
         order = rng.random((self.n_items, self.n_states))
-        order[np.arange(self.n_items), rng.permutation(self.n_items) % self.n_states] = -1  # no state is empty
+        one = rng.permutation(self.n_items) % self.n_states
+        order[np.arange(self.n_items), one] = -1  # comes first, so that no state is empty
         member = order.argsort(1).argsort(1) < self.states_per_item
         weight = member.T * np.exp(self.spread * rng.standard_normal(self.n_items))
         weight /= weight.sum(1, keepdims=True)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rnnbook import metrics
 from rnnbook.data import SessionData
-from rnnbook.metrics import evaluate_sessions, gains, paired_difference, paired_seed_difference, ranks, seed_interval
+from rnnbook.metrics import (evaluate_sessions, gains, paired_difference, paired_seed_difference, ranks,
+                             seed_interval)
 
 
 def sessions(*lists, n_items=None):
@@ -98,7 +99,7 @@ def test_gradients_do_not_disturb_ranks():
 def test_ranks_against_a_sort(rows, target):
     scores = torch.tensor(rows, dtype=torch.float64)
     targets = torch.full((len(rows),), target)
-    standard, conservative, median = (ranks(scores, targets, t) for t in ("standard", "conservative", "median"))
+    standard, conservative, median = (ranks(scores, targets, ties) for ties in metrics.TIES)
     assert torch.equal(median, (standard + conservative) / 2)
     for row, first, last in zip(rows, standard, conservative):
         ordered = sorted(row, reverse=True)
@@ -174,7 +175,8 @@ def test_against_brute_force(random_data):
             mrr.append(1 / place if place <= k else 0)
             ndcg.append(1 / np.log2(1 + place) if place <= k else 0)
     result = evaluate_sessions(Scripted(random_data.item_ids, noisy_oracle), random_data, k=k)
-    assert (result.recall, result.mrr, result.ndcg) == pytest.approx((np.mean(recall), np.mean(mrr), np.mean(ndcg)))
+    expected = np.mean(recall), np.mean(mrr), np.mean(ndcg)
+    assert (result.recall, result.mrr, result.ndcg) == pytest.approx(expected)
 
 
 def test_nothing_to_predict():
@@ -236,7 +238,8 @@ def slow_interval(result, n_boot, seed):
 
 
 def test_bootstrap_equals_its_definition(random_data):
-    result = evaluate_sessions(Scripted(random_data.item_ids, noisy_oracle), random_data, k=5, n_boot=200, seed=3)
+    model = Scripted(random_data.item_ids, noisy_oracle)
+    result = evaluate_sessions(model, random_data, k=5, n_boot=200, seed=3)
     assert result.intervals["recall"] == pytest.approx(slow_interval(result, 200, 3))
 
 
@@ -251,8 +254,8 @@ def fake_scores(hits, per_session=1, k=1):
     rank = np.where(np.repeat(hits, per_session), 1.0, 2.0)
     earned = gains(rank, k)
     return metrics.SessionScores(**{m: earned[m].mean() for m in metrics.METRICS}, intervals={}, k=k,
-                                 ties="conservative", ranks=rank, sessions=np.repeat(np.arange(len(hits)), per_session),
-                                 seconds=1.0)
+                                 ties="conservative", ranks=rank, seconds=1.0,
+                                 sessions=np.repeat(np.arange(len(hits)), per_session))
 
 
 def test_interval_is_as_wide_as_theory_says():
@@ -306,7 +309,8 @@ def test_incomparable_scores():
 def test_one_seed_is_the_interval_over_sessions(random_data):
     result = evaluate_sessions(Scripted(random_data.item_ids, noisy_oracle), random_data, k=5)
     for metric in metrics.METRICS:
-        assert seed_interval([result], metric) == pytest.approx((getattr(result, metric), *result.intervals[metric]))
+        own = getattr(result, metric), *result.intervals[metric]
+        assert seed_interval([result], metric) == pytest.approx(own)
 
 
 def test_seeds_widen_the_interval():
@@ -327,7 +331,8 @@ def test_seed_difference_with_a_model_without_chance():
     difference, low, high = paired_seed_difference(runs, [fake_scores(hits)])
     assert difference == pytest.approx(np.mean([r.recall for r in runs]) - hits.mean())
     assert 0 < low < difference < high
-    one, other = [fake_scores(rng.random(1000) < p) for p in (0.3, 0.7)], [fake_scores(rng.random(1000) < 0.5)]
+    one = [fake_scores(rng.random(1000) < p) for p in (0.3, 0.7)]
+    other = [fake_scores(rng.random(1000) < 0.5)]
     _, low, high = paired_seed_difference(one, other)
     assert low < 0 < high and high - low > 0.3  # the two runs disagree, and that shows
 
@@ -338,7 +343,8 @@ def test_seed_difference_with_a_model_without_chance():
 def test_target_positions():
     positions, session = metrics.target_positions(sessions([0, 1, 2], [2], [3, 0]))
     assert positions.tolist() == [1, 2, 5] and session.tolist() == [0, 0, 2]
-    empty = SimpleNamespace(n_events=2, n_sessions=3, offsets=np.array([0, 0, 2, 2]), lengths=np.array([0, 2, 0]))
+    empty = SimpleNamespace(n_events=2, n_sessions=3, offsets=np.array([0, 0, 2, 2]),
+                            lengths=np.array([0, 2, 0]))
     assert metrics.target_positions(empty)[0].tolist() == [1]  # a session may be empty
 
 
