@@ -1,0 +1,58 @@
+# make book | lab | test | notebooks | colab | clean: each sets up what it needs, in .venv.
+# Another interpreter: make book PYTHON=/path/to/python3.12
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := book
+.PHONY: book lab test notebooks colab clean
+
+VENV := .venv
+READY := $(VENV)/.ready
+RUN := $(VENV)/bin/python
+
+book: $(READY)
+	@$(RUN) tools/book.py html
+
+lab: $(READY)
+	$(VENV)/bin/jupyter lab --notebook-dir=book/notebooks
+
+# The book is built first, for the tests that open its pages. One thread a process: two processes run.
+test: export OMP_NUM_THREADS = 1
+test: export TQDM_DISABLE = 1
+test: $(READY)
+	@$(RUN) tools/book.py html
+	@$(RUN) -m pytest -n 2 --dist loadfile --nbval --nbval-current-env \
+		--nbval-sanitize-with tests/nbval.cfg tests book/notebooks
+
+notebooks: $(READY)
+	@$(RUN) tools/book.py notebooks
+
+# Every notebook as in Colab: a fresh environment, an empty folder, the package from a git address.
+colab: $(READY)
+	@$(RUN) tools/colab.py
+
+clean:
+	rm -rf _build build rnnbook.egg-info $(VENV)
+
+# The newest Python that will do; a message that says what is missing where there is none.
+$(READY): requirements.txt pyproject.toml
+	@set -e; \
+	python="$(PYTHON)"; \
+	if [ -z "$$python" ]; then \
+		for name in python3.13 python3.12 python3.11 python3; do \
+			if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
+		done; \
+	fi; \
+	if [ -z "$$python" ] || ! $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "Python 3.11 or newer is missing (found: $$( ($${python:-python3} --version || echo none) 2>&1 | tail -1))."; \
+		echo "Get it: Debian, Ubuntu: apt install python3 python3-venv; macOS: brew install python;"; \
+		echo "elsewhere: https://www.python.org/downloads. Or name one: make PYTHON=/path/to/python3.12"; \
+		exit 1; \
+	fi; \
+	if ! $$python -c 'import venv, ensurepip' 2>/dev/null; then \
+		echo "$$python has no venv module. Get it: apt install python3-venv (Debian, Ubuntu)."; exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$($$python --version): a few minutes, once"; \
+	[ -x $(RUN) ] || $$python -m venv $(VENV); \
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt; \
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
+	touch $@

@@ -1,0 +1,148 @@
+"""Build the book: ``python tools/book.py execute | html | notebooks``.
+
+Each page is executed once, into the cache from which both the HTML and the committed notebooks take their outputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import lower
+import pages
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from pages import ROOT
+
+BUILD = ROOT / "_build"
+CACHE = BUILD / ".jupyter_cache"
+HTML = BUILD / "html"
+TIMEOUT = pages.CONFIG["execute"]["timeout"]
+
+# One thread a kernel: as many kernels as cores run at once, and sums do not depend on the number of cores.
+# Progress bars off: they show seconds, which differ each time.
+KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYTHONHASHSEED": "0"}
+
+
+def code_digest():
+    """Hex digest of what pages run but do not contain: the package, the result files, the pinned versions."""
+    digest = hashlib.sha256()
+    files = [ROOT / "requirements.txt", *(ROOT / "rnnbook").rglob("*"), *(ROOT / "benchmarks").rglob("*")]
+    for path in sorted(files):
+        if path.suffix in {".py", ".js", ".css", ".json", ".txt"}:
+            digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def open_cache():
+    """The cache of executed pages, emptied when the code that pages run has changed."""
+    stamp, digest = CACHE / "code.sha256", code_digest()
+    if not stamp.exists() or stamp.read_text() != digest:
+        shutil.rmtree(CACHE, ignore_errors=True)
+        CACHE.mkdir(parents=True)
+        stamp.write_text(digest)
+    return get_cache(CACHE)
+
+
+def executed(cache, page):
+    """The page as a notebook with its outputs."""
+    return cache.merge_match_into_notebook(page.read())[1]
+
+
+def execute():
+    """Run every page that is not in the cache, with a line for each; returns the cache. Exits if a page fails."""
+    os.environ.update(KERNEL)
+    cache = open_cache()
+    todo = []
+    with_code = [page for page in pages.toc() if pages.has_code(page)]
+    for page in with_code:
+        try:
+            cache.match_cache_notebook(page.read())
+            print(f"  {page.docname:<24} unchanged", flush=True)
+        except KeyError:
+            todo.append(page)
+    failed = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {pool.submit(run_page, page): page for page in todo}
+        for n, future in enumerate(as_completed(runs), len(with_code) - len(todo) + 1):
+            page, (notebook, seconds, error) = runs[future], future.result()
+            verdict = "failed" if error else "executed"
+            print(f"  {page.docname:<24} {verdict} in {seconds:5.1f} s   ({n} of {len(with_code)})", flush=True)
+            if error:
+                failed.append((page, error))
+            else:
+                bundle = CacheBundleIn(notebook, str(page.source), data={"execution_seconds": seconds})
+                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    for page, error in failed:
+        print(f"\n{page.source}:", re.sub(r"\x1b\[[0-9;]*m", "", str(error)), sep="\n", file=sys.stderr)
+    if failed:
+        sys.exit(1)
+    return cache
+
+
+def run_page(page):
+    """(executed notebook, seconds, the error of a raising cell or None)"""
+    notebook, start, error = page.read(), time.perf_counter(), None
+    client = NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": str(page.source.parent)}},
+                            record_timing=False, extra_arguments=["--log-level=40"])
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as raised:
+        error = raised
+    return notebook, time.perf_counter() - start, error
+
+
+def html():
+    """Execute the pages, build the HTML with warnings as errors, and check that no page is missing or empty."""
+    start = time.perf_counter()
+    print("Executing the pages", flush=True)
+    execute()
+    print("Building the HTML", flush=True)
+    builder = Path(sys.executable).with_name("jupyter-book")
+    command = [builder, "build", "-q", "-W", "-n", "--keep-going", ROOT]
+    if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
+        sys.exit("The HTML was not built: see the warnings above.")
+    bad = [page.docname for page in pages.toc() if not is_page(HTML / f"{page.docname}.html")]
+    if bad:
+        sys.exit(f"Missing or empty in {HTML}: {', '.join(bad)}")
+    print(f"{len(pages.toc())} pages in {time.perf_counter() - start:.0f} s. Open {(HTML / 'index.html').as_uri()}")
+
+
+def is_page(path):
+    """Whether a built page exists and has a heading and text of its own, not just the frame around it."""
+    if not path.exists():
+        return False
+    article = re.search(r"<article[^>]*>(.*)</article>", path.read_text(encoding="utf-8"), re.S)
+    text = re.sub(r"<[^>]+>", " ", article[1]) if article else ""
+    return "<h1" in (article[1] if article else "") and len(text.split()) > 30
+
+
+def notebooks():
+    """Write book/notebooks afresh: a notebook for each page with code."""
+    cache = execute()
+    wanted = {}
+    for page in pages.toc():
+        if pages.has_code(page):
+            wanted[page.notebook] = lower.notebook(page, executed(cache, page))
+    for path in pages.NOTEBOOKS.glob("*.ipynb"):
+        if path not in wanted:
+            path.unlink()
+    for path, notebook in wanted.items():
+        lower.write(notebook, path)
+        print(f"  {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["execute", "html", "notebooks"])
+    {"execute": execute, "html": html, "notebooks": notebooks}[parser.parse_args().what]()

@@ -1,0 +1,62 @@
+"""What the book adds to Sphinx: the line of links under each title, and the claim ledger."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+import pages
+from sphinx.util import logging
+
+LEDGER = "<!-- the ledger -->"
+log = logging.getLogger(__name__)
+
+
+def on_source_read(app, docname, source):
+    by_name = {page.docname: page for page in pages.toc()}
+    if docname in by_name and pages.has_code(by_name[docname]):
+        source[0] = re.sub(r"^# .*$", lambda title: f"{title[0]}\n\n{badge(by_name[docname])}", source[0],
+                           count=1, flags=re.M)
+    if LEDGER in source[0]:
+        source[0] = source[0].replace(LEDGER, ledger())
+
+
+def badge(page):
+    """HTML: the page in Colab, its notebook, its module."""
+    blob = f"{pages.REPOSITORY}/blob/{pages.BRANCH}"
+    links = [f'<a class="colab" href="{page.colab}"><img src="../_static/badge-colab.svg" alt="Open in Colab"></a>',
+             f'<a href="{blob}/{page.notebook.relative_to(pages.ROOT).as_posix()}">Notebook</a>']
+    module = page.stem.split("_", 1)[-1]
+    if page.number and (pages.ROOT / "rnnbook" / f"{module}.py").exists():
+        links.append(f'<a href="{blob}/rnnbook/{module}.py">rnnbook/{module}.py</a>')
+    return f'<p class="launch">{" ".join(links)}</p>'
+
+
+def ledger():
+    """The claims of all pages with the tests that show them, as MyST."""
+    claims, marks = pages.claims(), pages.claim_marks()
+    for claim in sorted(claims.keys() - marks.keys()):
+        log.warning("%s: no test is marked claim(%r)", claims[claim][0].source.name, claim)
+    for claim in sorted(marks.keys() - claims.keys()):
+        log.warning("%s: no page has a claim %r", ", ".join(marks[claim]), claim)
+    parts = []
+    for page in pages.toc():
+        here = [(claim, text) for claim, (where, text) in claims.items() if where == page]
+        if here:
+            parts.append(f"## {{doc}}`{page.stem}`\n")
+        for claim, text in here:
+            tests = ", ".join(f"[`{name}`]({pages.REPOSITORY}/blob/{pages.BRANCH}/{name.split('::')[0]})"
+                              for name in marks.get(claim, []))
+            parts.append(f'<a class="claim-id" href="{page.stem}.html#claim-{escape(claim)}"><code>{escape(claim)}'
+                         f"</code></a>\n\n{text}\n\nShown by {tests or '**no test**'}.\n")
+    return "\n".join(parts)
+
+
+def ledger_is_always_outdated(app, env, added, changed, removed):
+    return {"book/claims"} & env.found_docs
+
+
+def setup(app):
+    app.connect("source-read", on_source_read)
+    app.connect("env-get-outdated", ledger_is_always_outdated)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,110 @@
+"""What the book consists of: pages from _toc.yml, addresses from _config.yml, claims and the tests that show them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+from myst_nb.core.read import read_myst_markdown_notebook
+from myst_parser.config.main import MdParserConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "book" / "notebooks"
+
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+REPOSITORY = CONFIG["repository"]["url"]
+BRANCH = CONFIG["repository"]["branch"]
+ONLINE = CONFIG["html"]["baseurl"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the table of contents."""
+
+    docname: str  # "book/01_rnn", as Sphinx names it
+    number: int | None  # of a chapter; None where the part is not numbered
+
+    @property
+    def stem(self):
+        return Path(self.docname).name
+
+    @property
+    def source(self):
+        return ROOT / f"{self.docname}.md"
+
+    @property
+    def notebook(self):
+        """Where the generated notebook stands."""
+        return NOTEBOOKS / f"{self.stem}.ipynb"
+
+    @property
+    def url(self):
+        return f"{ONLINE}/{self.docname}.html"
+
+    @property
+    def colab(self):
+        path = self.notebook.relative_to(ROOT).as_posix()
+        return f"https://colab.research.google.com/{REPOSITORY.removeprefix('https://').replace('.com', '')}" \
+               f"/blob/{BRANCH}/{path}"
+
+    def read(self):
+        """The page as a notebook: its code cells and, between them, MyST Markdown."""
+        return read_page(self.source.read_text(encoding="utf-8"))
+
+
+def read_page(text):
+    """A page's text as a notebook, cut exactly as the book's builder cuts it (so that both find one cache)."""
+    extensions = set(CONFIG["parse"]["myst_enable_extensions"])
+    return read_myst_markdown_notebook(text, MdParserConfig(enable_extensions=extensions))
+
+
+def has_code(page):
+    return any(cell.cell_type == "code" for cell in page.read().cells)
+
+
+def toc():
+    """All pages in reading order."""
+    table = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    pages = [Page(table["root"], None)]
+    for part in table["parts"]:
+        for number, chapter in enumerate(part["chapters"], 1):
+            pages.append(Page(chapter["file"], number if part.get("numbered") else None))
+    return pages
+
+
+def claims():
+    """{claim id: (Page, the claim's text in MyST)}, for every claim that stands in a page."""
+    found = {}
+    fence = re.compile(r"^(:{3,}|`{3,})\{admonition\}[^\n]*\n((?::[\w-]+:[^\n]*\n)+)(.*?)^\1\s*$", re.M | re.S)
+    for page in toc():
+        for _, options, body in fence.findall(page.source.read_text(encoding="utf-8")):
+            name = re.search(r"^:name:\s*claim-(\S+)", options, re.M)
+            if name:
+                if name[1] in found:
+                    raise ValueError(f"{page.source.name}: the claim {name[1]!r} stands in the book twice")
+                found[name[1]] = page, body.strip()
+    return found
+
+
+def claim_marks():
+    """{claim id: ["tests/test_x.py::test_y", ...]}, from the `pytest.mark.claim` decorators of the tests."""
+    found = {}
+    for path in sorted((ROOT / "tests").glob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for mark in getattr(node, "decorator_list", []):
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.claim":
+                    for argument in mark.args:
+                        found.setdefault(ast.literal_eval(argument), []).append(f"tests/{path.name}::{node.name}")
+    return found
+
+
+def python_notebook(cells):
+    """An empty-handed notebook around `cells`, with the metadata of every generated notebook."""
+    return nbformat.v4.new_notebook(cells=cells, metadata={
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    })
