@@ -1,0 +1,132 @@
+"""GRU4Rec against the baselines, on YooChoose-100k and on the world whose optimum is known.
+
+``python -m rnnbook reproduce gru4rec-yoochoose-100k`` and ``… gru4rec-world``
+"""
+
+import multiprocessing
+import os
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from rnnbook import baselines, data, metrics, results
+from rnnbook.gru4rec import LOSSES, GRU4RecConfig, fit
+from rnnbook.worlds import SessionWorld
+
+SEEDS = range(5)
+METRICS = {"recall@20": "recall", "mrr@20": "mrr", "ndcg@20": "ndcg"}
+BASELINES = {"Popularity": baselines.Popularity, "Session popularity": baselines.SessionPopularity,
+             "Item-KNN": baselines.ItemKNN, "Markov": baselines.Markov, "S-KNN": baselines.SessionKNN,
+             "V-SKNN": baselines.VSKNN}
+
+# Hidasi et al., ICLR 2016, tables 1 to 3, and Hidasi & Karatzoglou, CIKM 2018: RSC15, 100 units
+PAPER = {"POP": (0.0050, 0.0012), "S-POP": (0.2672, 0.1775), "Item-KNN": (0.5065, 0.2048),
+         "GRU4Rec TOP1 (2016)": (0.5853, 0.2305), "GRU4Rec BPR (2016)": (0.6069, 0.2407),
+         "GRU4Rec cross-entropy (2016)": (0.6074, 0.2430), "GRU4Rec TOP1, samples (2018)": (0.6117, 0.2367),
+         "GRU4Rec cross-entropy, samples (2018)": (0.7112, 0.3059), "GRU4Rec TOP1-max (2018)": (0.7086, 0.3045),
+         "GRU4Rec BPR-max (2018)": (0.7190, 0.3119), "GRU4Rec BPR-max, shared embedding (2018)": (0.7220, 0.3070)}
+
+
+def rows(model, scores):
+    """A result row for each metric of a model's scores, one SessionScores a seed."""
+    return [{"model": model, "metric": metric, "mean": mean, "low": low, "high": high,
+             "values": [float(getattr(s, name)) for s in scores]}
+            for metric, name in METRICS.items() for mean, low, high in [metrics.seed_interval(scores, name)]]
+
+
+def paired(a, b, scores):
+    """Difference of two models with its interval, for each metric."""
+    return [{"a": a, "b": b, "metric": metric, "difference": mean, "low": low, "high": high}
+            for metric, name in METRICS.items()
+            for mean, low, high in [metrics.paired_seed_difference(scores[a], scores[b], name)]]
+
+
+def in_parallel(function, jobs):
+    """Run the jobs on all cores, one thread each, with a progress bar."""
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), torch.set_num_threads, (1,)) as pool:
+        return list(tqdm(pool.imap(function, jobs), total=len(jobs), unit="run"))
+
+
+# --- YooChoose-100k ---------------------------------------------------------------------------------------
+
+
+def train_yoochoose(job):
+    config, seed = job
+    train, test = data.load_sessions("yoochoose-100k")
+    return metrics.evaluate_sessions(fit(train, config, device="cpu", seed=seed, progress=False), test)
+
+
+def yoochoose(experiment):
+    """Every loss with the settings that `gru4rec_search` chose on a validation day, beside every baseline."""
+    train, test = data.load_sessions("yoochoose-100k")
+    chosen = {row["model"]: row for row in results.load("gru4rec-search")["rows"] if row["metric"] == "recall@20"}
+    configs = {f"GRU4Rec {loss}": GRU4RecConfig(**chosen[loss]["config"]) for loss in LOSSES}
+    result = results.new_result(experiment, results.describe(train, test), {
+        "seeds": list(SEEDS), "ties": "conservative", "models": {m: asdict(c) for m, c in configs.items()}})
+    scores = {name: [metrics.evaluate_sessions(model().fit(train), test)] for name, model in BASELINES.items()}
+    done = in_parallel(train_yoochoose, [(config, seed) for config in configs.values() for seed in SEEDS])
+    for i, name in enumerate(configs):
+        scores[name] = done[i * len(SEEDS):(i + 1) * len(SEEDS)]
+    best = "GRU4Rec " + max(LOSSES, key=lambda loss: chosen[loss]["mean"])  # on the validation day
+    result["best on validation"] = best
+    for name in scores:
+        result["rows"] += rows(name, scores[name])
+        if name != best:
+            result["paired"] += paired(best, name, scores)
+    for model, values in PAPER.items():
+        result["paper"] += [{"source": "RSC15, as published", "model": model, "metric": metric, "value": value}
+                            for metric, value in zip(METRICS, values)]
+    results.write(result)
+
+
+# --- The world with a known optimum -----------------------------------------------------------------------
+
+N_TRAIN, N_TEST = 60_000, 5_000
+WORLD_CONFIG = GRU4RecConfig(hidden_size=100, batch_size=64, n_sample=128, hidden_dropout=0.0, learning_rate=0.1,
+                             momentum=0.0, n_epochs=3)
+
+
+def worlds():
+    hmm = SessionWorld()
+    return {"HMM": hmm, "Markov control": hmm.markov_control()}
+
+
+def train_world(job):
+    name, seed = job
+    world = worlds()[name]
+    model = fit(world.sample(N_TRAIN, seed=100 + seed), WORLD_CONFIG, device="cpu", seed=seed, progress=False)
+    return metrics.evaluate_sessions(model, world.sample(N_TEST, seed=1))
+
+
+def world(experiment):
+    """Share of the gap between the last-item ceiling and the Bayes optimum that GRU4Rec closes."""
+    jobs = [(name, seed) for name in worlds() for seed in SEEDS]
+    hmm = SessionWorld()
+    result = results.new_result(experiment, results.describe(hmm.sample(N_TRAIN, 100), hmm.sample(N_TEST, 1)), {
+        "seeds": list(SEEDS), "world": asdict(hmm), "train_sessions": N_TRAIN, "gru4rec": asdict(WORLD_CONFIG)})
+    done = dict(zip(jobs, in_parallel(train_world, jobs)))
+    for name, kind in worlds().items():
+        train, test = kind.sample(N_TRAIN, seed=100), kind.sample(N_TEST, seed=1)
+        models = {"Popularity": baselines.Popularity().fit(train), "Item-KNN": baselines.ItemKNN().fit(train),
+                  "Markov": baselines.Markov().fit(train), "Last-item ceiling": kind.last_item(),
+                  "Bayes optimum": kind.bayes()}
+        scores = {f"{name} · {m}": [metrics.evaluate_sessions(model, test)] for m, model in models.items()}
+        gru, ceiling, bayes = (f"{name} · {m}" for m in ("GRU4Rec", "Last-item ceiling", "Bayes optimum"))
+        scores[gru] = [done[name, seed] for seed in SEEDS]
+        for model in scores:
+            result["rows"] += rows(model, scores[model])
+        result["paired"] += paired(gru, ceiling, scores) + paired(bayes, gru, scores)
+        low, high = scores[ceiling][0].recall, scores[bayes][0].recall
+        if high > low:
+            closed = [(s.recall - low) / (high - low) for s in scores[gru]]
+            half = 2.776 * np.std(closed, ddof=1) / len(closed) ** 0.5  # Student's t with 4 degrees of freedom
+            result["rows"].append({"model": gru, "metric": "gap_closed", "mean": float(np.mean(closed)),
+                                   "low": float(np.mean(closed) - half), "high": float(np.mean(closed) + half),
+                                   "values": [float(c) for c in closed]})
+    results.write(result)
+
+
+def main(experiment):
+    {"gru4rec-yoochoose-100k": yoochoose, "gru4rec-world": world}[experiment](experiment)
