@@ -56,7 +56,14 @@ def ledger_is_always_outdated(app, env, added, changed, removed):
     return {"book/claims"} & env.found_docs
 
 
+def drop_thebe(app, pagename, templatename, context, doctree):
+    """Take out a live-code library that we do not use: loaded twice, it raises an error on every page."""
+    scripts = context.get("script_files", [])
+    scripts[:] = [script for script in scripts if "thebe" not in f"{script}{getattr(script, 'attributes', '')}"]
+
+
 def setup(app):
     app.connect("source-read", on_source_read)
     app.connect("env-get-outdated", ledger_is_always_outdated)
+    app.connect("html-page-context", drop_thebe, priority=900)
     return {"parallel_read_safe": True}

@@ -1,0 +1,109 @@
+"""The built book as a reader meets it: every page in a real browser, with no network."""
+
+import re
+
+import book
+import pages
+import pytest
+
+PAGES = pages.toc()
+SETTLE = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
+STICKS_OUT = """() => [...document.querySelectorAll("main *")].filter(element => {
+    const box = element.getBoundingClientRect();
+    if (!box.width || !box.height || box.right <= innerWidth + 1) return false;
+    for (let node = element; node; node = node.parentElement)
+        if (getComputedStyle(node).position === "fixed"
+            || node !== element && getComputedStyle(node).overflowX !== "visible" && node.tagName !== "BODY")
+            return false;
+    return true;
+}).map(element => `${element.tagName}.${element.className} reaches ${element.getBoundingClientRect().right}`)"""
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def visit(browser, built):
+    """visit(page, theme, width) opens a built page; at the end, its console must be silent and its net unused."""
+    context, noise = [], []
+
+    def open_page(page, theme="light", width=1280):
+        context.append(browser.new_context(viewport={"width": width, "height": 900}))
+        tab = context[0].new_page()
+        tab.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
+        tab.on("pageerror", lambda error: noise.append(str(error)))
+        tab.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
+        tab.route(re.compile("^(https?|wss?):"), lambda route: route.abort())
+        tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+        tab.goto((built / f"{page.docname}.html").as_uri())
+        tab.wait_for_function(SETTLE)
+        return tab
+
+    yield open_page
+    for opened in context:
+        opened.close()
+    assert noise == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_page_opens(visit, screenshots, page, theme):
+    tab = visit(page, theme)
+    assert tab.locator("html").get_attribute("data-theme") == theme
+    assert tab.locator("article h1").count() == 1
+    assert tab.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert tab.evaluate("document.querySelectorAll('.math').length === 0 || !!document.querySelector('mjx-container')")
+    no_alt = tab.evaluate("[...document.images].filter(i => !i.alt.trim()).map(i => i.src)")
+    assert no_alt == []
+    not_loaded = tab.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
+    assert not_loaded == []
+    tab.screenshot(path=screenshots / f"{page.stem}-{theme}.png", full_page=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_phone_needs_no_sideways_scrolling(visit, screenshots, page):
+    tab = visit(page, width=360)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    assert tab.evaluate(STICKS_OUT) == []
+    tab.screenshot(path=screenshots / f"{page.stem}-360.png", full_page=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_figures_say_what_they_show(page):
+    """Alt text states the finding: of a sentence's length, and not the caption again."""
+    for cell in page.read().cells:
+        mystnb = cell.metadata.get("mystnb", {})
+        if "figure" in mystnb:
+            alt = mystnb.get("image", {}).get("alt", "")
+            assert len(alt.split()) >= 6, f"{mystnb['figure'].get('name')}: {alt!r}"
+            assert alt != mystnb["figure"].get("caption")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if pages.has_code(page)], ids=lambda page: page.stem)
+def test_badge_opens_the_notebook_in_colab(built, page):
+    html = (built / f"{page.docname}.html").read_text(encoding="utf-8")
+    assert html.count(f'href="{page.colab}"') == 1
+    assert page.colab.endswith(page.notebook.relative_to(pages.ROOT).as_posix()) and page.notebook.exists()
+
+
+def test_claims_and_tests_name_each_other():
+    claims, marks = set(pages.claims()), set(pages.claim_marks())
+    assert claims - marks == set(), "claims of the book that no test is marked with"
+    assert marks - claims == set(), "marks of tests that no page claims"
+    assert claims
+
+
+def test_every_claim_is_in_the_ledger(built):
+    html = (built / "book" / "claims.html").read_text(encoding="utf-8")
+    for claim, (page, _) in pages.claims().items():
+        assert f'href="{page.stem}.html#claim-{claim}"' in html
+        assert f'id="claim-{claim}"' in (built / f"{page.docname}.html").read_text(encoding="utf-8")
+
+
+def test_an_empty_page_is_noticed(tmp_path):
+    frame = "<html><nav>" + "word " * 100 + "</nav><article>{}</article></html>"
+    path = tmp_path / "page.html"
+    assert not book.is_page(path)
+    path.write_text(frame.format("<h1>A title and no more</h1>"))
+    assert not book.is_page(path)
+    path.write_text(frame.format("<h1>A title</h1><p>" + "text " * 40))
+    assert book.is_page(path)
