@@ -10,11 +10,8 @@ A *recommender*, here and in the whole book, is any object with
   target in the same session.
 
 Each prediction ranks the target among all items. Ranking it among a sample of negatives is faster and gives
-another order of models [1]_, so there is no such option here.
-
-References
-----------
-.. [1] W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020.
+another order of models (W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020), so
+there is no such option here.
 """
 
 from __future__ import annotations

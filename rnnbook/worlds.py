@@ -237,7 +237,7 @@ class MarkovWorld:
         return _session_data(rng, items, lengths, self.item_ids, "markov-world")
 
     def bayes(self):
-        """The best possible recommender, which here is :meth:`last_item`."""
+        """The best possible recommender, which here is :meth:`~SessionWorld.last_item`."""
         return self.last_item()
 
     def last_item(self):
