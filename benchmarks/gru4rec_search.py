@@ -14,7 +14,7 @@ from tqdm import tqdm
 from rnnbook import data, results
 from rnnbook.gru4rec import LOSSES, GRU4RecConfig, fit
 
-DRAWS = 8
+DRAWS = 4
 MAX_EPOCHS = 10
 SPACE = {
     "batch_size": [64, 128],

@@ -543,3 +543,9 @@ def test_saving_replaces_the_whole_folder(trained, tmp_path):
 
 
 # --- As a recommender -------------------------------------------------------------------------------------
+
+
+class TestGRU4RecIsARecommender(RecommenderContract):
+    def fit(self, train):
+        config = GRU4RecConfig(hidden_size=32, batch_size=16, n_sample=30, hidden_dropout=0.0, n_epochs=6)
+        return fit(train, config, device="cpu", progress=False)
