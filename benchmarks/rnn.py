@@ -1,7 +1,7 @@
-"""The memory task over several seeds: accuracy and cross-entropy of each cell against the distance of the cue.
+"""The memory task over several seeds: accuracy and cross-entropy of each cell by the distance of the cue.
 
-Every cell gets the learning rate, chosen for each distance apart, that does best on a seed kept for that purpose;
-the vanilla cell may train three times as long as the others.
+Every cell gets the learning rate, chosen for each distance apart, that does best on a seed kept for that
+purpose; the vanilla cell may train three times as long as the others.
 """
 
 import hashlib
@@ -43,11 +43,13 @@ def main(experiment="rnn-memory"):
         task = rnn.MemoryTask(distance=distance)
         best = task.optimum()
         for metric, value in best._asdict().items():
-            result["rows"].append({"model": "optimum", "metric": f"{metric}, distance {distance}", "mean": value,
-                                   "low": value, "high": value, "values": [value]})
+            result["rows"].append({"model": "optimum", "metric": f"{metric}, distance {distance}",
+                                   "mean": value, "low": value, "high": value, "values": [value]})
         for name, (cell, gate_bias) in tqdm(CELLS.items(), desc=f"distance {distance}"):
-            config = replace(base, cell=cell, gate_bias=gate_bias, n_steps=N_STEPS * (3 if cell == "rnn" else 1))
-            tried = {lr: score(task, replace(config, learning_rate=lr), SEARCH_SEED, 2) for lr in LEARNING_RATES}
+            n_steps = N_STEPS * (3 if cell == "rnn" else 1)
+            config = replace(base, cell=cell, gate_bias=gate_bias, n_steps=n_steps)
+            tried = {lr: score(task, replace(config, learning_rate=lr), SEARCH_SEED, 2)
+                     for lr in LEARNING_RATES}
             lr = min(tried, key=lambda lr: tried[lr].cross_entropy)
             search += [{"model": name, "distance": distance, "learning_rate": rate, "chosen": rate == lr,
                         **tried[rate]._asdict()} for rate in LEARNING_RATES]

@@ -1,9 +1,9 @@
 """Chapter 1: recurrent cells by hand, back-propagation through time by hand, and how far a gradient reaches.
 
 Letters, here and in every chapter: T steps, B sequences, n inputs, d hidden units. Sequences are time-first,
-``x [T, B, n]``; states are ``h [T + 1, B, d]`` with ``h[0]`` the initial one, so step t (from 0) reads ``x[t]``
-and ``h[t]`` and writes ``h[t + 1]``. Input weights ``W [d, n]``, recurrent weights ``U [d, d]``, output weights
-``V``. All functions keep the dtype and the device of their inputs.
+``x [T, B, n]``; states are ``h [T + 1, B, d]`` with ``h[0]`` the initial one, so step t (from 0) reads
+``x[t]`` and ``h[t]`` and writes ``h[t + 1]``. Input weights ``W [d, n]``, recurrent weights ``U [d, d]``,
+output weights ``V``. All functions keep the dtype and the device of their inputs.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ class MemoryTask:
 
     Tokens 0 .. n_cues - 1 are cues, the next n_noise are noise. A sequence has one cue, `distance` steps
     before its end; the target is that cue with probability `keep`, else one of the other cues, all alike. So
-    the best possible score is known, the same for every distance. distance=0 is the control: no memory needed.
+    the best possible score is known and the same for every distance; distance=0, the control, needs no memory.
     """
 
     distance: int = 40

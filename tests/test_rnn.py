@@ -24,7 +24,8 @@ def random_rnn(T, B, n, d, seed=0, dtype=F64):
     g = torch.Generator().manual_seed(seed)
     shapes = [(T, B, n), (B, d), (d, n), (d, d), (d,), (T, B, d)]  # x, h0, W, U, b, grad_h
     scales = [1, 0.5, 1 / math.sqrt(n), 1 / math.sqrt(d), 0.1, 1]
-    return [torch.randn(*s, generator=g, dtype=dtype) * scale for s, scale in zip(shapes, scales, strict=True)]
+    return [torch.randn(*shape, generator=g, dtype=dtype) * scale
+            for shape, scale in zip(shapes, scales, strict=True)]
 
 
 def autograd(x, h0, W, U, b, grad_h, truncate=None):
@@ -476,14 +477,15 @@ def test_the_recorded_seeds_scatter_for_the_vanilla_cell_only():
     best, none = MemoryTask().optimum().accuracy, MemoryTask().no_memory().accuracy
     result = results.load("rnn-memory")
     assert result["config"]["n_steps_vanilla"] == 3 * result["config"]["n_steps"]
-    seeds = {row["model"]: row["values"] for row in result["rows"] if row["metric"] == "accuracy, distance 40"}
+    seeds = {row["model"]: row["values"] for row in result["rows"]
+             if row["metric"] == "accuracy, distance 40"}
     assert all(len(values) == 5 for name, values in seeds.items() if name != "optimum")
     assert min(seeds["LSTM, open"] + seeds["GRU, open"]) > 0.97 * best
     assert max(seeds["LSTM, half-open"] + seeds["GRU, half-open"]) < none + 0.05
     assert min(seeds["vanilla"]) < 0.5 * best and max(seeds["vanilla"]) > 0.97 * best
 
 
-# --- neighbours and order -------------------------------------------------------------------------------------
+# --- neighbours and order ---------------------------------------------------------------------------------
 
 
 def backwards(data):
