@@ -218,7 +218,7 @@ class MemoryTask:
 
     Tokens 0 .. n_cues - 1 are cues, the next n_noise are noise. A sequence has one cue, `distance` steps
     before its end; the target is that cue with probability `keep`, else one of the other cues, all alike. So
-    the best possible score is known and the same for every distance; distance=0, the control, needs no memory.
+    the best possible score is known, whatever the distance; distance=0, the control, needs no memory.
     """
 
     distance: int = 40
