@@ -335,6 +335,8 @@ def test_seed_difference_with_a_model_without_chance():
     other = [fake_scores(rng.random(1000) < 0.5)]
     _, low, high = paired_seed_difference(one, other)
     assert low < 0 < high and high - low > 0.3  # the two runs disagree, and that shows
+    _, low, high = paired_seed_difference(one, one)  # run 1 is not paired with run 1
+    assert high - low > 0.5
 
 
 # Helpers
