@@ -60,6 +60,8 @@ def notebook(page, executed):
 def code_cell(cell, count):
     new = nbformat.v4.new_code_cell(cell.source, execution_count=count)
     tags = [tag for tag in cell.metadata.get("tags", []) if tag in KEPT_TAGS]
+    if cell.source.rstrip().endswith(";"):
+        tags.append("nbval-ignore-output")  # nbval sees the value that the semicolon hides
     if tags:
         new.metadata["tags"] = tags
     if "hide-input" in tags:

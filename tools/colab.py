@@ -1,0 +1,59 @@
+"""Run every notebook as Colab would: a fresh environment, an empty folder, the package from a git address.
+
+The environment holds what Colab has of itself (torch, numpy, pandas, matplotlib, ipywidgets) in the pinned
+versions, and what it takes to run a notebook; everything else must come with the package.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+import pages
+
+OWN = ("torch", "numpy", "pandas", "matplotlib", "ipywidgets", "ipykernel", "nbclient", "nbformat")
+
+
+def main():
+    pins = (pages.ROOT / "requirements.txt").read_text(encoding="utf-8")
+    own = [re.search(rf"^{name}==.*$", pins, re.M)[0] for name in OWN]
+    with tempfile.TemporaryDirectory(prefix="colab-") as folder:
+        folder = Path(folder)
+        start = time.perf_counter()
+        venv.create(folder / "venv", with_pip=True)
+        python = folder / "venv" / "bin" / "python"
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *own], check=True)
+        subprocess.run([*pip, f"rnnbook @ git+{pages.ROOT.as_uri()}"], check=True)
+        print(f"  installed in {time.perf_counter() - start:.0f} s", flush=True)
+        failed = [path.name for path in sorted(pages.NOTEBOOKS.glob("*.ipynb")) if not runs(path, python, folder)]
+    if failed:
+        sys.exit(f"Failed as in Colab: {', '.join(failed)}")
+
+
+def runs(path, python, folder):
+    """Whether a notebook, alone in an empty folder, runs from top to bottom."""
+    alone = folder / path.stem
+    alone.mkdir()
+    (alone / path.name).write_bytes(path.read_bytes())
+    start = time.perf_counter()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "RNNBOOK"))}
+    # A cache of its own: Colab has downloaded nothing yet.
+    environment["XDG_CACHE_HOME"] = str(folder / "cache")
+    done = subprocess.run([python, "-m", "nbclient.cli", "--timeout", "600", path.name], cwd=alone,
+                          capture_output=True, text=True, env=environment)
+    verdict = "failed" if done.returncode else "ran"
+    print(f"  {path.stem:<16} {verdict} in {time.perf_counter() - start:5.1f} s", flush=True)
+    if done.returncode:
+        print(re.sub(r"\x1b\[[0-9;]*m", "", done.stderr[-3000:]), file=sys.stderr)
+    return not done.returncode
+
+
+if __name__ == "__main__":
+    main()
