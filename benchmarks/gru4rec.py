@@ -12,14 +12,17 @@ import torch
 from tqdm import tqdm
 
 from rnnbook import baselines, data, metrics, results
+from rnnbook.baselines import PopularityTies
+from rnnbook.benchmarks.gru4rec_search import best_of
 from rnnbook.gru4rec import LOSSES, GRU4RecConfig, fit
 from rnnbook.worlds import SessionWorld
 
 SEEDS = range(5)
 METRICS = {"recall@20": "recall", "mrr@20": "mrr", "ndcg@20": "ndcg"}
-BASELINES = {"Popularity": baselines.Popularity, "Session popularity": baselines.SessionPopularity,
-             "Item-KNN": baselines.ItemKNN, "Markov": baselines.Markov, "S-KNN": baselines.SessionKNN,
-             "V-SKNN": baselines.VSKNN}
+# Neighbours and counts tie most items at 0; popularity orders these ties, or conservative ranks would punish them.
+BASELINES = {"Popularity": baselines.Popularity(), "Session popularity": baselines.SessionPopularity(),
+             "Item-KNN": PopularityTies(baselines.ItemKNN()), "Markov": PopularityTies(baselines.Markov()),
+             "S-KNN": PopularityTies(baselines.SessionKNN()), "V-SKNN": PopularityTies(baselines.VSKNN())}
 
 # Hidasi et al., ICLR 2016, tables 1 to 3, and Hidasi & Karatzoglou, CIKM 2018: RSC15, 100 units
 PAPER = {"POP": (0.0050, 0.0012), "S-POP": (0.2672, 0.1775), "Item-KNN": (0.5065, 0.2048),
@@ -61,15 +64,15 @@ def train_yoochoose(job):
 def yoochoose(experiment):
     """Every loss with the settings that `gru4rec_search` chose on a validation day, beside every baseline."""
     train, test = data.load_sessions("yoochoose-100k")
-    chosen = {row["model"]: row for row in results.load("gru4rec-search")["rows"] if row["metric"] == "recall@20"}
+    chosen = {loss: best_of(results.load("gru4rec-search")["trials"], loss) for loss in LOSSES}
     configs = {f"GRU4Rec {loss}": GRU4RecConfig(**chosen[loss]["config"]) for loss in LOSSES}
     result = results.new_result(experiment, results.describe(train, test), {
         "seeds": list(SEEDS), "ties": "conservative", "models": {m: asdict(c) for m, c in configs.items()}})
-    scores = {name: [metrics.evaluate_sessions(model().fit(train), test)] for name, model in BASELINES.items()}
+    scores = {name: [metrics.evaluate_sessions(model.fit(train), test)] for name, model in BASELINES.items()}
     done = in_parallel(train_yoochoose, [(config, seed) for config in configs.values() for seed in SEEDS])
     for i, name in enumerate(configs):
         scores[name] = done[i * len(SEEDS):(i + 1) * len(SEEDS)]
-    best = "GRU4Rec " + max(LOSSES, key=lambda loss: chosen[loss]["mean"])  # on the validation day
+    best = "GRU4Rec " + best_of(chosen.values())["config"]["loss"]  # on the validation day
     result["best on validation"] = best
     for name in scores:
         result["rows"] += rows(name, scores[name])
@@ -109,8 +112,8 @@ def world(experiment):
     done = dict(zip(jobs, in_parallel(train_world, jobs)))
     for name, kind in worlds().items():
         train, test = kind.sample(N_TRAIN, seed=100), kind.sample(N_TEST, seed=1)
-        models = {"Popularity": baselines.Popularity().fit(train), "Item-KNN": baselines.ItemKNN().fit(train),
-                  "Markov": baselines.Markov().fit(train), "Last-item ceiling": kind.last_item(),
+        models = {"Popularity": baselines.Popularity().fit(train), "Item-KNN": PopularityTies(baselines.ItemKNN()).fit(train),
+                  "Markov": PopularityTies(baselines.Markov()).fit(train), "Last-item ceiling": kind.last_item(),
                   "Bayes optimum": kind.bayes()}
         scores = {f"{name} · {m}": [metrics.evaluate_sessions(model, test)] for m, model in models.items()}
         gru, ceiling, bayes = (f"{name} · {m}" for m in ("GRU4Rec", "Last-item ceiling", "Bayes optimum"))
