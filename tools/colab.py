@@ -46,7 +46,7 @@ def runs(path, python, folder):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "RNNBOOK"))}
     # A cache of its own: Colab has downloaded nothing yet.
     environment["XDG_CACHE_HOME"] = str(folder / "cache")
-    done = subprocess.run([python, "-m", "nbclient.cli", "--timeout", "600", path.name], cwd=alone,
+    done = subprocess.run([python.with_name("jupyter-execute"), "--timeout=600", path.name], cwd=alone,
                           capture_output=True, text=True, env=environment)
     verdict = "failed" if done.returncode else "ran"
     print(f"  {path.stem:<16} {verdict} in {time.perf_counter() - start:5.1f} s", flush=True)
