@@ -59,7 +59,7 @@ def best_of(trials, loss=None):
                key=lambda t: t["recall@20"] + t["mrr@20"])
 
 
-def main(experiment="gru4rec-search"):
+def main(experiment):
     train, _ = data.load_sessions("yoochoose-100k")
     fitted, valid = train.split_by_time(data.DAY)
     result = results.new_result(experiment, results.describe(fitted, valid), {
@@ -80,6 +80,3 @@ def main(experiment="gru4rec-search"):
                                    "values": [value], "config": best["config"]})
     results.write(result | {"trials": trials})
 
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,12 @@
 """Training speed beside the authors' own PyTorch code, on equal work, in one run, in turns.
 
-``python -m rnnbook.benchmarks.peer_speed --peer PATH`` with PATH a checkout of hidasib/GRU4Rec_PyTorch_Official.
+``python -m rnnbook reproduce peer-speed --peer PATH`` with PATH a checkout of hidasib/GRU4Rec_PyTorch_Official.
 Its licence allows research and education; nothing of it is in this repository. Both sides train in float32 on the
 CPU with the same log, batch size, layer, loss, samples and number of epochs, and are scored on the same test
 sessions. Two workarounds let the peer run on current versions: its ``compatibility_mode`` is off (it needs
 numpy < 2), and ``torch.tensor`` is given arrays where it passes a pandas Series.
 """
 
-import argparse
 import contextlib
 import os
 import statistics
@@ -36,7 +35,7 @@ def train_ours(train, test, batch_size, loss):
     return seconds, metrics.evaluate_sessions(model, test)
 
 
-def train_peer(peer, train, test, batch_size, loss):
+def train_peer(gru4rec_pytorch, train, test, batch_size, loss):
     """Seconds of the peer's ``fit``, and its model's scores under our own evaluation."""
     model = peer.GRU4Rec(layers=[100], loss=loss, batch_size=batch_size, n_sample=2048, sample_alpha=0.5,
                          learning_rate=0.05, n_epochs=1, elu_param=1.0, device=torch.device("cpu"))
@@ -65,14 +64,13 @@ class PeerScores:
                 yield torch.tensor([position + 1]), scores
 
 
-def main(experiment="peer-speed"):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer", required=True, help="folder of the authors' code")
-    args, _ = parser.parse_known_args()
-    sys.path.insert(0, args.peer)
+def main(experiment, peer=None):
+    if peer is None:
+        sys.exit("Name a checkout of the authors' code, hidasib/GRU4Rec_PyTorch_Official, with --peer PATH.")
+    sys.path.insert(0, peer)
     tensor = torch.tensor
     torch.tensor = lambda x, **options: tensor(np.asarray(x) if isinstance(x, pd.Series) else x, **options)
-    import gru4rec_pytorch as peer
+    import gru4rec_pytorch
 
     train, test = data.load_sessions("yoochoose-100k")
     n_events = int((train.lengths - 1).sum())
@@ -84,7 +82,7 @@ def main(experiment="peer-speed"):
         for _ in range(ROUNDS):
             runs["rnnbook"].append(train_ours(train, test, batch_size, loss))
             with open(os.devnull, "w") as silence, contextlib.redirect_stdout(silence):
-                runs["peer"].append(train_peer(peer, train, test, batch_size, loss))
+                runs["peer"].append(train_peer(gru4rec_pytorch, train, test, batch_size, loss))
         setting = f"{loss}, batch {batch_size}"
         ratios = [theirs[0] / ours[0] for ours, theirs in zip(runs["rnnbook"], runs["peer"])]
         measured = [(f"{side}, {setting}", metric, values) for side, done in runs.items() for metric, values in (
@@ -96,6 +94,3 @@ def main(experiment="peer-speed"):
                                    "low": min(values), "high": max(values), "values": list(map(float, values))})
     results.write(result)
 
-
-if __name__ == "__main__":
-    main()

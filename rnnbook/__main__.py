@@ -45,12 +45,13 @@ def main(argv=None):
     commands.add_parser("data", help="list the data sets: here or not, size, licence, source")
     reproduce = commands.add_parser("reproduce", help="run an experiment and write its result file")
     reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS))
+    reproduce.add_argument("--peer", help="for peer-speed: a checkout of the authors' own code")
     args = parser.parse_args(argv)
     if args.command == "data":
         print(list_data())
     else:
         module = importlib.import_module(f"rnnbook.benchmarks.{EXPERIMENTS[args.experiment]}")
-        module.main(args.experiment)
+        module.main(args.experiment, **({"peer": args.peer} if args.peer else {}))
 
 
 if __name__ == "__main__":

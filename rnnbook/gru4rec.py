@@ -291,13 +291,11 @@ class GRU4Rec(nn.Module):
             From the events before it in its session alone.
         """
         self.eval()
-        table = getattr(self, self.input_table)
-        schedule = session_parallel(data.offsets, batch_size)
+        table, items = getattr(self, self.input_table), torch.from_numpy(data.items).to(self.device)
         state = self.initial_state(batch_size)
-        for position, reset, live in _steps(schedule, self.device):
-            state = _hand_over(state, reset, live)
-            state = self.step(table[torch.from_numpy(data.items[position]).to(self.device)], state)
-            yield torch.from_numpy(position + 1).to(self.device), F.linear(state[-1], self.output, self.bias)
+        for position, reset, live in _steps(session_parallel(data.offsets, batch_size), self.device):
+            state = self.step(table[items[position]], _hand_over(state, reset, live))
+            yield position + 1, F.linear(state[-1], self.output, self.bias)
 
     @torch.no_grad()
     def recommend(self, history, k=10):
@@ -343,11 +341,11 @@ class GRU4Rec(nn.Module):
 
 
 def _steps(schedule, device):
-    """Walk a schedule: input positions (NumPy), reset mask, and which rows of the last state live on."""
-    reset = torch.from_numpy(schedule.reset).to(device)
+    """Walk a schedule: input positions, reset mask, and which rows of the last state live on (None: all)."""
+    position, reset = (torch.from_numpy(a).to(device) for a in (schedule.position, schedule.reset))
     offsets, live = schedule.offsets.tolist(), None
     for lo, hi in zip(offsets, offsets[1:]):
-        yield schedule.position[lo:hi], reset[lo:hi], live
+        yield position[lo:hi], reset[lo:hi], live
         keep = schedule.keep[lo:hi]
         live = None if keep.all() else torch.from_numpy(np.flatnonzero(keep)).to(device)
 
@@ -412,7 +410,6 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
         for t, (position, reset, live) in enumerate(_steps(schedule, device), start=1):
             if config.n_sample == 0 and len(position) < 2:
                 break  # a single lane has no negatives
-            position = torch.from_numpy(position).to(device)
             window.append((items[position], items[position + 1], reset, live))
             n_seen += len(position)
             if len(window) == config.bptt or t == schedule.n_steps:

@@ -306,8 +306,7 @@ def test_training_runs_on_the_meta_device():
     steps = list(gru4rec._steps(session_parallel(data.offsets, 4), torch.device("meta")))
     state = model.initial_state(4)
     for pair in zip(steps[::2], steps[1::2]):
-        window = [(items[torch.from_numpy(p).to("meta")], items[torch.from_numpy(p + 1).to("meta")], reset, live)
-                  for p, reset, live in pair]
+        window = [(items[position], items[position + 1], reset, live) for position, reset, live in pair]
         loss, state = train_step(model, optimizer, sampler, window, state)
     assert loss.device.type == "meta"
 
