@@ -43,7 +43,7 @@ def ledger():
     for page in pages.toc():
         here = [(claim, text) for claim, (where, text) in claims.items() if where == page]
         if here:
-            parts.append(f"## {{doc}}`{page.stem}`\n")
+            parts.append(f"## {page.title}\n")
         for claim, text in here:
             tests = ", ".join(f"[`{name}`]({pages.REPOSITORY}/blob/{pages.BRANCH}/{name.split('::')[0]})"
                               for name in marks.get(claim, []))

@@ -30,7 +30,7 @@ def main():
         python = folder / "venv" / "bin" / "python"
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *own], check=True)
-        subprocess.run([*pip, f"rnnbook @ git+{pages.ROOT.as_uri()}"], check=True)
+        subprocess.run([*pip, f"git+{pages.ROOT.as_uri()}"], check=True)
         print(f"  installed in {time.perf_counter() - start:.0f} s", flush=True)
         failed = [path.name for path in sorted(pages.NOTEBOOKS.glob("*.ipynb")) if not runs(path, python, folder)]
     if failed:

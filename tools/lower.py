@@ -305,7 +305,7 @@ def all_labels():
 
 
 def labels_of(page):
-    found = {}
+    found = {page.stem: Label(page, page.title)}
     counts = {"Figure": 0, "Equation": 0, "Exercise": 0, "Table": 0}
     prefix = f"{page.number}." if page.number else ""
 
@@ -322,8 +322,6 @@ def labels_of(page):
                 found[block.label] = Label(page, f"({number('Equation')})", f"equation-{block.label}")
             elif isinstance(block, str):
                 heading = re.search(r"^#+ (.+)$", block, re.M)
-                if heading and page.stem not in found:
-                    found[page.stem] = Label(page, heading[1])
                 if block.strip():
                     for label in pending:
                         found[label] = Label(page, heading[1] if heading else page.stem, label)

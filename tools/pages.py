@@ -37,6 +37,10 @@ class Page:
         return ROOT / f"{self.docname}.md"
 
     @property
+    def title(self):
+        return re.search(r"^# (.+)$", self.source.read_text(encoding="utf-8"), re.M)[1]
+
+    @property
     def notebook(self):
         """Where the generated notebook stands."""
         return NOTEBOOKS / f"{self.stem}.ipynb"
