@@ -87,7 +87,7 @@ def yoochoose(experiment):
 
 # --- The world with a known optimum -----------------------------------------------------------------------
 
-N_TRAIN, N_TEST, WORLD_SEEDS = 200_000, 5_000, range(3)
+N_TRAIN, N_TEST, WORLD_SEEDS = 100_000, 5_000, range(3)
 WORLD_CONFIG = GRU4RecConfig(batch_size=64, n_sample=128, hidden_dropout=0.3, bptt=4, n_epochs=4)
 
 
