@@ -85,7 +85,7 @@ def lowered(tmp_path, monkeypatch):
 
     def run(text, glue=()):
         chapter = Chapter("book/07_trial", 7)
-        chapter.source.write_text(text, encoding="utf-8")
+        chapter.source.write_text(f"# Trial\n\n{text}", encoding="utf-8")
         other = next(page for page in PAGES if page.number == 1)
         monkeypatch.setattr(lower, "_labels", {**lower.labels_of(chapter), "far": lower.Label(other, "Far", "far")})
         return lower.Lowering(chapter, dict(glue)).lower(text).strip()
