@@ -119,9 +119,8 @@ class Lowering:
         return cell
 
     def caption(self, figure):
-        name = figure.get("name")
-        number = f"{self.labels[name].text}. " if name else ""
-        return f"*{number}*{self.inline(figure['caption'].strip())}" if number else self.inline(figure["caption"])
+        number = f"*{self.labels[figure['name']].text}.* " if "name" in figure else ""
+        return number + self.inline(figure["caption"].strip())
 
     def lower(self, text):
         parts = []
