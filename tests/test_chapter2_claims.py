@@ -1,0 +1,211 @@
+"""What chapter 2 claims beyond `test_gru4rec.py`: results, popular negatives, and its bug zoo."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import test_gru4rec
+from rnnbook import gru4rec, metrics, results, train as training
+from rnnbook.gru4rec import LOSSES, GRU4Rec, GRU4RecConfig, NegativeSampler, fit, train_step
+from rnnbook.worlds import SessionWorld
+
+# --- Results ----------------------------------------------------------------------------------------------
+
+
+def paired(name, a, b, metric):
+    rows = results.load(name)["paired"]
+    return next(row for row in rows if (row["a"], row["b"], row["metric"]) == (a, b, metric))
+
+
+@pytest.mark.claim("gru-passes-last-item")
+def test_gru_lies_between_the_last_item_and_the_optimum():
+    above = paired("gru4rec-world", "HMM · GRU4Rec", "HMM · Last-item ceiling", "recall@20")
+    below = paired("gru4rec-world", "HMM · Bayes optimum", "HMM · GRU4Rec", "recall@20")
+    assert above["low"] > 0 and below["low"] > 0
+    for model in ("Popularity", "Item-KNN", "Markov"):
+        assert (results.value("gru4rec-world", f"HMM · {model}", "recall@20")
+                < results.value("gru4rec-world", "HMM · Last-item ceiling", "recall@20"))
+
+
+@pytest.mark.claim("markov-control")
+def test_gru_does_not_pass_the_ceiling_of_the_control():
+    gru, ceiling = "Markov control · GRU4Rec", "Markov control · Last-item ceiling"
+    assert paired("gru4rec-world", gru, ceiling, "recall@20")["low"] <= 0
+    trained = results.value("gru4rec-world", gru, "recall@20")
+    assert trained > 1.2 * results.value("gru4rec-world", "Markov control · Popularity", "recall@20")
+
+
+@pytest.mark.claim("sequence-beats-neighbours")
+@pytest.mark.parametrize("rival", ["Markov", "Item-KNN", "V-SKNN"])
+@pytest.mark.parametrize("metric", ["recall@20", "mrr@20"])
+def test_gru_beats_the_last_item_and_the_neighbours_on_real_clicks(rival, metric):
+    best = results.load("gru4rec-yoochoose-100k")["best on validation"]
+    assert paired("gru4rec-yoochoose-100k", best, rival, metric)["low"] > 0
+
+
+# --- Rows, negatives, losses ------------------------------------------------------------------------------
+
+
+@pytest.mark.claim("few-rows")
+def test_a_step_with_the_authors_settings_changes_few_rows():
+    n_items, config = 37_483, GRU4RecConfig(batch_size=32, n_sample=2048, sample_alpha=0.5)
+    torch.manual_seed(0)
+    model = GRU4Rec(range(n_items), config)
+    support = 1e6 / np.arange(1, n_items + 1)
+    x, y = torch.multinomial(torch.from_numpy(support), 64, replacement=True).view(2, 32)
+    sampler = NegativeSampler(support, 2048, 0.5, "cpu", 1)
+    drawn = sampler.next()
+    sampler.next = lambda: drawn
+    before = model.output.detach().clone()
+    window = [(x, y, torch.ones(32, dtype=torch.bool), None)]
+    optimizer = training.Adagrad(model.named_parameters(), 0.1)
+    train_step(model, optimizer, sampler, window, model.initial_state(32))
+    changed = (model.output.detach() != before).any(dim=1).nonzero().flatten()
+    assert torch.equal(changed, torch.cat([x, y, drawn]).unique())
+    assert 0.01 < len(changed) / n_items < 0.06
+
+
+@pytest.mark.claim("popular-negatives-teach-lift")
+@pytest.mark.parametrize("loss", ["bpr", "pointwise", "cross-entropy"])
+@pytest.mark.parametrize("logq", [False, True])
+def test_expected_loss_is_least_at_the_lift(loss, logq):
+    """A table of free scores, targets ~ P, negatives ~ Q: every pair is weighted by its probability."""
+    rng = np.random.default_rng(0)
+    p, q = (torch.from_numpy(rng.dirichlet(np.full(6, 3.0))) for _ in range(2))
+    r = torch.zeros(6, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([r], max_iter=500, tolerance_grad=1e-12, tolerance_change=0,
+                                  line_search_fn="strong_wolfe")
+
+    def expected_loss():
+        optimizer.zero_grad()
+        s = r - q.log() if logq else r
+        if loss == "bpr":
+            value = -(p[:, None] * q * F.logsigmoid(s[:, None] - s)).sum()
+        elif loss == "pointwise":
+            value = -(p * F.logsigmoid(s)).sum() - (q * F.logsigmoid(-s)).sum()
+        else:  # so many negatives that their sum is its mean, and the target's own share vanishes
+            value = -(p * s).sum() + (q * s.exp()).sum().log()
+        value.backward()
+        return value
+
+    optimizer.step(expected_loss)
+    wanted = p.log() if logq else (p / q).log()
+    learned = r.detach() - r.detach().mean()
+    torch.testing.assert_close(learned, wanted - wanted.mean(), rtol=0, atol=1e-5)
+    if loss == "pointwise":
+        torch.testing.assert_close(r.detach(), wanted, rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def world():
+    world = SessionWorld()
+    return world, world.sample(3000, seed=0), world.sample(300, seed=1)
+
+
+def recall(model, data):
+    return metrics.evaluate_sessions(model, data, n_boot=1).recall
+
+
+SHORT = GRU4RecConfig(hidden_size=64, batch_size=64, n_sample=128, sample_alpha=0.0, hidden_dropout=0.0,
+                      momentum=0.0, n_epochs=1)
+
+
+@pytest.mark.claim("pointwise-not-unstable-here")
+@pytest.mark.parametrize("learning_rate", [0.1, 0.3])
+def test_pointwise_bears_the_learning_rates_that_bpr_bears(world, learning_rate):
+    _, train, test = world
+    reached = {}
+    for loss in ("bpr", "pointwise"):
+        config = replace(SHORT, loss=loss, learning_rate=learning_rate)
+        models = [fit(train, config, device="cpu", seed=seed, progress=False) for seed in range(2)]
+        reached[loss] = np.mean([recall(model, test) for model in models])
+    assert reached["pointwise"] > reached["bpr"] - 0.06 and reached["pointwise"] < reached["bpr"] + 0.06
+    assert reached["pointwise"] > 0.22
+
+
+# --- The bug zoo: each bug must make a test fail ------------------------------------------------------------
+
+
+def turns_red(test, *args, **kwargs):
+    with pytest.raises(AssertionError):
+        test(*args, **kwargs)
+
+
+@pytest.fixture
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.claim("bug-zoo")
+@pytest.mark.parametrize("late", [False, True], ids=["never reset", "reset one step late"])
+def test_zoo_reset(monkeypatch, float64, late):
+    hand_over = gru4rec._hand_over
+    pending = {}
+
+    def faulty(state, reset, live):
+        old, pending["reset"] = pending.get("reset"), reset
+        if late and old is not None:
+            return hand_over(state, old if live is None else old[live], live)
+        return hand_over(state, torch.zeros_like(reset), live)
+
+    monkeypatch.setattr(gru4rec, "_hand_over", faulty)
+    turns_red(test_gru4rec.test_training_steps_equal_dense_autograd, None, {})
+
+
+@pytest.mark.claim("bug-zoo")
+def test_zoo_sigma_for_log_sigma(monkeypatch):
+    def bpr_without_log(scores, negative):
+        return -gru4rec._mean(torch.sigmoid(scores.diagonal()[:, None] - scores), negative)
+
+    monkeypatch.setitem(LOSSES, "bpr", bpr_without_log)
+    turns_red(test_gru4rec.test_loss_and_gradient_are_the_papers, "bpr", False)
+
+
+def check_separate_tables_differ():
+    """Inputs and outputs of the same item learn apart: after training, no row of the tables is equal."""
+    data = test_gru4rec.random_sessions()
+    config = replace(test_gru4rec.SMALL, input="separate", embedding_size=8)
+    model = fit(data, config, device="cpu", progress=False)
+    torch.manual_seed(0)
+    start = GRU4Rec(data.item_ids, config)
+    assert (model.input != start.input).any(dim=1).all() and (model.input != model.output).all()
+
+
+def test_separate_tables_learn_apart():
+    check_separate_tables_differ()
+
+
+@pytest.mark.claim("bug-zoo")
+def test_zoo_tied_where_separate_is_meant(monkeypatch):
+    monkeypatch.setattr(GRU4Rec, "input_table", "output")
+    turns_red(check_separate_tables_differ)
+
+
+@pytest.mark.claim("bug-zoo")
+def test_zoo_negatives_include_the_target(monkeypatch):
+    """The target's own column counted as one of its negatives."""
+    bpr = LOSSES["bpr"]
+    monkeypatch.setitem(LOSSES, "bpr", lambda scores, negative: bpr(scores, torch.ones_like(negative)))
+    turns_red(test_gru4rec.test_loss_and_gradient_are_the_papers, "bpr", False)
+
+
+@pytest.mark.claim("bug-zoo")
+def test_zoo_scores_over_the_whole_history():
+    """A model that answers for earlier clicks again with every new one counts them more than once."""
+    data = test_gru4rec.random_sessions()
+    model = GRU4Rec(data.item_ids, test_gru4rec.SMALL)
+    right = model.score_sessions
+
+    def whole_history(data, batch_size=512):
+        for positions, scores in right(data, batch_size):
+            yield positions, scores
+            yield positions, scores
+
+    model.score_sessions = whole_history
+    with pytest.raises(ValueError, match="exactly once"):
+        metrics.evaluate_sessions(model, data)
