@@ -57,6 +57,17 @@ def test_gru_beats_the_neighbours_on_real_clicks(rival, metric):
     assert beats(rival, metric)
 
 
+@pytest.mark.claim("the-loss-decides")
+def test_losses_that_weigh_negatives_pass_the_neighbours_and_averages_do_not():
+    def recall_of(model):
+        return results.value("gru4rec-yoochoose-100k", model, "recall@20")
+
+    neighbours = recall_of("V-SKNN")
+    assert all(recall_of(f"GRU4Rec {loss}") > neighbours for loss in ("cross-entropy", "bpr-max", "top1-max"))
+    assert all(recall_of(f"GRU4Rec {loss}") < neighbours for loss in ("bpr", "top1", "pointwise"))
+    assert abs(recall_of("GRU4Rec bpr") - recall_of("GRU4Rec pointwise")) < 0.01
+
+
 # --- Rows, negatives, losses ------------------------------------------------------------------------------
 
 
