@@ -35,7 +35,7 @@ def train_ours(train, test, batch_size, loss):
     return seconds, metrics.evaluate_sessions(model, test)
 
 
-def train_peer(gru4rec_pytorch, train, test, batch_size, loss):
+def train_peer(peer, train, test, batch_size, loss):
     """Seconds of the peer's ``fit``, and its model's scores under our own evaluation."""
     model = peer.GRU4Rec(layers=[100], loss=loss, batch_size=batch_size, n_sample=2048, sample_alpha=0.5,
                          learning_rate=0.05, n_epochs=1, elu_param=1.0, device=torch.device("cpu"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -396,29 +397,31 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
         model = GRU4Rec(train.item_ids, config, device)
     optimizer = training.Adagrad(model.named_parameters(), config.learning_rate, config.momentum)
     schedule = session_parallel(train.offsets, config.batch_size)
-    if schedule.n_steps == 0:
-        raise ValueError(f"{train.name}: no session has two events, so there is nothing to predict")
+    # Without extra samples a single lane has no negatives: the epoch ends when a second one is no longer live.
+    n_steps = int((np.diff(schedule.offsets) >= (1 if config.n_sample else 2)).sum())
+    if n_steps == 0:
+        raise ValueError(f"{train.name}: no step has anything to learn from; it needs sessions of two events or more, "
+                         "and two of them at once if n_sample=0")
     items = torch.from_numpy(train.items).to(device)
-    bar = tqdm(total=config.n_epochs * schedule.n_steps, unit="step", disable=not progress, leave=False)
+    hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides
+    bar = tqdm(total=config.n_epochs * n_steps, unit="step", leave=False, **hidden)
 
     def train_epoch(epoch):
-        bar.update(epoch * schedule.n_steps - bar.n)
-        sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device, schedule.n_steps)
+        bar.update(epoch * n_steps - bar.n)
+        sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device, n_steps)
         total, n_seen = torch.zeros((), device=device), 0
-        report_every = max(1, schedule.n_steps // (20 * config.bptt))
+        report_every = max(1, n_steps // (20 * config.bptt))
         state, window = model.initial_state(config.batch_size), []
-        for t, (position, reset, live) in enumerate(_steps(schedule, device), start=1):
-            if config.n_sample == 0 and len(position) < 2:
-                break  # a single lane has no negatives
+        for t, (position, reset, live) in enumerate(islice(_steps(schedule, device), n_steps), start=1):
             window.append((items[position], items[position + 1], reset, live))
-            n_seen += len(position)
-            if len(window) == config.bptt or t == schedule.n_steps:
+            if len(window) == config.bptt or t == n_steps:
                 loss, state = train_step(model, optimizer, sampler, window, state)
-                total += loss
+                rows = sum(len(y) for _, y, _, _ in window)
+                total, n_seen = total + loss, n_seen + rows
                 bar.update(len(window))
-                window = []
                 if callback and t // config.bptt % report_every == 0:
-                    callback({"epoch": epoch + t / schedule.n_steps, "loss": loss.item() / len(position)})
+                    callback({"epoch": epoch + t / n_steps, "loss": loss.item() / rows})
+                window = []
         return total.item() / n_seen
 
     def validate():
@@ -468,7 +471,7 @@ def train_step(model, optimizer, sampler, window, state):
     Returns
     -------
     loss : Tensor
-        Mean over rows of the last step's loss.
+        Sum over the rows of all steps of the window.
     state : list of Tensor
     """
     config, leaves = model.config, {}

@@ -465,7 +465,7 @@ def test_a_diverging_run_says_so(cycle):
 
 
 def test_nothing_to_predict_is_an_error():
-    with pytest.raises(ValueError, match="no session has two events"):
+    with pytest.raises(ValueError, match="sessions of two events or more"):
         fit(random_sessions().take([]), SMALL, device="cpu", progress=False)
 
 
@@ -475,6 +475,15 @@ def test_callback_streams_points(cycle):
     epochs = [point["epoch"] for point in points]
     assert len(points) > 20 and epochs == sorted(epochs) and epochs[-1] == 2
     assert all(np.isfinite(point["loss"]) for point in points)
+
+
+@pytest.mark.parametrize("bptt", [1, 4])
+def test_streamed_losses_are_means_per_prediction(cycle, bptt):
+    """Untrained, all 16 + 20 columns are about as likely: the loss is near log 36, whatever the window."""
+    points = []
+    config = replace(FAST, n_epochs=1, bptt=bptt, learning_rate=1e-6, logq=0.0)
+    fit(cycle, config, device="cpu", progress=False, callback=points.append)
+    assert points[0]["loss"] == pytest.approx(np.log(FAST.batch_size + FAST.n_sample), abs=0.1)
 
 
 @pytest.mark.parametrize("field,value", [("loss", "hinge"), ("input", "word2vec"), ("hidden_size", 0), ("bptt", 0),
