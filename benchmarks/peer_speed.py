@@ -22,7 +22,8 @@ from rnnbook import data, metrics, results
 from rnnbook.gru4rec import GRU4RecConfig, fit
 
 ROUNDS = 3
-SETTINGS = [(32, "cross-entropy"), (128, "cross-entropy"), (512, "cross-entropy"), (128, "bpr-max")]
+SETTINGS = [(32, "cross-entropy"), (512, "cross-entropy"), (128, "bpr-max")]
+EVERY = 3  # every third test session is scored: the peer's network is asked one event at a time
 
 
 def train_ours(train, test, batch_size, loss):
@@ -52,7 +53,7 @@ class PeerScores:
 
     def __init__(self, model, item_ids):
         self.network, self.item_ids = model.model.eval(), item_ids
-        self.order = torch.as_tensor(model.data_iterator.itemidmap[item_ids].to_numpy(), dtype=torch.int64)
+        self.order = torch.as_tensor(model.data_iterator.itemidmap[item_ids].to_numpy(copy=True), dtype=torch.int64)
 
     @torch.no_grad()
     def score_sessions(self, data, batch_size=512):
@@ -73,9 +74,10 @@ def main(experiment, peer=None):
     import gru4rec_pytorch
 
     train, test = data.load_sessions("yoochoose-100k")
+    test = test.take(range(0, test.n_sessions, EVERY))
     n_events = int((train.lengths - 1).sum())
     result = results.new_result(experiment, results.describe(train, test), {
-        "rounds": ROUNDS, "threads": torch.get_num_threads(), "layers": [100], "n_sample": 2048, "sample_alpha": 0.5,
+        "rounds": ROUNDS, "test sessions": f"every {EVERY}rd", "threads": torch.get_num_threads(), "layers": [100], "n_sample": 2048, "sample_alpha": 0.5,
         "learning_rate": 0.05, "n_epochs": 1, "workarounds": __doc__.split("Two workarounds")[1].strip()})
     for batch_size, loss in tqdm(SETTINGS, unit="setting"):
         runs = {"rnnbook": [], "peer": []}
