@@ -60,7 +60,7 @@ def textual(key):
 
 
 def sort_key(key):
-    return names(key), entry(key).fields["year"]
+    return names(key), entry(key).fields["year"], key
 
 
 def reference(key):
