@@ -78,6 +78,14 @@ def test_figures_say_what_they_show(page):
             assert alt != mystnb["figure"].get("caption")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_text_is_swallowed_as_a_comment(page):
+    """In MyST a line that starts with % is a comment: a "95 %" broken across lines would lose its sentence."""
+    for cell in page.read().cells:
+        if cell.cell_type == "markdown":
+            assert not any(line.lstrip().startswith("%") for line in cell.source.splitlines())
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if pages.has_code(page)], ids=lambda page: page.stem)
 def test_badge_opens_the_notebook_in_colab(built, page):
     html = (built / f"{page.docname}.html").read_text(encoding="utf-8")
