@@ -109,7 +109,8 @@ def value(name, model, metric):
 
 
 def table(name, metrics=None, digits=3):
-    """An experiment's scores: a row a model (best first metric first), a column a metric, "mean [low, high]".
+    """An experiment's scores: a row a model (best first metric first), a column a metric, "mean [low, high]";
+    the mean alone where the file holds no interval (low = high, as from a single run).
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def table(name, metrics=None, digits=3):
     """
     rows = pd.DataFrame(load(name)["rows"])
     metrics = list(metrics or rows["metric"].unique())
-    rows["text"] = [f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    rows["text"] = [f"{mean:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if low < high else "")
                     for mean, low, high in zip(rows["mean"], rows["low"], rows["high"], strict=True)]
     means = rows.pivot(index="model", columns="metric", values="mean")
     order = means.sort_values(metrics[0], ascending=metrics[0] in ("rmse", "perplexity"), kind="stable").index

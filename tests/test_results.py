@@ -44,6 +44,9 @@ def test_tables(here, result):
     shown = results.table("trial", ["mrr@20"])
     assert list(shown.index) == ["GRU4Rec", "popularity"] and list(shown.columns) == ["mrr@20"]
     assert shown.loc["GRU4Rec", "mrr@20"] == "0.700 [0.600, 0.800]"
+    result["rows"][3] |= {"low": 0.7, "high": 0.7}
+    results.write(result)
+    assert results.table("trial").loc["GRU4Rec", "mrr@20"] == "0.700"  # no interval pretended
     assert results.paired_table("trial")["a - b"].tolist() == ["+0.500 [+0.400, +0.600]"]
     assert results.paper_table("trial").loc[("Table 1", "POP"), "recall@20"] == "0.0050"
     html = results.badge("trial").data
