@@ -384,7 +384,8 @@ def test_the_error_shows_three_rows_and_counts_the_rest(tmp_path):
                                                      for n in range(30_000)))[:-900],
      r"log is truncated or damaged after line [1-9][\d,]*: get"),
     (gzip.compress("\n".join(GOOD).encode())[:-8] + b"damaged!", r"truncated or damaged"),
-])
+    # Named, since gzip writes the time into its bytes: as ids they would differ between two processes.
+], ids=["latin-1", "utf-16", "zip", "7z", "half-parquet", "half-gzip", "gzip-with-wrong-checksum"])
 def test_damaged_bytes_are_refused(tmp_path, content, message):
     (tmp_path / "log").write_bytes(content)
     with pytest.raises(DataError, match=message):
