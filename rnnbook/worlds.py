@@ -104,6 +104,7 @@ class SessionWorld:
     n_states, n_items, states_per_item : sizes
     stay : probability to remain in the state
     jump : probability, given a move, to go to any other state instead of the next
+    ring_step : the next state on the ring is this many further on; -1 walks the ring backwards
     spread : standard deviation of the items' log popularity
     mean_length : mean clicks per session, at least 2
     noise : probability that a click is on any item, uniformly, whatever the state; known to the oracle
@@ -118,6 +119,7 @@ class SessionWorld:
     spread: float = 0.8
     mean_length: float = 8.0
     noise: float = 0.0
+    ring_step: int = 1
     seed: int = 0
 
     def __post_init__(self):
@@ -125,6 +127,8 @@ class SessionWorld:
             raise ValueError(f"need 2 <= n_states <= n_items and 1 <= states_per_item <= n_states: {self}")
         if not all(0 <= p <= 1 for p in (self.stay, self.jump, self.noise)):
             raise ValueError(f"stay, jump and noise are probabilities: {self}")
+        if self.ring_step % self.n_states == 0:
+            raise ValueError(f"ring_step must lead to another of the {self.n_states} states: {self}")
         if self.mean_length < 2:
             raise ValueError(f"mean_length must be at least 2, a click to see and one to predict: {self}")
 
@@ -142,7 +146,7 @@ class SessionWorld:
         """float64 [n_states, n_states]: row s is P(next state | state s); columns sum to 1 too."""
         here = np.eye(self.n_states)
         elsewhere = (1 - here) / (self.n_states - 1)
-        move = (1 - self.jump) * np.roll(here, 1, axis=1) + self.jump * elsewhere
+        move = (1 - self.jump) * np.roll(here, self.ring_step, axis=1) + self.jump * elsewhere
         return self.stay * here + (1 - self.stay) * move
 
     @cached_property
@@ -246,6 +250,137 @@ class MarkovWorld:
     def oracle(self, data, k=20):
         """The best possible scores on ``data``: an Optimum."""
         return _optimum(self.bayes(), data, k)
+
+
+@dataclass(frozen=True)
+class DriftWorld:
+    """A log with a break: sessions follow ``before``, and from a known time on ``after``.
+
+    What comes next is always drawn from ``after``, so that is where the optimum lies: with the time of the
+    break known, no earlier session says anything about how moods move now. (What the items are, it does say,
+    if both worlds have the same ``seed``.) The control is ``DriftWorld(world, world)``, which has no break.
+
+    Parameters
+    ----------
+    before, after : SessionWorld
+        Over the same number of items.
+    change : share of the sessions that come before the break
+    """
+
+    before: SessionWorld
+    after: SessionWorld
+    change: float = 0.9
+
+    def __post_init__(self):
+        if self.before.n_items != self.after.n_items:
+            raise ValueError(f"the worlds have {self.before.n_items} and {self.after.n_items} items; "
+                             "a drift needs one catalogue")
+        if not 0 <= self.change <= 1:
+            raise ValueError(f"change={self.change}; it is a share of the sessions, between 0 and 1")
+
+    @property
+    def item_ids(self):
+        return self.after.item_ids
+
+    def sample(self, n, seed=0):
+        """``n`` sessions as SessionData, in the order of time, the last (1 − change) · n of them after the break."""
+        n_before = round(self.change * n)
+        old, new = self.before.sample(n_before, 2 * seed), self.after.sample(n - n_before, 2 * seed + 1)
+        later = 60.0 * n_before  # a session starts each minute
+        return SessionData(items=np.concatenate([old.items, new.items]), item_ids=self.item_ids,
+                           offsets=np.concatenate([old.offsets, old.n_events + new.offsets[1:]]),
+                           times=np.concatenate([old.times, later + new.times]), session_ids=np.arange(n),
+                           name="drift-world")
+
+    def bayes(self):
+        """The best possible recommender after the break."""
+        return self.after.bayes()
+
+    def last_item(self):
+        return self.after.last_item()
+
+    def oracle(self, data, k=20):
+        """The best possible scores on ``data``, sessions of ``after``: an Optimum."""
+        return self.after.oracle(data, k)
+
+
+@dataclass(frozen=True)
+class FutureChain:
+    r"""A small Markov chain on which learning from the future is worked out exactly (chapter 3).
+
+    A click i is followed by j, and j by k, with :math:`P(j | i)` and :math:`P(k | j)`. A perfect teacher
+    names the distribution of j from what comes after it. Being Markov, the whole future tells no more than k:
+
+    .. math::
+        T_\text{future}(j | k) = \frac{\pi_j P_{jk}}{\pi_k}, \qquad
+        T_\text{both}(j | i, k) = \frac{P_{ij} P_{jk}}{(P^2)_{ik}} .
+
+    Every row of ``P`` is drawn from a Dirichlet distribution with all parameters ``concentration``.
+    """
+
+    n_items: int = 6
+    concentration: float = 0.4
+    seed: int = 0
+
+    @cached_property
+    def transition(self):
+        """float64 [n_items, n_items]: row i is P(next item | item i)."""
+        rng = np.random.default_rng([self.seed, 3])
+        return rng.dirichlet(np.full(self.n_items, self.concentration), size=self.n_items)
+
+    @cached_property
+    def stationary(self):
+        """float64 [n_items]: π, with π P = π."""
+        equations = np.vstack([self.transition.T - np.eye(self.n_items), np.ones(self.n_items)])
+        return np.linalg.lstsq(equations, np.append(np.zeros(self.n_items), 1.0), rcond=None)[0]
+
+    def teacher(self, sees):
+        """float64 [n_items i, n_items k, n_items j]: what the perfect teacher says of j; ``sees`` is "future" or "both"."""
+        P, pi = self.transition, self.stationary
+        joint = P[:, None, :] * P.T[None]  # [i, k, j]: P(j, k | i)
+        if sees == "both":
+            return joint / joint.sum(2, keepdims=True)
+        if sees == "future":
+            return np.broadcast_to((pi[:, None] * P / pi).T, joint.shape)
+        raise ValueError(f'a teacher sees "future" or "both", not {sees!r}')
+
+    def teacher_mean(self, sees):
+        """float64 [n_items i, n_items j]: E[teacher | i] over the futures k that follow i. It is P for "both"."""
+        return np.einsum("ik,ikj->ij", self.transition @ self.transition, self.teacher(sees))
+
+    def error(self, strength, n, sees):
+        r"""Expected squared error of a student that has seen each context i ``n`` times: float64 [n_items].
+
+        The student, free to say anything about each i, says the mean of its n soft labels
+        (1 − λ) 1_j + λ T, λ the ``strength``. Its error is the square of its bias plus its variance over n:
+
+        .. math::
+            E \lVert \hat q_i - P_i \rVert^2 = \lVert m_i - P_i \rVert^2
+            + \tfrac{1}{n} \big( E[\lVert (1-\lambda) 1_j + \lambda T \rVert^2 | i] - \lVert m_i \rVert^2 \big),
+            \qquad m_i = (1-\lambda) P_i + \lambda\, E[T | i] .
+        """
+        P, T = self.transition, self.teacher(sees)
+        mean = (1 - strength) * P + strength * self.teacher_mean(sees)
+        given_i = P[:, None, :] * P.T[None]  # [i, k, j]
+        square = ((1 - strength)**2 + 2 * strength * (1 - strength) * (given_i * T).sum((1, 2))
+                  + strength**2 * (given_i.sum(2) * (T**2).sum(2)).sum(1))
+        return ((mean - P)**2).sum(1) + (square - (mean**2).sum(1)) / n
+
+
+def divergence(model, exact, data):
+    """Mean Kullback-Leibler divergence, in nats, of a model from the exact P(next item | history) on ``data``.
+
+    The model's distribution is the softmax of its scores; ``exact`` is what a world's ``bayes()`` returns.
+    0 is the optimum, and no other score is as strict: a model can rank perfectly with wrong probabilities.
+    """
+    log_q = {}
+    for positions, scores in model.score_sessions(data):
+        log_q |= zip(positions.tolist(), scores.double().log_softmax(1).cpu())
+    total = 0.0
+    for positions, p in exact.score_sessions(data):
+        q = torch.stack([log_q.pop(position) for position in positions.tolist()])
+        total += (torch.special.xlogy(p, p) - p * q).sum().item()
+    return total / len(metrics.target_positions(data)[0])
 
 
 def _optimum(recommender, data, k):

@@ -10,7 +10,7 @@ import torch
 from recommender_contract import all_scores
 from rnnbook import metrics
 from rnnbook.baselines import ItemKNN, Markov, Popularity, SessionKNN
-from rnnbook.worlds import BayesFilter, MarkovWorld, SessionWorld, _draw
+from rnnbook.worlds import BayesFilter, DriftWorld, FutureChain, MarkovWorld, SessionWorld, _draw, divergence
 
 TINY = SessionWorld(n_states=3, n_items=5, states_per_item=2, stay=0.6, jump=0.3, mean_length=5)
 
@@ -282,3 +282,85 @@ def test_empty_and_shortest_samples(world):
     assert (pairs.lengths == 2).all()
     scores = next(world.bayes().score_sessions(pairs))[1]
     torch.testing.assert_close(scores, next(world.last_item().score_sessions(pairs))[1])
+
+# --- A break in time, and the chain on which learning from the future is exact ------------------------------
+
+
+def test_ring_step_turns_the_ring():
+    forwards, backwards = SessionWorld(jump=0), SessionWorld(jump=0, ring_step=-1)
+    np.testing.assert_array_equal(backwards.transition, forwards.transition.T)
+    np.testing.assert_array_equal(backwards.emission, forwards.emission)
+    with pytest.raises(ValueError, match="ring_step"):
+        SessionWorld(ring_step=20)
+
+
+def test_drift_world_is_its_two_worlds_in_the_order_of_time():
+    before, after = SessionWorld(stay=0.3), SessionWorld(stay=0.3, ring_step=-7)
+    data = DriftWorld(before, after, change=0.7).sample(1000, seed=4)
+    starts = data.times[data.offsets[:-1]]
+    assert data.n_sessions == 1000 and (np.diff(starts) > 0).all()
+    for world, sessions in ((before, slice(0, 700)), (after, slice(700, None))):
+        part = data.take(np.arange(1000)[sessions])
+        seed = 8 if world is before else 9
+        np.testing.assert_array_equal(part.items, world.sample(part.n_sessions, seed).items)
+        own, other = (w.oracle(part).cross_entropy for w in ((before, after) if world is before else (after, before)))
+        assert own < other - 0.1  # the regimes are told apart
+
+
+def test_the_optimum_of_a_drift_is_that_of_the_last_regime():
+    drift = DriftWorld(SessionWorld(stay=0.3), SessionWorld(stay=0.3, ring_step=-7))
+    judged = drift.after.sample(500, seed=1)
+    assert drift.oracle(judged) == drift.after.oracle(judged)
+    assert drift.oracle(judged).recall > metrics.evaluate_sessions(drift.before.bayes(), judged).intervals["recall"][1]
+
+
+def test_impossible_drifts_are_refused():
+    with pytest.raises(ValueError, match="one catalogue"):
+        DriftWorld(SessionWorld(), SessionWorld(n_items=301))
+    with pytest.raises(ValueError, match="share"):
+        DriftWorld(SessionWorld(), SessionWorld(), change=1.5)
+
+
+@pytest.mark.parametrize("sees", ["future", "both"])
+def test_future_chain_by_enumeration(sees):
+    """The teacher by counting triples (i, j, k) with their probabilities; its mean and the student's error likewise."""
+    chain = FutureChain(n_items=4, seed=2)
+    P, pi, n = chain.transition, chain.stationary, 4
+    np.testing.assert_allclose(pi @ P, pi, atol=1e-12)
+    joint = {(i, j, k): pi[i] * P[i, j] * P[j, k] for i, j, k in product(range(n), repeat=3)}
+    teacher = np.zeros((n, n, n))
+    for (i, j, k), p in joint.items():
+        for i_ in range(n) if sees == "future" else [i]:
+            teacher[i_, k, j] += p
+    teacher /= teacher.sum(2, keepdims=True)
+    np.testing.assert_allclose(chain.teacher(sees), teacher, atol=1e-12)
+    for i in range(n):
+        cases = [(p / pi[i], j, k) for (a, j, k), p in joint.items() if a == i]
+        np.testing.assert_allclose(chain.teacher_mean(sees)[i], sum(p * teacher[i, k] for p, _, k in cases), atol=1e-12)
+        # the mean of two independent labels, every pair of cases with its probability
+        label = {(j, k): 0.6 * np.eye(n)[j] + 0.4 * teacher[i, k] for _, j, k in cases}
+        error = sum(p * q * (((label[j, k] + label[b, c]) / 2 - P[i])**2).sum()
+                    for p, j, k in cases for q, b, c in cases)
+        np.testing.assert_allclose(chain.error(0.4, 2, sees)[i], error, atol=1e-12)
+
+
+def test_a_teacher_sees_one_of_two_things():
+    with pytest.raises(ValueError, match="both"):
+        FutureChain().teacher("past")
+
+
+def test_divergence_is_zero_for_the_optimum_alone(world, test):
+    class Logs:
+        """A recommender whose scores are the logarithms of another's, which a softmax turns back."""
+
+        def __init__(self, model):
+            self.model = model
+
+        def score_sessions(self, data):
+            return ((positions, p.log()) for positions, p in self.model.score_sessions(data))
+
+    few = test.take(range(100))
+    assert abs(divergence(Logs(world.bayes()), world.bayes(), few)) < 1e-12
+    last = divergence(Logs(world.last_item()), world.bayes(), few)
+    popular = divergence(Logs(Popularity().fit(test)), world.bayes(), few)
+    assert 0.2 < last < popular
