@@ -1,0 +1,76 @@
+"""A session as training pairs, with click deletion."""
+
+from __future__ import annotations
+
+import numpy as np
+import traitlets
+
+from rnnbook.widgets.base import HERE, Widget, source
+
+LONGEST, MOST = 8, 8  # clicks of a session and sessions that still fit on a screen
+N_DRAWS = 8
+EXAMPLE = (("tent", "stove", "tent", "torch", "rope", "mug", "stove"), ("jeans", "shirt", "jeans"),
+           ("map", "torch", "boots", "socks", "boots"), ("lamp", "bulb"))
+
+
+class PrefixExplorer(Widget):
+    """A session unrolled into its training pairs, click deletion, and how batches are cut from the pairs.
+
+    Two forms stand side by side. In the paper's, every prefix is an example of its own, with deletions of its
+    own; in the fast one a session has one set of deletions, the network reads the kept clicks once, and each
+    target is predicted from the state after those kept before it. No target is ever deleted.
+
+    Parameters
+    ----------
+    sessions : sequence of sequences of str
+        1 to 8 sessions of 2 to 8 clicks.
+    session : int
+        The one shown at the start.
+    rate : float
+        Probability that a click is deleted, from 0 to 0.9.
+    batch_size : int
+        1 to 8: pairs in the paper's form, sessions in the fast one.
+    form : {"prefixes", "positions"}
+        The paper's form or the fast one.
+    seed : int
+
+    Attributes
+    ----------
+    uniform : list
+        Numbers u of each draw, session, prefix and click in [0, 1); a click is deleted where u < rate. The
+        fast form takes those of the longest prefix.
+
+    Raises
+    ------
+    ValueError
+        If there are too many sessions or none, one is too short or too long, or ``session`` is not among them.
+    """
+
+    _esm = source("prefix_explorer.js")
+    _css = Widget._css + (HERE / "prefix_explorer.css").read_text(encoding="utf-8")
+    sessions = traitlets.List().tag(sync=True)
+    uniform = traitlets.List().tag(sync=True)  # [draw][session][prefix][click]
+    session = traitlets.Int().tag(sync=True)
+    rate = traitlets.Float(min=0, max=0.9).tag(sync=True)
+    batch_size = traitlets.Int(min=1, max=8).tag(sync=True)
+    form = traitlets.Enum(["prefixes", "positions"]).tag(sync=True)
+    draw = traitlets.Int(0).tag(sync=True)
+    pair = traitlets.Int(3).tag(sync=True)
+
+    def __init__(self, sessions=EXAMPLE, session=0, rate=0.25, batch_size=3, form="prefixes", seed=0,
+                 **kwargs):
+        if not 1 <= len(sessions) <= MOST:
+            raise ValueError(f"{len(sessions)} sessions; the explorer shows 1 to {MOST}")
+        if bad := [len(items) for items in sessions if not 2 <= len(items) <= LONGEST]:
+            raise ValueError(f"a session of {bad[0]} clicks; the explorer shows those of 2 to {LONGEST}")
+        if not 0 <= session < len(sessions):
+            raise ValueError(f"session is {session}; there are the sessions 0 to {len(sessions) - 1}")
+        rng = np.random.default_rng(seed)
+        uniform = [[[rng.random(r).round(3).tolist() for r in range(1, len(items))] for items in sessions]
+                   for _ in range(N_DRAWS)]
+        super().__init__(sessions=[[str(item) for item in items] for items in sessions], uniform=uniform,
+                         session=session, rate=rate, batch_size=batch_size, form=form, **kwargs)
+
+    def summary(self):
+        return (f"{len(self.sessions)} sessions as training pairs, prefix and next click, with clicks "
+                f"deleted at rate {self.rate:g}: for each prefix anew, or once for all positions of a session.")
