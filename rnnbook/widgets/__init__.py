@@ -1,8 +1,11 @@
 """Widgets of the book: in JupyterLab, and on a static page without kernel or network."""
 
+from rnnbook.widgets.distillation import DistillationExplorer
 from rnnbook.widgets.gradient_flow import GradientFlowExplorer
 from rnnbook.widgets.loss_curves import LossCurves
+from rnnbook.widgets.prefix_explorer import PrefixExplorer
 from rnnbook.widgets.ranking_loss import RankingLossExplorer
 from rnnbook.widgets.session_parallel import SessionParallelStepper
 
-__all__ = ["GradientFlowExplorer", "LossCurves", "RankingLossExplorer", "SessionParallelStepper"]
+__all__ = ["DistillationExplorer", "GradientFlowExplorer", "LossCurves", "PrefixExplorer",
+           "RankingLossExplorer", "SessionParallelStepper"]

@@ -1,0 +1,58 @@
+"""What a student learns from a teacher that sees the future, on a chain where all of it is exact."""
+
+from __future__ import annotations
+
+import traitlets
+
+from rnnbook.widgets.base import Widget, source
+from rnnbook.worlds import FutureChain
+
+COUNTS = (1, 2, 5, 10, 30, 100, 300, 1000)
+MOST = 8  # items that still fit on a screen
+
+
+class DistillationExplorer(Widget):
+    """The λ explorer: bias and variance of a student taught by clicks and by a teacher who sees the future.
+
+    The browser computes what `rnnbook.worlds.FutureChain` does in ``teacher_mean`` and ``error``.
+
+    Parameters
+    ----------
+    chain : FutureChain, optional
+        Of 2 to 8 items, by default ``FutureChain()``.
+    context : int
+        The last click, on which truth, teacher and student are conditional.
+    strength : float
+        λ, from 0 (clicks alone) to 1 (teacher alone).
+    sees : {"future", "both"}
+        What the teacher sees: the future alone, or past and future.
+    n : int
+        How many times the student has seen the context: 1, 2, 5, 10, 30, 100, 300 or 1000.
+
+    Raises
+    ------
+    ValueError
+        If the chain has another number of items, or not the context.
+    """
+
+    _esm = source("distillation.js")
+    transition = traitlets.List().tag(sync=True)  # [n_items, n_items]: row i is P(next item | item i)
+    stationary = traitlets.List().tag(sync=True)  # [n_items]
+    counts = traitlets.List(list(COUNTS)).tag(sync=True)
+    context = traitlets.Int().tag(sync=True)
+    strength = traitlets.Float(min=0, max=1).tag(sync=True)
+    sees = traitlets.Enum(["future", "both"]).tag(sync=True)
+    n = traitlets.Enum(COUNTS).tag(sync=True)
+
+    def __init__(self, chain=None, context=0, strength=0.5, sees="future", n=10, **kwargs):
+        chain = chain or FutureChain()
+        if not 2 <= chain.n_items <= MOST:
+            raise ValueError(f"a chain of {chain.n_items} items; the explorer shows those of 2 to {MOST}")
+        if not 0 <= context < chain.n_items:
+            raise ValueError(f"context is {context}; the chain has the items 0 to {chain.n_items - 1}")
+        super().__init__(transition=chain.transition.tolist(), stationary=chain.stationary.tolist(),
+                         context=context, strength=strength, sees=sees, n=n, **kwargs)
+
+    def summary(self):
+        return (f"What comes after a click on a chain of {len(self.stationary)} items: truth, the mean of a "
+                "teacher who sees the future, a student taught by both, and the student's error against λ.")
