@@ -1,8 +1,12 @@
 """Fixtures that the tests share: fixed seeds, a browser without a network, the built book."""
 
+import http.server
+import itertools
 import os
 import random
 import shutil
+import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,9 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>page</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<body style="margin: 8px; background: {ground}">{bodies}"""
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +41,48 @@ def browser():
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
         yield browser
         browser.close()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory):
+    """A folder and the address under which it is served."""
+    folder = tmp_path_factory.mktemp("pages")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def show(browser, serve):
+    """Open a page with the given widgets; at the end it must have raised no error and loaded nothing else."""
+    pages, (folder, address), numbers = [], serve, itertools.count()
+
+    def show(*widgets, over="file", theme="light", width=800):
+        path = folder / f"page-{next(numbers)}.html"
+        bodies = "".join(w._repr_mimebundle_()[0]["text/html"] for w in widgets)
+        ground = {"light": "#fff", "dark": "#14181e"}[theme]
+        path.write_text(PAGE.format(theme=theme, ground=ground, bodies=bodies), encoding="utf-8")
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.set_default_timeout(20_000)
+        url = path.as_uri() if over == "file" else f"{address}/{path.name}"
+        problems = []
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: request.url in (url, "data:,") or problems.append(request.url))
+        page.goto(url)
+        pages.append((page, problems))
+        return page
+
+    yield show
+    for page, problems in pages:
+        page.close()
+        assert not problems
 
 
 @pytest.fixture(scope="session")

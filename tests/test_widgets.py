@@ -1,19 +1,14 @@
 """The widgets in a real browser: static pages over file:// and http, and JupyterLab with a live kernel."""
 
-import http.server
-import itertools
 import json
 import math
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -21,30 +16,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
 
 from rnnbook.data import SessionData
 from rnnbook.gru4rec import LOSSES, session_parallel
 from rnnbook.rnn import gradient_flow
-from rnnbook.widgets import GradientFlowExplorer, LossCurves, RankingLossExplorer, SessionParallelStepper
+from rnnbook.widgets import (
+    DistillationExplorer,
+    GradientFlowExplorer,
+    LossCurves,
+    PrefixExplorer,
+    RankingLossExplorer,
+    SessionParallelStepper,
+)
 
-SCREENSHOTS = Path(__file__).parent / "screenshots"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(not CHROMIUM and os.environ.get("CI") != "true", reason="no Chromium here")
-PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>page</title>
-<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
-<body style="margin: 8px; background: {ground}">{bodies}"""
 EVIL = '</script><img src=x onerror="document.title=`owned`"><!-- \u2028'
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -60,47 +45,6 @@ def trained():
         curves.update(point | ({"recall": 0.5 - 0.4 / i, "mrr": 0.2} if i % 10 == 0 else {}))
     curves.flush()
     return curves
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture(scope="module")
-def serve(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pages")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture
-def show(browser, serve):
-    """Open a page with the given widgets; at the end it must have raised no error and loaded nothing else."""
-    pages, (folder, address), numbers = [], serve, itertools.count()
-
-    def show(*widgets, over="file", theme="light", width=800):
-        path = folder / f"page-{next(numbers)}.html"
-        bodies = "".join(w._repr_mimebundle_()[0]["text/html"] for w in widgets)
-        ground = {"light": "#fff", "dark": "#14181e"}[theme]
-        path.write_text(PAGE.format(theme=theme, ground=ground, bodies=bodies), encoding="utf-8")
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.set_default_timeout(20_000)
-        url = path.as_uri() if over == "file" else f"{address}/{path.name}"
-        problems = []
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: request.url in (url, "data:,") or problems.append(request.url))
-        page.goto(url)
-        pages.append((page, problems))
-        return page
-
-    yield show
-    for page, problems in pages:
-        page.close()
-        assert not problems
 
 
 def status(page, nth=0):
@@ -152,7 +96,6 @@ def tensors(page):
     return [json.loads(re.search(r"\[.*\]", line)[0]) for line in lines]
 
 
-@needs_browser
 @pytest.mark.parametrize("batch_size", [1, 3, 4])
 def test_stepper_shows_the_tensors_of_the_schedule(show, small, batch_size):
     page = show(SessionParallelStepper(small, batch_size=batch_size))
@@ -171,7 +114,6 @@ def test_stepper_shows_the_tensors_of_the_schedule(show, small, batch_size):
     assert status(page).startswith(f"Step {schedule.n_steps} of")  # the last step stays
 
 
-@needs_browser
 @pytest.mark.parametrize("over", ["file", "http"])
 def test_stepper_answers_clicks_keys_and_play(show, over):
     page = show(SessionParallelStepper(), over=over)
@@ -193,7 +135,6 @@ def test_stepper_answers_clicks_keys_and_play(show, over):
     assert page.get_by_role("button", name="Play").is_visible()
 
 
-@needs_browser
 def test_stepper_shows_item_ids_as_text(show):
     frame = pd.DataFrame({"session": [0, 0, 1, 1], "time": [0, 1, 2, 3], "item": [EVIL, "b", "b", EVIL]})
     page = show(SessionParallelStepper(SessionData.from_frame(frame), batch_size=2))
@@ -202,7 +143,6 @@ def test_stepper_shows_item_ids_as_text(show):
     assert EVIL in page.locator("tbody").text_content()
 
 
-@needs_browser
 def test_two_steppers_on_a_page_move_alone(show):
     page = show(SessionParallelStepper(), SessionParallelStepper(batch_size=2))
     page.get_by_role("button", name="Step").nth(1).click()
@@ -212,7 +152,6 @@ def test_two_steppers_on_a_page_move_alone(show):
 # --- gradient flow ----------------------------------------------------------------------------------------
 
 
-@needs_browser
 @pytest.mark.parametrize("over", ["file", "http"])
 def test_gradient_flow_shows_the_package_values(show, flow, over):
     page = show(flow, over=over)
@@ -235,7 +174,6 @@ def test_gradient_flow_shows_the_package_values(show, flow, over):
 # --- ranking losses ---------------------------------------------------------------------------------------
 
 
-@needs_browser
 @pytest.mark.parametrize("name", list(LOSSES))
 def test_losses_and_gradients_in_the_browser_equal_the_package(browser, name):
     rng = np.random.default_rng(1)
@@ -260,7 +198,6 @@ def test_losses_and_gradients_in_the_browser_equal_the_package(browser, name):
         assert gradient == pytest.approx(scores.grad[0].tolist(), rel=1e-6, abs=1e-12)
 
 
-@needs_browser
 @pytest.mark.parametrize("over", ["file", "http"])
 def test_ranking_loss_explorer_answers(show, over):
     page = show(RankingLossExplorer(target=1.0, negatives=[0.5, -2.0], loss="bpr"), over=over)
@@ -294,7 +231,6 @@ def test_ranking_loss_explorer_answers(show, over):
 # --- loss curves ------------------------------------------------------------------------------------------
 
 
-@needs_browser
 @pytest.mark.parametrize("over", ["file", "http"])
 def test_loss_curves_replay(show, trained, over):
     page = show(trained, over=over)
@@ -308,7 +244,6 @@ def test_loss_curves_replay(show, trained, over):
     page.wait_for_function("document.querySelector('[role=status]').textContent.startsWith('Epoch 4.00')")
 
 
-@needs_browser
 def test_loss_curves_wait_for_the_first_point(show):
     assert status(show(LossCurves())).startswith("Waiting")
 
@@ -367,8 +302,7 @@ def lab(tmp_path):
     server.wait()
 
 
-@needs_browser
-def test_live_in_jupyterlab(browser, lab, tmp_path):
+def test_live_in_jupyterlab(browser, lab, screenshots, tmp_path):
     page = browser.new_page(viewport={"width": 1100, "height": 1400})
     page.set_default_timeout(90_000)
     for _ in range(100):
@@ -386,8 +320,7 @@ def test_live_in_jupyterlab(browser, lab, tmp_path):
     page.get_by_role("group", name="Session-parallel stepper").get_by_role("button", name="Step").click()
     page.get_by_text("Step 2 of 9.").wait_for()
     assert page.locator(".rnnbook-widget").count() == 2
-    SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / "jupyterlab.png")
+    page.screenshot(path=screenshots / "jupyterlab.png")
     page.keyboard.press("Control+s")
     saved = tmp_path / "live.ipynb"
     for _ in range(50):
@@ -402,24 +335,24 @@ def test_live_in_jupyterlab(browser, lab, tmp_path):
 # --- looks ------------------------------------------------------------------------------------------------
 
 
-@needs_browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [800, 360])
-def test_no_overflow_and_screenshots(show, flow, trained, theme, width):
+def test_no_overflow_and_screenshots(show, flow, trained, screenshots, theme, width):
     widgets = {"stepper": SessionParallelStepper(), "gradient": flow, "loss": RankingLossExplorer(),
-               "curves": trained}
+               "curves": trained, "prefixes": PrefixExplorer(), "positions": PrefixExplorer(form="positions"),
+               "distillation": DistillationExplorer()}
     page = show(*widgets.values(), theme=theme, width=width)
-    page.wait_for_function("document.querySelectorAll('.rnnbook-widget svg[height]').length >= 7")
+    page.wait_for_function("document.querySelectorAll('.rnnbook-widget svg[height]').length >= 9")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    SCREENSHOTS.mkdir(exist_ok=True)
     for name, box in zip(widgets, page.locator(".rnnbook-widget").all(), strict=True):
-        box.screenshot(path=SCREENSHOTS / f"{name}-{theme}-{width}.png")
+        box.screenshot(path=screenshots / f"{name}-{theme}-{width}.png")
         assert box.evaluate("""el => [...el.querySelectorAll("svg[role] text, svg[role] rect")].every(t => {
             const [a, b] = [t.getBoundingClientRect(), el.getBoundingClientRect()];
             return a.left >= b.left && a.right <= b.right; })""")
+        assert box.evaluate("""el => [...el.querySelectorAll(".rb-scroll")].every(
+            t => t.scrollWidth <= t.clientWidth)""")
 
 
-@needs_browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_contrast(show, flow, theme):
     """WCAG AA: 4.5 for text and for the series' colours, on the widget's ground."""
