@@ -6,7 +6,7 @@ Read from top to bottom: how sessions become mini-batches, the losses, the model
 from __future__ import annotations
 
 import heapq
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
@@ -321,24 +321,12 @@ class GRU4Rec(nn.Module):
 
     def save(self, path):
         """Write the folder ``path``: tensors as safetensors, settings and item ids as JSON."""
-        info = {"model": "GRU4Rec", "config": asdict(self.config), "history": self.history,
-                "item_ids": self.item_ids.tolist()}
-        training.save_checkpoint(path, self.state_dict(), info)
+        training.save_model(self, path)
 
     @classmethod
     def load(cls, path, device="auto"):
         """Read what `save` wrote. A folder that does not fit raises ValueError and names what is wrong."""
-        tensors, info = training.load_checkpoint(path)
-        known = {f.name for f in fields(GRU4RecConfig)}
-        if info.get("model") != "GRU4Rec" or set(info.get("config", ())) != known or "item_ids" not in info:
-            raise ValueError(f"{path}: info.json is not of a GRU4Rec of this version; save the model again")
-        # Shapes are compared before anything of that size is allocated.
-        model = cls(info["item_ids"], GRU4RecConfig(**info["config"]), "meta")
-        training.check_tensors(tensors, model.state_dict(), path)
-        device = training.pick_device(device)
-        model.load_state_dict({name: t.to(device) for name, t in tensors.items()}, assign=True)
-        model.history = info.get("history", [])
-        return model.eval()
+        return training.load_model(cls, GRU4RecConfig, path, device)
 
 
 def _steps(schedule, device):
@@ -428,9 +416,9 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
         scores = metrics.evaluate_sessions(model, valid, k=20)
         return {"recall": scores.recall, "mrr": scores.mrr}
 
-    identity = {"config": asdict(config), "train": train.sha256, "valid": valid and valid.sha256, "seed": seed}
     model.history = training.run(
-        model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer, identity=identity,
+        model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
+        identity=training.identity(config, train, valid, seed),
         validate=validate if valid is not None else None, patience=patience, checkpoint=checkpoint, callback=callback)
     bar.close()
     return model

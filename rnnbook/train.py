@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
@@ -42,8 +43,8 @@ class Adagrad:
         self.slots = {name: torch.empty(len(p), dtype=torch.int64, device=p.device)
                       for name, p in self.parameters.items()}
 
-    def state(self):
-        """The optimiser's tensors by name; writing into them restores it."""
+    def tensors(self):
+        """The optimiser's state by name; writing into the tensors restores it."""
         return {f"{kind}.{name}": t for kind, tensors in (("acc", self.acc), ("velocity", self.velocity))
                 for name, t in tensors.items()}
 
@@ -83,6 +84,32 @@ class Adagrad:
         table.index_copy_(0, rows, update.add_(table.index_select(0, rows)))
 
 
+class Adam(torch.optim.Adam):
+    """PyTorch's Adam, its moments there from the start, so that a checkpoint can hold and restore them by name.
+
+    Parameters
+    ----------
+    parameters : dict of str to Tensor
+    lr : float
+    """
+
+    def __init__(self, parameters, lr):
+        self.named = dict(parameters)
+        super().__init__(self.named.values(), lr=lr)
+        for p in self.named.values():
+            self.state[p] = {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p),
+                             "exp_avg_sq": torch.zeros_like(p)}
+
+    def tensors(self):
+        """The optimiser's state by name; writing into the tensors restores it."""
+        return {f"{kind}.{name}": t for name, p in self.named.items() for kind, t in self.state[p].items()}
+
+
+def identity(config, train, valid, seed, **more):
+    """What a checkpoint must agree in to be continued, for `run`: settings, data, seed."""
+    return {"config": asdict(config), "train": train.sha256, "valid": valid and valid.sha256, "seed": seed, **more}
+
+
 def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=None, patience=None, metric="recall",
         checkpoint=None, callback=None):
     """Train epoch by epoch: validate, keep the best, stop early, save, and go on where a killed run stopped.
@@ -95,8 +122,8 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     model : torch.nn.Module
     train_epoch : callable(epoch) -> float
         Runs one epoch and returns its mean loss.
-    optimizer : Adagrad
-        Anything with ``state() -> {name: Tensor}``.
+    optimizer : Adagrad or Adam
+        Anything with ``tensors() -> {name: Tensor}``.
     identity : dict
         What must be the same for a checkpoint to be continued: settings, data, seed. JSON types only.
     validate : callable() -> dict of float, optional
@@ -114,7 +141,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
         The points, one per epoch.
     """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"optimizer.{k}": v for k, v in optimizer.state().items()}
+    tensors |= {f"optimizer.{k}": v for k, v in optimizer.tensors().items()}
     best = {k: v.clone() for k, v in model.state_dict().items()} if validate else {}
     tensors |= {f"best.{k}": v for k, v in best.items()}
     history = []
@@ -193,6 +220,32 @@ def load_checkpoint(path):
     except SafetensorError as error:
         raise ValueError(f"{path / 'tensors.safetensors'}: not a safetensors file ({error}); "
                          "it is damaged, save it again") from error
+
+
+def save_model(model, path, **more):
+    """Write a model with ``config``, ``item_ids`` and ``history`` as a checkpoint; ``more`` is what else builds it."""
+    info = {"model": type(model).__name__, "config": asdict(model.config), "history": model.history,
+            "item_ids": model.item_ids.tolist(), **more}
+    save_checkpoint(path, model.state_dict(), info)
+
+
+def load_model(cls, config_cls, path, device, more=()):
+    """Read what `save_model` wrote, ``more`` the names of what else builds it.
+
+    A folder that is of another model, or whose tensors do not fit its settings, raises ValueError.
+    """
+    tensors, info = load_checkpoint(path)
+    known = {f.name for f in fields(config_cls)}
+    wanted = {"model", "config", "item_ids", *more}
+    if info.get("model") != cls.__name__ or not wanted <= info.keys() or set(info["config"]) != known:
+        raise ValueError(f"{path}: info.json is not of a {cls.__name__} of this version; save the model again")
+    # Shapes are compared before anything of that size is allocated.
+    model = cls(info["item_ids"], config_cls(**info["config"]), "meta", **{name: info[name] for name in more})
+    check_tensors(tensors, model.state_dict(), path)
+    device = pick_device(device)
+    model.load_state_dict({name: t.to(device) for name, t in tensors.items()}, assign=True)
+    model.history = info.get("history", [])
+    return model.eval()
 
 
 def check_tensors(saved, expected, path):

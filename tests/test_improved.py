@@ -1,0 +1,495 @@
+"""The improved RNN against its slow forms: prefixes one by one, clicks really deleted, the loss by hand."""
+
+from dataclasses import replace
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from recommender_contract import RecommenderContract, chains
+from rnnbook import improved, metrics, train as training
+from rnnbook.baselines import Popularity
+from rnnbook.data import SessionData
+from rnnbook.improved import (MODELS, Batch, ImprovedConfig, ImprovedRNN, Padded, approximate_index, batch_loss, batches,
+                              fit, nearest, prefixes, recent_sessions)
+from rnnbook.worlds import SessionWorld
+
+N_ITEMS = 12
+PLAIN = ImprovedConfig(embedding_size=5, hidden_size=7, embedding_dropout=0.0, output_dropout=0.0, click_dropout=0.0,
+                       batch_size=16, n_epochs=2, learning_rate=0.01)
+
+
+def sessions(lists, n_items=N_ITEMS):
+    rows = [(s, item, 100.0 * s + t) for s, items in enumerate(lists) for t, item in enumerate(items)]
+    return SessionData.from_frame(pd.DataFrame(rows, columns=["session", "item", "time"]), item_ids=np.arange(n_items))
+
+
+def random_sessions(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    return sessions([rng.integers(N_ITEMS, size=rng.integers(1, 9)).tolist() for _ in range(n)])
+
+
+@pytest.fixture
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def network(sees="past", **changes):
+    torch.manual_seed(1)
+    return ImprovedRNN(np.arange(N_ITEMS), replace(PLAIN, **changes), sees=sees)
+
+
+def whole(data, **options):
+    """All sessions of two clicks or more in one batch."""
+    return Padded(data, "cpu").batch(np.flatnonzero(data.lengths > 1), **options)
+
+
+def last_state(model, items, side="past"):
+    """The slow form: one history, no padding; zeros if it is empty."""
+    if not len(items):
+        return torch.zeros(model.config.hidden_size)
+    return model.grus[side](model.embedding(torch.as_tensor(items))[None])[1][0, 0]
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+def assert_same(a, b):
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=0, atol=1e-12)
+
+
+# --- Prefixes ---------------------------------------------------------------------------------------------
+
+
+def test_prefixes_are_those_of_the_slide():
+    assert prefixes([7, 8, 9]) == [([7], 8), ([7, 8], 9)]
+    assert prefixes([7]) == prefixes([]) == []
+
+
+def prefix_loss(model, pairs):
+    """The sum of the cross-entropies of (history, target) pairs, one after the other."""
+    scores = torch.stack([model.scores(last_state(model, history)[None])[0] for history, _ in pairs])
+    return F.cross_entropy(scores, torch.tensor([target for _, target in pairs]), reduction="sum")
+
+
+@pytest.mark.claim("prefixes-are-all-positions")
+@pytest.mark.parametrize("output", ["softmax", "shared"])
+def test_all_positions_at_once_have_the_gradient_of_the_prefixes(float64, output):
+    model, data = network(output=output), random_sessions()
+    batch, _ = whole(data)
+    pairs = [pair for s in range(data.n_sessions)
+             for pair in prefixes(data.items[data.offsets[s]:data.offsets[s + 1]].tolist())]
+    assert len(pairs) == len(batch.row)
+    assert_same(gradients(model, prefix_loss(model, pairs) / len(pairs)), gradients(model, batch_loss(model, batch)))
+
+
+@pytest.mark.claim("prefixes-are-all-positions")
+def test_one_deletion_per_session_has_the_expected_gradient_of_one_per_prefix(float64, monkeypatch):
+    """Every mask with its probability: of each prefix by itself, and of the session as a whole."""
+    rate, items = 0.3, [3, 1, 4, 1]
+    model = network(click_dropout=rate)
+    expected = 0
+    for history, target in prefixes(items):
+        for mask in product([True, False], repeat=len(history)):
+            weight = np.prod([1 - rate if kept else rate for kept in mask])
+            kept = [item for item, keep in zip(history, mask) if keep]
+            expected = expected + weight * prefix_loss(model, [(kept, target)]) / 3
+    batch, _ = whole(sessions([items]))
+    at_once = 0
+    for mask in product([True, False], repeat=4):
+        monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.tensor([[1.0 if kept else 0.0 for kept in mask]]))
+        at_once = at_once + np.prod([1 - rate if kept else rate for kept in mask]) * batch_loss(model.train(), batch)
+    assert_same(gradients(model, expected), gradients(model, at_once))
+
+
+def test_without_prefixes_only_the_last_click_is_a_target():
+    data = random_sessions()
+    batch, position = whole(data, prefixes=False)
+    long = data.lengths > 1
+    assert position.tolist() == (data.offsets[1:][long] - 1).tolist() and batch.last.all()
+    assert batch.y.tolist() == data.items[position].tolist()
+
+
+# --- Deletion and padding ---------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.integers(0, 4), st.integers(0, 4), st.integers(0, 2**9 - 1), st.integers(1, 4))
+def test_states_know_only_the_kept_clicks_wherever_the_padding_stands(n, before, after, mask, max_steps):
+    model = network(max_steps=max_steps)
+    items, kept = torch.randint(N_ITEMS, (n,)), torch.tensor([bool(mask >> t & 1) for t in range(n)])
+    x = torch.randint(N_ITEMS, (1, before + n + after))  # the padding holds items too: they must not matter
+    keep = torch.zeros(1, before + n + after, dtype=torch.bool)
+    x[0, before:before + n], keep[0, before:before + n] = items, kept
+    with torch.no_grad():
+        states = model.states(x, keep)[0, before:]
+        for r in range(n + 1):
+            torch.testing.assert_close(states[r], last_state(model, items[:r][kept[:r]]), rtol=1e-5, atol=1e-6)
+        if after:
+            torch.testing.assert_close(states[n], states[-1])
+
+
+def test_a_wider_rectangle_changes_no_loss(float64):
+    model, data = network(), random_sessions()
+    batch, _ = whole(data)
+    wide = batch._replace(x=F.pad(batch.x, (0, 5), value=3), real=F.pad(batch.real, (0, 5)))
+    right_aligned = Batch(F.pad(batch.x, (5, 0), value=3), F.pad(batch.real, (5, 0)), batch.row, batch.column + 5,
+                          batch.last)
+    for other in (wide, right_aligned):
+        torch.testing.assert_close(batch_loss(model, batch), batch_loss(model, other), rtol=0, atol=1e-12)
+
+
+def test_clicks_are_deleted_at_the_given_rate_in_training_only():
+    model, (batch, _) = network(click_dropout=0.4), whole(random_sessions(400))
+    seen = []
+    hidden = model.hidden
+    model.hidden = lambda batch, keep: seen.append(keep) or hidden(batch, keep)
+    batch_loss(model.train(), batch)
+    batch_loss(model.eval(), batch)
+    assert 0.36 < 1 - seen[0][batch.real].float().mean() < 0.44 and not seen[0][~batch.real].any()
+    assert torch.equal(seen[1], batch.real)
+
+
+def test_with_every_click_deleted_the_empty_prefix_still_predicts(monkeypatch):
+    model, (batch, _) = network(click_dropout=0.5).train(), whole(random_sessions())
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.zeros(shape))
+    empty = model.scores(torch.zeros(1, 7)).expand(len(batch.row), -1)
+    torch.testing.assert_close(batch_loss(model, batch), F.cross_entropy(empty, batch.y))
+
+
+def test_the_gradient_is_cut_after_max_steps():
+    model, items = network(max_steps=3), torch.arange(8)[None]
+    states = model.states(items, torch.ones_like(items, dtype=torch.bool))
+    torch.testing.assert_close(states, network().states(items, torch.ones_like(items, dtype=torch.bool)))  # same numbers
+    states[0, 8].sum().backward()  # after 8 clicks; the last cut lies before the seventh
+    touched = model.embedding.weight.grad.abs().sum(dim=1)
+    assert (touched[:6] == 0).all() and (touched[6:8] > 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 30), max_size=40), st.integers(1, 50))
+def test_batches_hold_every_session_with_a_pair_once(lengths, batch_size):
+    lengths = np.array(lengths, dtype=np.int64)
+    order = np.random.default_rng(0).permutation(len(lengths))
+    cut = batches(lengths, batch_size, order)
+    assert sorted(s for batch in cut for s in batch) == np.flatnonzero(lengths > 1).tolist()
+    pairs = [int((lengths[batch] - 1).sum()) for batch in cut]
+    assert all(n - (lengths[batch[-1]] - 1) < batch_size for n, batch in zip(pairs, cut))
+    assert all(np.ptp(lengths[batch]) <= max(np.diff(np.unique(lengths)), default=0) * len(np.unique(lengths[batch]))
+               for batch in cut)
+
+
+# --- The teacher and the loss -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sees", ["past", "future", "both"])
+def test_a_model_sees_what_it_may_and_nothing_else(sees):
+    """For every target: exchange each other click, and the target itself; what moves is what was seen."""
+    model, items = network(sees).eval(), [3, 1, 4, 1, 5]
+    with torch.no_grad():
+        before = model.hidden(whole(sessions([items]))[0])
+        for changed in range(5):
+            other = items[:changed] + [9] + items[changed + 1:]
+            moved = (model.hidden(whole(sessions([other]))[0]) - before).abs().sum(dim=1) > 1e-7
+            for target in range(1, 5):
+                seen = (changed < target and sees != "future") or (changed > target and sees != "past")
+                assert moved[target - 1] == seen
+
+
+@pytest.mark.parametrize("sees", ["future", "both"])
+def test_the_distilled_loss_is_the_papers(float64, sees):
+    data, strength = random_sessions(), 0.3
+    model, teacher = network(privileged=strength), network(sees)
+    total, n_pairs = 0, 0
+    for s in range(data.n_sessions):
+        x = data.items[data.offsets[s]:data.offsets[s + 1]]
+        for r in range(1, len(x)):  # x[r] is the paper's x_{r+1}; x* = [x_n, …, x_{r+2}]
+            log_p = model.scores(last_state(model, x[:r])[None])[0].log_softmax(0)
+            future = last_state(teacher, x[:r:-1].copy(), "future")
+            sides = [last_state(teacher, x[:r]), future] if sees == "both" else [future]
+            soft = teacher.scores(torch.cat(sides)[None])[0].softmax(0)
+            share = strength if r < len(x) - 1 else 0.0
+            total = total - (1 - share) * log_p[x[r]] - share * (soft * log_p).sum()
+            n_pairs += 1
+    batch, _ = whole(data)
+    ours = batch_loss(model, batch, teacher)
+    torch.testing.assert_close(ours, total / n_pairs, rtol=0, atol=1e-12)
+    assert_same(gradients(model, ours), gradients(model, total / n_pairs))
+
+
+def test_a_teacher_is_not_trained_by_its_student():
+    model, teacher = network(privileged=0.5), network("both")
+    batch_loss(model, whole(random_sessions())[0], teacher).backward()
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_a_perfect_teacher_that_sees_both_sides_leaves_nothing_to_guess():
+    """Walks up or down a ring: with both neighbours known the click between them is certain."""
+    rng = np.random.default_rng(0)
+    data = sessions([[(s + d * t) % N_ITEMS for t in range(5)]
+                     for s, d in zip(rng.integers(N_ITEMS, size=300), rng.choice([-1, 1], size=300))])
+    config = replace(PLAIN, hidden_size=24, embedding_size=12, n_epochs=15, learning_rate=0.02)
+    teacher = improved._train(improved._new(data, config, torch.device("cpu"), 0, "both"), data,
+                              device=torch.device("cpu"), seed=0, valid=None, patience=3, progress=False)
+    batch, _ = whole(data)
+    with torch.no_grad():
+        right = teacher.scores(teacher.hidden(batch)).argmax(dim=1) == batch.y
+    assert right[~batch.last].float().mean() > 0.99
+
+
+# --- Output embedding -------------------------------------------------------------------------------------
+
+
+def test_the_embedding_loss_is_one_minus_the_cosine(float64):
+    model, data = network(output="embedding"), random_sessions()
+    batch, position = whole(data)
+    cosines = []
+    for target in position.tolist():
+        session = np.searchsorted(data.offsets, target, side="right") - 1
+        v = model.output(last_state(model, data.items[data.offsets[session]:target]))
+        e = model.embedding.weight[data.items[target]]
+        cosines.append(v @ e / (v.norm() * e.norm()))
+    torch.testing.assert_close(batch_loss(model, batch), 1 - torch.stack(cosines).mean(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.claim("embedding-output-collapses")
+def test_a_table_that_may_move_collapses():
+    world = SessionWorld()
+    data, test = world.sample(1500, seed=0), world.sample(200, seed=1)
+    config = replace(PLAIN, embedding_size=32, hidden_size=64, output="embedding", batch_size=256, n_epochs=4)
+    frozen = fit(data, config, device="cpu", progress=False)
+    loose = improved._train(improved._new(data, config, torch.device("cpu"), 0), data, device=torch.device("cpu"),
+                            seed=0, valid=None, patience=3, progress=False)
+
+    def alike(model):
+        """Mean cosine between two items."""
+        unit = F.normalize(model.embedding.weight.detach(), dim=1)
+        return (unit @ unit.T).mean().item()
+
+    assert loose.history[-1]["loss"] < 0.01 < 0.3 < frozen.history[-1]["loss"]  # a perfect loss …
+    assert alike(loose) > 0.99 and alike(frozen) < 0.3  # … since all items lie in one direction
+    good, bad = (metrics.evaluate_sessions(model, test, n_boot=1).recall for model in (frozen, loose))
+    assert good > 0.25 and bad < 0.15 < metrics.evaluate_sessions(Popularity().fit(data), test, n_boot=1).recall
+
+
+def test_the_given_table_is_kept_and_must_fit():
+    data, table = random_sessions(), torch.randn(N_ITEMS, 5)
+    config = replace(PLAIN, output="embedding")
+    model = fit(data, config, device="cpu", progress=False, table=table)
+    assert torch.equal(model.embedding.weight, table)
+    with pytest.raises(ValueError, match=r"table is \(12, 4\)"):
+        fit(data, config, device="cpu", progress=False, table=table[:, :4])
+
+
+@pytest.mark.parametrize("block", [1, 7, 50, 1000])
+def test_nearest_in_blocks_is_nearest(block):
+    vectors, table = torch.randn(9, 6), torch.randn(50, 6)
+    expected = (F.normalize(vectors, dim=1) @ F.normalize(table, dim=1).T).topk(8, dim=1)
+    ids, cosines = nearest(vectors, table, 8, block)
+    assert torch.equal(ids, expected.indices)
+    torch.testing.assert_close(cosines, expected.values)
+    assert nearest(vectors, table, 80, block)[0].sort(dim=1).values.tolist() == [list(range(50))] * 9
+    with pytest.raises(ValueError, match="k must be"):
+        nearest(vectors, table, 0)
+
+
+def test_the_approximate_index_finds_most_neighbours():
+    pytest.importorskip("faiss", reason="faiss-cpu is optional and not installed")
+    torch.manual_seed(0)
+    vectors, table = torch.randn(50, 16), torch.randn(5000, 16)
+    _, found = approximate_index(table).search(F.normalize(vectors, dim=1).numpy(), 10)
+    exact = nearest(vectors, table, 10)[0].tolist()
+    shared = [len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), exact)]
+    assert np.mean(shared) > 0.7
+
+
+def test_without_faiss_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "faiss", None)
+    with pytest.raises(ImportError, match="pip install faiss-cpu"):
+        approximate_index(torch.randn(3, 2))
+
+
+# --- Recency ----------------------------------------------------------------------------------------------
+
+
+def test_recent_sessions_are_the_last_ones():
+    data = random_sessions(40)
+    recent = recent_sessions(data, 1 / 4)
+    assert recent.session_ids.tolist() == data.session_ids[30:].tolist() and recent.n_items == data.n_items
+    assert recent_sessions(data, 1).n_sessions == 40 and recent_sessions(data, 1e-9).n_sessions == 1
+    for fraction in (0, -0.5, 1.5):
+        with pytest.raises(ValueError, match="fraction"):
+            recent_sessions(data, fraction)
+
+
+def test_fine_tuning_goes_on_from_the_trained_model(monkeypatch):
+    """The second stage starts where the first ended, sees recent sessions alone, and has its own rate and epochs."""
+    seen = []
+    run = training.run
+
+    def spy(model, train_epoch, n_epochs, *, optimizer, identity, **options):
+        start = {k: v.clone() for k, v in model.state_dict().items()}
+        history = run(model, train_epoch, n_epochs, optimizer=optimizer, identity=identity, **options)
+        seen.append((identity["train"], n_epochs, optimizer.param_groups[0]["lr"], start,
+                     {k: v.clone() for k, v in model.state_dict().items()}))
+        return history
+
+    monkeypatch.setattr(training, "run", spy)
+    data = random_sessions()
+    model = fit(data, replace(PLAIN, recent=0.25, recent_epochs=3, recent_learning_rate=0.005), device="cpu",
+                progress=False)
+    (first, *_, end), (second, n_epochs, rate, start, _) = seen
+    assert (first, second) == (data.sha256, recent_sessions(data, 0.25).sha256) and (n_epochs, rate) == (3, 0.005)
+    assert all(torch.equal(start[k], end[k]) for k in end)
+    assert [point["epoch"] for point in model.history] == [1, 2, 3, 4, 5]
+
+
+# --- Training as a whole ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sees", ["past", "both"])
+@pytest.mark.parametrize("output", ["softmax", "shared", "embedding"])
+def test_a_step_runs_on_the_meta_device(sees, output):
+    """Meta tensors mix with no others, so a tensor made on the CPU by mistake stops the step."""
+    data = random_sessions()
+    config = replace(PLAIN, output=output, click_dropout=0.2, embedding_dropout=0.1, output_dropout=0.1, max_steps=3)
+    model = ImprovedRNN(data.item_ids, config, "meta", sees).train()
+    teacher = None
+    if output != "embedding":
+        model.config = replace(config, privileged=0.2)
+        teacher = ImprovedRNN(data.item_ids, config, "meta", "both")
+    batch, _ = Padded(data, "meta").batch(np.flatnonzero(data.lengths > 1))
+    loss = batch_loss(model, batch, teacher)
+    loss.backward()
+    assert loss.device.type == "meta"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_trains_to_the_same_model():
+    models = [fit(random_sessions(), replace(PLAIN, privileged=0.2), device=device, progress=False)
+              for device in ("cpu", "cuda")]
+    assert models[1].device.type == "cuda"
+    assert models[0].history[-1]["loss"] == pytest.approx(models[1].history[-1]["loss"], rel=0.05)
+
+
+EVERY_STAGE = [{"privileged": 0.3, "teacher": "both", "recent": 0.5, "recent_epochs": 2}, {"output": "embedding"}]
+
+
+@pytest.mark.parametrize("changes", EVERY_STAGE, ids=str)
+@pytest.mark.parametrize("at", [1, 2, 4, 5])
+def test_a_run_killed_in_any_stage_resumes_to_the_same_numbers(tmp_path, monkeypatch, changes, at):
+    class Killed(Exception):
+        pass
+
+    data, config, saves = random_sessions(), replace(PLAIN, click_dropout=0.2, **changes), []
+    options = {"device": "cpu", "seed": 1, "progress": False, "valid": random_sessions(seed=9)}
+    uncut = fit(data, config, **options)
+    save = training.save_checkpoint
+
+    def save_and_die(*args):
+        save(*args)
+        saves.append(args)
+        if len(saves) == at:
+            raise Killed
+
+    monkeypatch.setattr(training, "save_checkpoint", save_and_die)
+    stages = 2 * (2 + bool(config.recent))
+    if at <= stages:
+        with pytest.raises(Killed):
+            fit(data, config, checkpoint=tmp_path / "run", **options)
+    resumed = fit(data, config, checkpoint=tmp_path / "run", **options)
+    assert resumed.history == uncut.history
+    for name, tensor in uncut.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name])
+
+
+def test_same_seed_same_model_other_seed_other_model():
+    a, b, c = (fit(random_sessions(), MODELS["M1"], device="cpu", seed=s, progress=False) for s in (3, 3, 4))
+    assert torch.equal(a.embedding.weight, b.embedding.weight)
+    assert not torch.equal(a.embedding.weight, c.embedding.weight)
+
+
+@pytest.mark.parametrize("output", ["softmax", "shared", "embedding"])
+def test_saved_models_recommend_the_same(tmp_path, output):
+    model = fit(random_sessions(), replace(PLAIN, output=output), device="cpu", progress=False)
+    model.save(tmp_path / "model")
+    loaded = ImprovedRNN.load(tmp_path / "model", device="cpu")
+    ours, theirs = (m.recommend([3, 1], k=5) for m in (model, loaded))
+    assert ours.ids.tolist() == theirs.ids.tolist() and loaded.history == model.history
+    np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-5)
+
+
+def test_a_teacher_is_saved_as_one_and_does_not_recommend(tmp_path):
+    network("future").save(tmp_path / "teacher")
+    teacher = ImprovedRNN.load(tmp_path / "teacher", device="cpu")
+    assert teacher.sees == "future"
+    with pytest.raises(ValueError, match="cannot recommend"):
+        teacher.recommend([1])
+
+
+@pytest.mark.parametrize("field,value", [("output", "cosine"), ("teacher", "past"), ("hidden_size", 0),
+                                         ("click_dropout", 1.0), ("privileged", 1.1), ("recent", -0.1)])
+def test_bad_settings_are_named(field, value):
+    with pytest.raises(ValueError, match=field):
+        ImprovedConfig(**{field: value})
+
+
+def test_ideas_that_exclude_each_other_say_so():
+    with pytest.raises(ValueError, match="no distribution"):
+        ImprovedConfig(output="embedding", privileged=0.2)
+
+
+def test_nothing_to_learn_from_is_an_error():
+    with pytest.raises(ValueError, match="two clicks or more"):
+        fit(sessions([[1], [2]]), PLAIN, device="cpu", progress=False)
+
+
+def test_a_teacher_of_another_catalogue_is_refused():
+    other = SimpleNamespace(item_ids=np.arange(3), eval=lambda: None)
+    with pytest.raises(ValueError, match="catalogue"):
+        fit(random_sessions(), replace(PLAIN, privileged=0.2), device="cpu", progress=False, teacher=other)
+
+
+# --- As a recommender -------------------------------------------------------------------------------------
+
+
+class Improved(RecommenderContract):
+    changes = {}
+
+    def fit(self, train):
+        config = ImprovedConfig(embedding_size=16, hidden_size=32, batch_size=32, learning_rate=0.01, n_epochs=15,
+                                embedding_dropout=0.0, output_dropout=0.0, click_dropout=0.1)
+        return fit(train, replace(config, **self.changes), device="cpu", progress=False)
+
+
+class TestM1IsARecommender(Improved):
+    pass
+
+
+class TestM2IsARecommender(Improved):
+    changes = {"recent": 0.25}
+
+
+class TestM3IsARecommender(Improved):
+    changes = {"privileged": 0.2, "teacher": "both"}
+
+
+class TestM4IsARecommender(Improved):
+    changes = {"output": "embedding"}
+
+
+class TestASharedTableIsARecommender(Improved):
+    changes = {"output": "shared"}
