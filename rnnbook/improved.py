@@ -390,8 +390,80 @@ def batch_loss(model, batch, teacher=None):
 # --- Training ---------------------------------------------------------------------------------------------
 
 
-def fit(train, config=ImprovedConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None,
-        progress=True, callback=None, teacher=None, table=None):
+def new_model(train, config, *, device="auto", seed=0, sees="past"):
+    """An untrained ImprovedRNN over the catalogue of ``train``; the caller's random numbers are left alone."""
+    device = training.pick_device(device)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        return ImprovedRNN(train.item_ids, config, device, sees)
+
+
+def train_stage(model, train, *, seed=0, valid=None, patience=3, metric="recall", checkpoint=None, progress=True,
+                callback=None, teacher=None, settings=None):
+    """Train a model where it stands, with Adam: one stage of what `fit` does, with its parameters.
+
+    Fine-tuning is a second stage on `recent_sessions`; a teacher is a ``new_model(…, sees="both")`` trained so.
+
+    Parameters
+    ----------
+    settings : ImprovedConfig, optional
+        Whose learning rate, batch size and number of epochs count; by default the model's own.
+
+    Returns
+    -------
+    ImprovedRNN
+        The same model, in evaluation mode, its ``history`` that of this stage.
+    """
+    config = settings or model.config
+    optimizer = training.Adam({n: p for n, p in model.named_parameters() if p.requires_grad}, config.learning_rate)
+    padded = Padded(train, model.device)
+    n_steps = len(batches(train.lengths, config.batch_size, np.arange(train.n_sessions)))
+    if n_steps == 0:
+        raise ValueError(f"{train.name}: nothing to learn from; it needs sessions of two clicks or more")
+    if teacher is not None:
+        metrics.check_catalogue(teacher, train)
+        teacher.eval()
+    hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides
+    bar = tqdm(total=config.n_epochs * n_steps, unit="step", leave=False, **hidden)
+
+    def train_epoch(epoch):
+        bar.update(epoch * n_steps - bar.n)
+        total, n_seen = torch.zeros((), device=model.device), 0
+        steps = batches(train.lengths, config.batch_size, torch.randperm(train.n_sessions).numpy())
+        for i in torch.randperm(n_steps).tolist():
+            batch, _ = padded.batch(steps[i], config.prefixes)
+            loss = batch_loss(model, batch, teacher)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total, n_seen = total + loss.detach() * len(batch.row), n_seen + len(batch.row)
+            bar.update()
+        return total.item() / n_seen
+
+    def validate():
+        scores = metrics.evaluate_sessions(model, valid, k=20, n_boot=1)
+        return {"recall": scores.recall, "mrr": scores.mrr, "likelihood": log_likelihood(model, valid)}
+
+    model.history = training.run(
+        model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
+        identity=training.identity(config, train, valid, seed, sees=model.sees), validate=valid and validate,
+        patience=patience, metric=metric, checkpoint=checkpoint, callback=callback)
+    bar.close()
+    return model
+
+
+@torch.no_grad()
+def log_likelihood(model, data):
+    """Mean log-probability, in nats, of the clicks of ``data``, the model's scores taken as logits: at most 0."""
+    total, n = 0.0, 0
+    for positions, scores in model.score_sessions(data):
+        y = torch.from_numpy(data.items).to(scores.device)[positions]
+        total, n = total - F.cross_entropy(scores, y, reduction="sum"), n + len(y)
+    return total.item() / n
+
+
+def fit(train, config=ImprovedConfig(), *, device="auto", seed=0, valid=None, patience=3, metric="recall",
+        checkpoint=None, progress=True, callback=None, teacher=None, table=None):
     """Train any of the models: what the settings need first (a teacher, a table), then the model, then fine-tuning.
 
     Parameters
@@ -404,10 +476,12 @@ def fit(train, config=ImprovedConfig(), *, device="auto", seed=0, valid=None, pa
     seed : int
         The same seed on the same machine gives the same model.
     valid : SessionData, optional
-        Sessions over the same catalogue; after each epoch Recall@20 is measured on them and the best epoch of
-        each stage is kept.
+        Sessions over the same catalogue; after each epoch the model is measured on them, and each stage keeps
+        its best epoch.
     patience : int
-        With ``valid``: a stage stops when Recall@20 has not improved for this many epochs.
+        With ``valid``: a stage stops when ``metric`` has not improved for this many epochs.
+    metric : str
+        What decides on ``valid``: "recall" or "mrr", both at 20, or "likelihood" (`log_likelihood`).
     checkpoint : path, optional
         A folder with a checkpoint for each stage, rewritten after every epoch; training goes on from there.
     progress : bool
@@ -427,78 +501,31 @@ def fit(train, config=ImprovedConfig(), *, device="auto", seed=0, valid=None, pa
         In evaluation mode; ``model.history`` holds one point per epoch of its own stages.
     """
     device = training.pick_device(device)
-    common = {"device": device, "seed": seed, "valid": valid, "patience": patience, "progress": progress}
+    common = {"seed": seed, "valid": valid, "patience": patience, "metric": metric, "progress": progress}
 
     def stage(name):
         return None if checkpoint is None else Path(checkpoint) / name
 
     if config.privileged and teacher is None:
         plain = replace(config, privileged=0.0, recent=0.0)
-        teacher = _train(_new(train, plain, device, seed, config.teacher), train, stage=stage("teacher"), **common)
+        teacher = new_model(train, plain, device=device, seed=seed, sees=config.teacher)
+        train_stage(teacher, train, checkpoint=stage("teacher"), **common)
     if config.output == "embedding" and table is None:
-        shared = replace(config, output="shared", recent=0.0)
-        table = _train(_new(train, shared, device, seed), train, stage=stage("table"), **common).embedding.weight
+        shared = new_model(train, replace(config, output="shared", recent=0.0), device=device, seed=seed)
+        table = train_stage(shared, train, checkpoint=stage("table"), **common).embedding.weight
 
-    model = _new(train, config, device, seed)
+    model = new_model(train, config, device=device, seed=seed)
+    common |= {"teacher": teacher, "callback": callback}
     if config.output == "embedding":
         if table.shape != model.embedding.weight.shape:
             raise ValueError(f"the table is {tuple(table.shape)}; {train.n_items} items of embedding_size="
                              f"{config.embedding_size} need {tuple(model.embedding.weight.shape)}")
         # Free to move, all items would meet in one point: the cosine to it is 1, whatever comes next.
         model.embedding = nn.Embedding.from_pretrained(table.detach().to(device, copy=True), freeze=True)
-    _train(model, train, stage=stage("model"), teacher=teacher, callback=callback, **common)
+    train_stage(model, train, checkpoint=stage("model"), **common)
     if config.recent:
         before = model.history
         tuned = replace(config, learning_rate=config.recent_learning_rate, n_epochs=config.recent_epochs)
-        _train(model, recent_sessions(train, config.recent), stage=stage("recent"), teacher=teacher,
-               callback=callback, settings=tuned, **common)
+        train_stage(model, recent_sessions(train, config.recent), settings=tuned, checkpoint=stage("recent"), **common)
         model.history = before + [point | {"epoch": point["epoch"] + len(before)} for point in model.history]
-    return model
-
-
-def _new(train, config, device, seed, sees="past"):
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        return ImprovedRNN(train.item_ids, config, device, sees)
-
-
-def _train(model, train, *, device, seed, valid, patience, progress, stage=None, teacher=None, callback=None,
-           settings=None):
-    """One stage: epochs over ``train`` with Adam; ``settings`` may differ from the model's in rate and epochs."""
-    config = settings or model.config
-    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = training.Adam(trainable, config.learning_rate)
-    padded = Padded(train, device)
-    n_steps = len(batches(train.lengths, config.batch_size, np.arange(train.n_sessions)))
-    if n_steps == 0:
-        raise ValueError(f"{train.name}: nothing to learn from; it needs sessions of two clicks or more")
-    if teacher is not None:
-        metrics.check_catalogue(teacher, train)
-        teacher.eval()
-    hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides
-    bar = tqdm(total=config.n_epochs * n_steps, unit="step", leave=False, **hidden)
-
-    def train_epoch(epoch):
-        bar.update(epoch * n_steps - bar.n)
-        total, n_seen = torch.zeros((), device=device), 0
-        steps = batches(train.lengths, config.batch_size, torch.randperm(train.n_sessions).numpy())
-        for i in torch.randperm(n_steps).tolist():
-            batch, _ = padded.batch(steps[i], config.prefixes)
-            loss = batch_loss(model, batch, teacher)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total, n_seen = total + loss.detach() * len(batch.row), n_seen + len(batch.row)
-            bar.update()
-        return total.item() / n_seen
-
-    def validate():
-        scores = metrics.evaluate_sessions(model, valid, k=20, n_boot=1)
-        return {"recall": scores.recall, "mrr": scores.mrr}
-
-    model.history = training.run(
-        model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
-        identity=training.identity(config, train, valid, seed, sees=model.sees),
-        validate=validate if valid is not None else None, patience=patience, checkpoint=stage, callback=callback)
-    bar.close()
     return model

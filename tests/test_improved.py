@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from recommender_contract import RecommenderContract, chains
-from rnnbook import improved, metrics, train as training
+from rnnbook import metrics, train as training
 from rnnbook.baselines import Popularity
 from rnnbook.data import SessionData
 from rnnbook.improved import (MODELS, Batch, ImprovedConfig, ImprovedRNN, Padded, approximate_index, batch_loss, batches,
-                              fit, nearest, prefixes, recent_sessions)
+                              fit, log_likelihood, nearest, new_model, prefixes, recent_sessions, train_stage)
 from rnnbook.worlds import SessionWorld
 
 N_ITEMS = 12
@@ -241,8 +241,7 @@ def test_a_perfect_teacher_that_sees_both_sides_leaves_nothing_to_guess():
     data = sessions([[(s + d * t) % N_ITEMS for t in range(5)]
                      for s, d in zip(rng.integers(N_ITEMS, size=300), rng.choice([-1, 1], size=300))])
     config = replace(PLAIN, hidden_size=24, embedding_size=12, n_epochs=15, learning_rate=0.02)
-    teacher = improved._train(improved._new(data, config, torch.device("cpu"), 0, "both"), data,
-                              device=torch.device("cpu"), seed=0, valid=None, patience=3, progress=False)
+    teacher = train_stage(new_model(data, config, device="cpu", sees="both"), data, progress=False)
     batch, _ = whole(data)
     with torch.no_grad():
         right = teacher.scores(teacher.hidden(batch)).argmax(dim=1) == batch.y
@@ -270,8 +269,7 @@ def test_a_table_that_may_move_collapses():
     data, test = world.sample(1500, seed=0), world.sample(200, seed=1)
     config = replace(PLAIN, embedding_size=32, hidden_size=64, output="embedding", batch_size=256, n_epochs=4)
     frozen = fit(data, config, device="cpu", progress=False)
-    loose = improved._train(improved._new(data, config, torch.device("cpu"), 0), data, device=torch.device("cpu"),
-                            seed=0, valid=None, patience=3, progress=False)
+    loose = train_stage(new_model(data, config, device="cpu"), data, progress=False)
 
     def alike(model):
         """Mean cosine between two items."""
@@ -414,6 +412,14 @@ def test_a_run_killed_in_any_stage_resumes_to_the_same_numbers(tmp_path, monkeyp
     assert resumed.history == uncut.history
     for name, tensor in uncut.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name])
+
+
+def test_log_likelihood_is_that_of_the_softmax():
+    model, data = network(), random_sessions()
+    with torch.no_grad():
+        expected = -batch_loss(model.eval(), whole(data)[0])
+    assert log_likelihood(model, data) == pytest.approx(expected.item(), rel=1e-5)
+    assert log_likelihood(Popularity().fit(data), data) != pytest.approx(expected.item(), rel=1e-2)
 
 
 def test_same_seed_same_model_other_seed_other_model():
