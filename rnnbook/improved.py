@@ -348,7 +348,7 @@ def approximate_index(table, neighbours=32):
     Returns
     -------
     faiss.IndexHNSWFlat
-        Of the package faiss-cpu, which is not installed with this one.
+        Of the package faiss-cpu; ``pip install "rnnbook[serve]"`` brings it.
     """
     try:
         import faiss

@@ -1,0 +1,336 @@
+"""The four ideas of the improved RNN, on worlds whose optimum is known and on YooChoose-100k.
+
+``python -m rnnbook reproduce improved-yoochoose-100k``, and so ``improved-noise``, ``improved-drift``,
+``improved-privileged`` and ``improved-catalogue``
+"""
+
+import time
+from copy import deepcopy
+from dataclasses import asdict, replace
+
+import numpy as np
+from scipy import stats
+from torch.nn.functional import normalize as unit
+
+from rnnbook import baselines, data, metrics, results
+from rnnbook.baselines import PopularityTies
+from rnnbook.benchmarks.gru4rec import in_parallel, paired, rows
+from rnnbook.benchmarks.gru4rec_search import best_of
+from rnnbook.gru4rec import GRU4RecConfig, fit as fit_gru4rec
+from rnnbook.improved import (ImprovedConfig, Padded, approximate_index, batch_loss, fit, nearest, new_model,
+                              recent_sessions, train_stage)
+from rnnbook.train import Adam
+from rnnbook.worlds import DriftWorld, SessionWorld, divergence
+
+SEEDS = range(5)
+
+# Li et al., CIKM 2017 (NARM), table 3: their re-run of this model beside others, Recall@20 and MRR@20 in per cent
+PAPER = {("YooChoose 1/64", "Item-KNN"): (51.60, 21.81), ("YooChoose 1/64", "GRU-Rec"): (60.64, 22.89),
+         ("YooChoose 1/64", "Improved GRU-Rec"): (67.84, 29.00), ("YooChoose 1/64", "NARM"): (68.32, 28.76),
+         ("YooChoose 1/4", "Item-KNN"): (52.31, 21.70), ("YooChoose 1/4", "GRU-Rec"): (59.53, 22.60),
+         ("YooChoose 1/4", "Improved GRU-Rec"): (69.11, 29.22), ("YooChoose 1/4", "NARM"): (69.73, 29.23),
+         ("Diginetica", "Item-KNN"): (28.35, 9.45), ("Diginetica", "GRU-Rec"): (43.82, 15.46),
+         ("Diginetica", "Improved GRU-Rec"): (57.95, 24.93), ("Diginetica", "NARM"): (62.58, 27.35)}
+
+
+def mean_row(model, metric, values):
+    """A result row for one number a seed: its mean with the 95 % interval of Student's t."""
+    mean, half = np.mean(values), 0.0
+    if len(values) > 1:
+        half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    return {"model": model, "metric": metric, "mean": float(mean), "low": float(mean - half),
+            "high": float(mean + half), "values": [float(v) for v in values]}
+
+
+def collect(done):
+    """Scores by model, one a seed, from what each seed's job returned."""
+    return {name: [scores[name] for scores in done] for name in done[0]}
+
+
+# --- YooChoose-100k ---------------------------------------------------------------------------------------
+
+FRACTIONS = {"1/256": 1 / 256, "1/64": 1 / 64, "1/16": 1 / 16, "1/4": 1 / 4}
+STRENGTH = 0.2  # λ of M3
+
+
+def chosen():
+    """The settings of the search: with the paper's softmax, clicks deleted; and with a shared table."""
+    trials = results.load("improved-search")["trials"]
+    deleting = [t for t in trials if t["config"]["click_dropout"] > 0]
+    return {output: ImprovedConfig(**best_of([t for t in deleting if t["config"]["output"] == output])["config"])
+            for output in ("softmax", "shared")}
+
+
+def train_yoochoose(seed):
+    """Every arm of one seed; stages that several arms share are trained once."""
+    train, test = data.load_sessions("yoochoose-100k")
+    m1, shared = chosen().values()
+    common = {"seed": seed, "progress": False}
+    scores = {}
+
+    def judge(name, model):
+        scores[name] = metrics.evaluate_sessions(model, test)
+        return model
+
+    def arm(name, config, **options):
+        return judge(name, fit(train, config, device="cpu", **common, **options))
+
+    # One pair a session instead of about three: as many updates take three times the epochs.
+    whole = replace(m1, prefixes=False, n_epochs=3 * m1.n_epochs)
+    arm("M, whole sessions", replace(whole, click_dropout=0.0))
+    arm("M + deletion", whole)
+    arm("M + prefixes", replace(m1, click_dropout=0.0))
+    first = arm("M1", m1)
+    table = arm("M1, shared table", shared).embedding.weight
+    arm("M4", replace(shared, output="embedding"), table=table)
+    for sees in ("future", "both"):
+        teacher = train_stage(new_model(train, m1, device="cpu", seed=seed, sees=sees), train, **common)
+        arm(f"M3, teacher sees {'x*' if sees == 'future' else '(x, x*)'}",
+            replace(m1, privileged=STRENGTH, teacher=sees), teacher=teacher)
+    for label, fraction in FRACTIONS.items():
+        recent = recent_sessions(train, fraction)
+        held_out = np.arange(recent.n_sessions) % 10 == 0  # every tenth recent session says when to stop
+        stop = {"valid": recent.take(np.flatnonzero(held_out)), "patience": 3, **common}
+        kept = recent.take(np.flatnonzero(~held_out))
+        slow = replace(m1, learning_rate=m1.learning_rate / 5)
+        judge(f"M2, {label}", train_stage(deepcopy(first), kept, settings=slow, **stop))
+        judge(f"recent only, {label}", fit(kept, replace(m1, n_epochs=4 * m1.n_epochs), device="cpu", **stop))
+    config = GRU4RecConfig(**best_of(results.load("gru4rec-search")["trials"], "cross-entropy")["config"])
+    judge("GRU4Rec cross-entropy", fit_gru4rec(train, config, device="cpu", **common))
+    return scores
+
+
+def yoochoose(experiment):
+    train, test = data.load_sessions("yoochoose-100k")
+    day = {label: (train.times.max() - recent_sessions(train, f).times.min()) / data.DAY
+           for label, f in FRACTIONS.items()}
+    result = results.new_result(experiment, results.describe(train, test), {
+        "seeds": list(SEEDS), "ties": "conservative", "privileged": STRENGTH, "days spanned by a fraction": day,
+        "models": {name: asdict(config) for name, config in chosen().items()}})
+    scores = collect(in_parallel(train_yoochoose, list(SEEDS)))
+    for name, model in {"Item-KNN": baselines.ItemKNN(), "V-SKNN": baselines.VSKNN()}.items():
+        scores[name] = [metrics.evaluate_sessions(PopularityTies(model).fit(train), test)]
+    for name in scores:
+        result["rows"] += rows(name, scores[name])
+        for reference in ("M1", "GRU4Rec cross-entropy"):
+            if name != reference:
+                result["paired"] += paired(name, reference, scores)
+    for (source, model), values in PAPER.items():
+        result["paper"] += [{"source": f"{source}, Li et al. 2017", "model": model, "metric": metric, "value": value / 100}
+                            for metric, value in zip(("recall@20", "mrr@20"), values)]
+    results.write(result)
+
+
+# --- Click noise: what deleting clicks is worth -------------------------------------------------------------
+
+NOISE, DELETION = (0.0, 0.1, 0.2, 0.4), (0.0, 0.1, 0.25, 0.5)
+NOISE_TRAIN, NOISE_TEST = 5_000, 3_000
+NOISE_CONFIG = ImprovedConfig(embedding_size=64, hidden_size=64, embedding_dropout=0.0, output_dropout=0.2,
+                              click_dropout=0.0, batch_size=128, learning_rate=4e-3, n_epochs=15, output="shared")
+
+
+def train_noise(job):
+    noise, seed = job
+    world = SessionWorld(noise=noise)
+    train, valid, test = (world.sample(n, seed=s) for n, s in ((NOISE_TRAIN, 100 + seed), (500, 50), (NOISE_TEST, 2)))
+    return {deletion: metrics.evaluate_sessions(
+        fit(train, replace(NOISE_CONFIG, click_dropout=deletion), device="cpu", seed=seed, valid=valid,
+            progress=False), test) for deletion in DELETION}
+
+
+def noise(experiment):
+    """Recall@20 by share of random clicks and rate of deletion; the optimum knows the noise."""
+    world = SessionWorld()
+    result = results.new_result(experiment, results.describe(world.sample(NOISE_TRAIN, 100), world.sample(NOISE_TEST, 2)), {
+        "seeds": list(SEEDS), "world": asdict(world), "noise": NOISE, "deletion": DELETION,
+        "model": asdict(NOISE_CONFIG)})
+    jobs = [(share, seed) for share in NOISE for seed in SEEDS]
+    done = dict(zip(jobs, in_parallel(train_noise, jobs)))
+    for share in NOISE:
+        by_rate = collect([done[share, seed] for seed in SEEDS])
+        scores = {f"noise {share:g} · deletion {rate:g}": by_rate[rate] for rate in DELETION}
+        plain = f"noise {share:g} · deletion 0"
+        for name in scores:
+            result["rows"] += rows(name, scores[name])
+            if name != plain:
+                result["paired"] += paired(name, plain, scores)
+        noisy = SessionWorld(noise=share)
+        for name, model in (("Bayes optimum", noisy.bayes()), ("Last-item ceiling", noisy.last_item())):
+            result["rows"] += rows(f"noise {share:g} · {name}",
+                                   [metrics.evaluate_sessions(model, noisy.sample(NOISE_TEST, seed=2))])
+    results.write(result)
+
+
+# --- Drift: old sessions, new sessions, both ----------------------------------------------------------------
+
+CHANGE, DRIFT_TRAIN, DRIFT_TEST = 0.8, 240_000, 5_000
+DRIFT_CONFIG = ImprovedConfig(embedding_size=100, hidden_size=100, embedding_dropout=0.0, output_dropout=0.1,
+                              click_dropout=0.0, batch_size=512, learning_rate=2e-3, n_epochs=2, output="shared",
+                              recent=1 - CHANGE, recent_learning_rate=1e-3, recent_epochs=6)
+
+
+def drifts():
+    before = SessionWorld(stay=0.3)
+    after = replace(before, ring_step=-1)  # moods now walk the ring backwards
+    return {"drift": DriftWorld(before, after, CHANGE), "no drift": DriftWorld(after, after, CHANGE)}
+
+
+def train_drift(job):
+    name, seed = job
+    world = drifts()[name]
+    train, valid, test = world.sample(DRIFT_TRAIN, seed=100 + seed), world.after.sample(1000, 50), world.after.sample(DRIFT_TEST, 2)
+    options = {"seed": seed, "progress": False}
+    stop = options | {"valid": valid, "patience": 3}
+    recent = recent_sessions(train, DRIFT_CONFIG.recent)
+    old = fit(train, replace(DRIFT_CONFIG, recent=0.0), device="cpu", **options)
+    tuned = replace(DRIFT_CONFIG, learning_rate=DRIFT_CONFIG.recent_learning_rate, n_epochs=DRIFT_CONFIG.recent_epochs)
+    models = {"all sessions": old,
+              "recent only": fit(recent, replace(DRIFT_CONFIG, recent=0.0, n_epochs=12), device="cpu", **stop),
+              "pre-train, fine-tune": train_stage(deepcopy(old), recent, settings=tuned, **stop)}
+    return {arm: metrics.evaluate_sessions(model, test) for arm, model in models.items()}
+
+
+def drift(experiment):
+    """Three ways to use a log with a break, and the same three where there is none."""
+    jobs = [(name, seed) for name in drifts() for seed in SEEDS]
+    world = drifts()["drift"]
+    result = results.new_result(experiment, results.describe(world.sample(DRIFT_TRAIN, 100), world.after.sample(DRIFT_TEST, 2)), {
+        "seeds": list(SEEDS), "before": asdict(world.before), "after": asdict(world.after), "change": CHANGE,
+        "train_sessions": DRIFT_TRAIN, "model": asdict(DRIFT_CONFIG)})
+    done = dict(zip(jobs, in_parallel(train_drift, jobs)))
+    for name, world in drifts().items():
+        test = world.after.sample(DRIFT_TEST, 2)
+        scores = {f"{name} · {arm}": s for arm, s in collect([done[name, seed] for seed in SEEDS]).items()}
+        scores |= {f"{name} · {label}": [metrics.evaluate_sessions(model, test)] for label, model in (
+            ("Bayes optimum", world.bayes()), ("Last-item ceiling", world.last_item()),
+            ("optimum of the old regime", world.before.bayes()))}
+        best = scores[f"{name} · Bayes optimum"][0].recall
+        for model in scores:
+            result["rows"] += rows(model, scores[model])
+            result["rows"].append(mean_row(model, "oracle_share", [s.recall / best for s in scores[model]]))
+        for arm in ("all sessions", "recent only"):
+            result["paired"] += paired(f"{name} · pre-train, fine-tune", f"{name} · {arm}", scores)
+    results.write(result)
+
+
+# --- Privileged information: bias against variance ----------------------------------------------------------
+
+SIZES = {100: range(10), 300: range(10), 1_000: range(10), 10_000: range(3)}
+STRENGTHS = (0.0, 0.2, 0.5, 0.8, 1.0)
+PRIVILEGED_WORLD = SessionWorld(n_states=6, n_items=30, states_per_item=2, stay=0.5, mean_length=6)
+PRIVILEGED_CONFIG = ImprovedConfig(embedding_size=16, hidden_size=32, embedding_dropout=0.0, output_dropout=0.2,
+                                   click_dropout=0.0, batch_size=32, learning_rate=5e-3, n_epochs=30, output="shared")
+
+
+def train_privileged(job):
+    """{(teacher, λ): (KL to the exact posterior, log-likelihood on the validation sessions)}"""
+    n, seed = job
+    world, config = PRIVILEGED_WORLD, PRIVILEGED_CONFIG
+    train, valid, test = (world.sample(size, s) for size, s in ((n, 100 + seed), (max(50, n // 4), 1000 + seed), (1000, 2)))
+    options = {"seed": seed, "valid": valid, "metric": "likelihood", "patience": 4, "progress": False}
+
+    def measured(model):
+        return divergence(model, world.bayes(), test), max(point["likelihood"] for point in model.history)
+
+    plain = measured(fit(train, config, device="cpu", **options))
+    found = {}
+    for sees in ("future", "both"):
+        teacher = train_stage(new_model(train, config, device="cpu", seed=seed, sees=sees), train, **options)
+        found[sees, 0.0] = plain
+        for strength in STRENGTHS[1:]:
+            student = replace(config, privileged=strength, teacher=sees)
+            found[sees, strength] = measured(fit(train, student, device="cpu", teacher=teacher, **options))
+    return found
+
+
+def privileged(experiment):
+    """Divergence from the exact posterior by number of sessions, teacher and λ; λ also as validation chooses it."""
+    jobs = [(n, seed) for n, seeds in SIZES.items() for seed in seeds]
+    world = PRIVILEGED_WORLD
+    result = results.new_result(experiment, results.describe(world.sample(max(SIZES), 100), world.sample(1000, 2)), {
+        "seeds": {n: len(seeds) for n, seeds in SIZES.items()}, "world": asdict(world), "strengths": STRENGTHS,
+        "model": asdict(PRIVILEGED_CONFIG)})
+    done = dict(zip(jobs, in_parallel(train_privileged, jobs)))
+    for n, seeds in SIZES.items():
+        found = [done[n, seed] for seed in seeds]
+        for sees in ("future", "both"):
+            for strength in STRENGTHS:
+                result["rows"].append(mean_row(f"N={n} · {sees} · {strength:g}", "kl", [f[sees, strength][0] for f in found]))
+            best = [f[max(((sees, s) for s in STRENGTHS), key=lambda key: f[key][1])][0] for f in found]
+            result["rows"].append(mean_row(f"N={n} · {sees} · chosen", "kl", best))
+            plain = np.array([f[sees, 0.0][0] for f in found])
+            for label, values in (("chosen", best), ("1", [f[sees, 1.0][0] for f in found])):
+                row = mean_row("", "kl", np.array(values) - plain)
+                result["paired"].append({"a": f"N={n} · {sees} · {label}", "b": f"N={n} · {sees} · 0", "metric": "kl",
+                                         "difference": row["mean"], "low": row["low"], "high": row["high"]})
+    results.write(result)
+
+
+# --- Output embedding: cost and recall by the size of the catalogue -----------------------------------------
+
+CATALOGUES = (1_000, 10_000, 100_000, 1_000_000)
+CATALOGUE_TRAIN, CATALOGUE_TEST = 100_000, 300
+TABLE_CONFIG = GRU4RecConfig(hidden_size=64, batch_size=256, n_sample=2048, hidden_dropout=0.1, n_epochs=2)
+CATALOGUE_CONFIG = ImprovedConfig(embedding_size=64, hidden_size=64, embedding_dropout=0.0, output_dropout=0.1,
+                                  click_dropout=0.0, batch_size=512, learning_rate=3e-3, n_epochs=2)
+
+
+def median_seconds(action, budget=5.0):
+    """Of at least three calls, after one that does not count."""
+    action()
+    times = []
+    while len(times) < 3 or sum(times) < budget and len(times) < 50:
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def training_step(model, batch):
+    """A function that makes one step on the batch."""
+    optimizer = Adam({name: p for name, p in model.named_parameters() if p.requires_grad}, lr=1e-3)
+
+    def step():
+        optimizer.zero_grad()
+        batch_loss(model.train(), batch).backward()
+        optimizer.step()
+
+    return step
+
+
+def catalogue(experiment):
+    """A training step and an answer, with m scores and with a vector; the table is that of a sampled softmax."""
+    worlds = {m: SessionWorld(n_items=m, spread=2.0) for m in CATALOGUES}
+    small = worlds[CATALOGUES[0]]
+    result = results.new_result(
+        experiment, results.describe(small.sample(CATALOGUE_TRAIN, 100), small.sample(CATALOGUE_TEST, 2)),
+        {"catalogues": CATALOGUES, "train_sessions": CATALOGUE_TRAIN, "world": asdict(small),
+         "table": asdict(TABLE_CONFIG), "model": asdict(CATALOGUE_CONFIG)})
+    for m, world in worlds.items():
+        train, test = world.sample(CATALOGUE_TRAIN, 100), world.sample(CATALOGUE_TEST, 2)
+        table = fit_gru4rec(train, TABLE_CONFIG, device="cpu", seed=0, progress=False)
+        vectors = fit(train, replace(CATALOGUE_CONFIG, output="embedding"), device="cpu", seed=0, progress=False,
+                      table=table.output)
+        for name, model in (("sampled softmax", table), ("output embedding", vectors), ("Bayes optimum", world.bayes())):
+            result["rows"] += rows(f"m={m} · {name}", [metrics.evaluate_sessions(model, test, batch_size=64)])
+
+        items, index = vectors.embedding.weight, approximate_index(vectors.embedding.weight)
+        batch, _ = Padded(test, "cpu").batch(np.arange(80))  # about 500 pairs
+        queries = unit(vectors.output(vectors.hidden(batch)).detach())
+        one = queries[:1]
+        softmax = new_model(train, replace(CATALOGUE_CONFIG, output="shared"), device="cpu")
+        for name, metric, action in (
+                ("full softmax", "step_seconds", training_step(softmax, batch)),
+                ("output embedding", "step_seconds", training_step(vectors, batch)),
+                ("exact search", "answer_seconds", lambda: nearest(one, items, 20)),
+                ("approximate search", "answer_seconds", lambda: index.search(one.numpy(), 20))):
+            result["rows"].append(mean_row(f"m={m} · {name}", metric, [median_seconds(action)]))
+        found, exact = index.search(queries.numpy(), 20)[1].tolist(), nearest(queries, items, 20)[0].tolist()
+        shared = np.mean([len(set(a) & set(b)) / 20 for a, b in zip(found, exact)])
+        result["rows"].append(mean_row(f"m={m} · approximate search", "neighbours_found", [shared]))
+    results.write(result)
+
+
+def main(experiment):
+    {"improved-yoochoose-100k": yoochoose, "improved-noise": noise, "improved-drift": drift,
+     "improved-privileged": privileged, "improved-catalogue": catalogue}[experiment](experiment)
