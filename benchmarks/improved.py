@@ -24,7 +24,7 @@ from rnnbook.worlds import DriftWorld, SessionWorld, divergence
 
 SEEDS = range(5)
 
-# Li et al., CIKM 2017 (NARM), table 3: their re-run of this model beside others, Recall@20 and MRR@20 in per cent
+# Li et al., CIKM 2017 (NARM): their re-run of this model beside others, Recall@20 and MRR@20 in per cent
 PAPER = {("YooChoose 1/64", "Item-KNN"): (51.60, 21.81), ("YooChoose 1/64", "GRU-Rec"): (60.64, 22.89),
          ("YooChoose 1/64", "Improved GRU-Rec"): (67.84, 29.00), ("YooChoose 1/64", "NARM"): (68.32, 28.76),
          ("YooChoose 1/4", "Item-KNN"): (52.31, 21.70), ("YooChoose 1/4", "GRU-Rec"): (59.53, 22.60),
