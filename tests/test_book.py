@@ -86,6 +86,14 @@ def test_no_text_is_swallowed_as_a_comment(page):
             assert not any(line.lstrip().startswith("%") for line in cell.source.splitlines())
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_on_a_laptop_no_code_scrolls_sideways(page):
+    """At 1280 pixels the text column has room for 98 characters of code."""
+    for cell in page.read().cells:
+        if cell.cell_type == "code":
+            assert [line for line in cell.source.splitlines() if len(line) > 98] == []
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if pages.has_code(page)], ids=lambda page: page.stem)
 def test_badge_opens_the_notebook_in_colab(built, page):
     html = (built / f"{page.docname}.html").read_text(encoding="utf-8")
