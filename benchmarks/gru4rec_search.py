@@ -55,7 +55,7 @@ def try_one(config):
 
 def best_of(trials, loss=None):
     """The trial (of one loss) with the highest sum of the two scores that the book reports; a failed one never wins."""
-    return max((t for t in trials if loss in (None, t["config"]["loss"]) and "failed" not in t),
+    return max((t for t in trials if loss in (None, t["config"].get("loss")) and "failed" not in t),
                key=lambda t: t["recall@20"] + t["mrr@20"])
 
 

@@ -1,0 +1,36 @@
+"""What chapter 3 claims beyond `test_improved.py`: the exact chain, and what its result files show."""
+
+import numpy as np
+import pytest
+
+from rnnbook import results
+from rnnbook.worlds import FutureChain
+
+
+def paired(name, a, b, metric):
+    rows = results.load(name)["paired"]
+    return next(row for row in rows if (row["a"], row["b"], row["metric"]) == (a, b, metric))
+
+
+# --- The chain --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.claim("future-teacher-is-biased")
+def test_a_perfect_teacher_of_the_future_is_biased_and_one_of_both_is_not():
+    chain = FutureChain()
+    variation = np.abs(chain.teacher_mean("future") - chain.transition).sum(1) / 2
+    assert variation.min() > 0.1 and variation.mean() > 0.3
+    np.testing.assert_allclose(chain.teacher_mean("both"), chain.transition, atol=1e-12)
+
+
+@pytest.mark.claim("lambda-trades-bias-for-variance")
+def test_the_best_strength_falls_with_the_visits_only_if_the_teacher_is_biased():
+    chain, strengths, visits = FutureChain(), np.linspace(0, 1, 101), (3, 10, 30, 100, 1000)
+
+    def best(n, sees):
+        return strengths[np.argmin([chain.error(s, n, sees).mean() for s in strengths])]
+
+    biased = [best(n, "future") for n in visits]
+    assert all(np.diff(biased) < 0) and biased[0] > 0.4 and biased[-1] <= 0.01
+    assert all(chain.error(1, n, "future").mean() > chain.error(0, n, "future").mean() for n in visits if n >= 10)
+    assert {best(n, "both") for n in visits} == {1.0}
