@@ -163,14 +163,14 @@ def noise(experiment):
 
 # --- Drift: old sessions, new sessions, both ----------------------------------------------------------------
 
-CHANGE, DRIFT_TRAIN, DRIFT_TEST = 0.8, 240_000, 5_000
+CHANGE, DRIFT_TRAIN, DRIFT_TEST = 0.85, 100_000, 5_000
 DRIFT_CONFIG = ImprovedConfig(embedding_size=100, hidden_size=100, embedding_dropout=0.0, output_dropout=0.1,
                               click_dropout=0.0, batch_size=512, learning_rate=2e-3, n_epochs=2, output="shared",
                               recent=1 - CHANGE, recent_learning_rate=1e-3, recent_epochs=6)
 
 
 def drifts():
-    before = SessionWorld(stay=0.3)
+    before = SessionWorld(n_states=12, n_items=150, stay=0.3)
     after = replace(before, ring_step=-1)  # moods now walk the ring backwards
     return {"drift": DriftWorld(before, after, CHANGE), "no drift": DriftWorld(after, after, CHANGE)}
 

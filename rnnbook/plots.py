@@ -38,3 +38,14 @@ def oracle_line(ax, y, label="Bayes optimum"):
     ax.annotate(f"{label} {y:.3g}", xy=(1, y), xycoords=("axes fraction", "data"), xytext=(-2, 4),
                 textcoords="offset points", ha="right", va="bottom", color=GREY, fontweight="bold")
     return line
+
+
+def intervals(ax, x, rows, look=0, **options):
+    """Draw means with their intervals: rows of a result file at the places ``x``, in the look of curve number ``look``.
+
+    ``options`` go to `matplotlib.axes.Axes.errorbar`, such as ``label``.
+    """
+    means = [row["mean"] for row in rows]
+    spread = [[row["mean"] - row["low"] for row in rows], [row["high"] - row["mean"] for row in rows]]
+    looks = {"color": COLOURS[look], "linestyle": LINES[look], "marker": MARKERS[look], "markevery": 1, "capsize": 3}
+    return ax.errorbar(x, means, yerr=spread, **looks | options)

@@ -108,6 +108,25 @@ def value(name, model, metric):
     raise KeyError(f"{name} has no {metric} of {model}; it has: {', '.join(known)}")
 
 
+def rows(name, metric):
+    """The rows of one metric, by model (dict of str to dict with ``mean``, ``low``, ``high``, ``values``)."""
+    return {row["model"]: row for row in load(name)["rows"] if row["metric"] == metric}
+
+
+def difference(name, a, b, metric, digits=3):
+    """The paired difference a - b as text, "+0.012 [+0.003, +0.021]", whichever way round the file holds it."""
+    for row in load(name)["paired"]:
+        if (row["a"], row["b"], row["metric"]) == (a, b, metric):
+            return _difference(row["difference"], row["low"], row["high"], digits)
+        if (row["b"], row["a"], row["metric"]) == (a, b, metric):
+            return _difference(-row["difference"], -row["high"], -row["low"], digits)
+    raise KeyError(f"{name} holds no paired difference of {a} and {b} in {metric}")
+
+
+def _difference(mean, low, high, digits):
+    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
 def table(name, metrics=None, digits=3):
     """An experiment's scores: a row a model (best first metric first), a column a metric, "mean [low, high]";
     the mean alone where the file holds no interval (low = high, as from a single run).
@@ -138,7 +157,7 @@ def paired_table(name, digits=3):
     """Paired differences a - b of an experiment, with their 95 % intervals (DataFrame, a row a comparison)."""
     return pd.DataFrame([
         {"a": row["a"], "b": row["b"], "metric": row["metric"],
-         "a - b": f"{row['difference']:+.{digits}f} [{row['low']:+.{digits}f}, {row['high']:+.{digits}f}]"}
+         "a - b": _difference(row["difference"], row["low"], row["high"], digits)}
         for row in load(name)["paired"]], columns=["a", "b", "metric", "a - b"])
 
 

@@ -113,3 +113,13 @@ def test_unknown_model_is_named(here, result):
 @pytest.mark.parametrize("name", results.names())
 def test_every_result_file_of_the_book_is_sound(name):
     assert results.load(name)["rows"]
+
+
+def test_rows_and_differences_are_found_either_way_round(here, result):
+    results.write(result)
+    assert results.rows("trial", "mrr@20")["GRU4Rec"]["high"] == pytest.approx(0.8)
+    assert set(results.rows("trial", "mrr@20")) == {"GRU4Rec", "popularity"}
+    assert results.difference("trial", "GRU4Rec", "popularity", "recall@20") == "+0.500 [+0.400, +0.600]"
+    assert results.difference("trial", "popularity", "GRU4Rec", "recall@20", 2) == "-0.50 [-0.60, -0.40]"
+    with pytest.raises(KeyError, match="no paired difference of GRU4Rec and popularity in mrr@20"):
+        results.difference("trial", "GRU4Rec", "popularity", "mrr@20")
