@@ -115,6 +115,7 @@ def yoochoose(experiment):
         for reference in ("M1", "GRU4Rec cross-entropy"):
             if name != reference:
                 result["paired"] += paired(name, reference, scores)
+    result["paired"] += paired("M + prefixes", "M, whole sessions", scores)
     for (source, model), values in PAPER.items():
         result["paper"] += [{"source": f"{source}, Li et al. 2017", "model": model, "metric": metric, "value": value / 100}
                             for metric, value in zip(("recall@20", "mrr@20"), values)]
