@@ -34,3 +34,28 @@ def test_the_best_strength_falls_with_the_visits_only_if_the_teacher_is_biased()
     assert all(np.diff(biased) < 0) and biased[0] > 0.4 and biased[-1] <= 0.01
     assert all(chain.error(1, n, "future").mean() > chain.error(0, n, "future").mean() for n in visits if n >= 10)
     assert {best(n, "both") for n in visits} == {1.0}
+
+
+# --- Results ----------------------------------------------------------------------------------------------
+
+
+def kl_difference(n, sees, which):
+    return paired("improved-privileged", f"N={n} · {sees} · {which}", f"N={n} · {sees} · 0", "kl")
+
+
+@pytest.mark.claim("teachers-help-with-little-data")
+def test_teachers_help_with_a_hundred_sessions_and_the_biased_one_must_not_be_believed():
+    assert all(kl_difference(100, sees, "chosen")["high"] < 0 for sees in ("future", "both"))
+    harm = [kl_difference(n, "future", "1") for n in (100, 300, 1000, 10000)]
+    assert all(row["low"] > 0 for row in harm)
+    assert sorted(row["difference"] for row in harm) == [row["difference"] for row in harm]
+    kl = results.rows("improved-privileged", "kl")
+    assert all(kl[f"N={n} · future · 1"]["low"] > kl[f"N={n} · both · 1"]["high"] for n in (300, 1000, 10000))
+
+
+@pytest.mark.claim("unbiased-teacher-from-300")
+@pytest.mark.parametrize("n", [300, 1000, 10000])
+def test_with_more_sessions_the_unbiased_teacher_makes_no_clear_difference(n):
+    row = kl_difference(n, "both", "chosen")
+    assert row["low"] < 0 < row["high"]
+    assert results.value("improved-privileged", f"N={n} · both · 0", "kl") < 0.2  # there was something to be had
