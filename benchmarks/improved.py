@@ -124,16 +124,16 @@ def yoochoose(experiment):
 
 # --- Click noise: what deleting clicks is worth -------------------------------------------------------------
 
-NOISE, DELETION = (0.0, 0.1, 0.2, 0.4), (0.0, 0.1, 0.25, 0.5)
-NOISE_TRAIN, NOISE_TEST = 5_000, 3_000
+NOISE, DELETION = (0.0, 0.2, 0.4), (0.0, 0.1, 0.25)
+NOISE_TRAIN, NOISE_TEST = 2_500, 2_000
 NOISE_CONFIG = ImprovedConfig(embedding_size=64, hidden_size=64, embedding_dropout=0.0, output_dropout=0.2,
-                              click_dropout=0.0, batch_size=128, learning_rate=4e-3, n_epochs=15, output="shared")
+                              click_dropout=0.0, batch_size=128, learning_rate=4e-3, n_epochs=8, output="shared")
 
 
 def train_noise(job):
     noise, seed = job
     world = SessionWorld(noise=noise)
-    train, valid, test = (world.sample(n, seed=s) for n, s in ((NOISE_TRAIN, 100 + seed), (500, 50), (NOISE_TEST, 2)))
+    train, valid, test = (world.sample(n, seed=s) for n, s in ((NOISE_TRAIN, 100 + seed), (300, 50), (NOISE_TEST, 2)))
     return {deletion: metrics.evaluate_sessions(
         fit(train, replace(NOISE_CONFIG, click_dropout=deletion), device="cpu", seed=seed, valid=valid,
             progress=False), test) for deletion in DELETION}

@@ -59,3 +59,16 @@ def test_with_more_sessions_the_unbiased_teacher_makes_no_clear_difference(n):
     row = kl_difference(n, "both", "chosen")
     assert row["low"] < 0 < row["high"]
     assert results.value("improved-privileged", f"N={n} · both · 0", "kl") < 0.2  # there was something to be had
+
+
+@pytest.mark.claim("fine-tuning-after-a-break")
+def test_fine_tuning_after_a_break_beats_both_arms_and_costs_nothing_without_one():
+    def difference(kind, arm):
+        return paired("improved-drift", f"{kind} · pre-train, fine-tune", f"{kind} · {arm}", "recall@20")
+
+    share = results.rows("improved-drift", "oracle_share")
+    assert share["drift · pre-train, fine-tune"]["low"] > 0.95
+    assert difference("drift", "all sessions")["low"] > 0 and difference("drift", "recent only")["low"] > 0
+    assert difference("no drift", "recent only")["low"] > 0 and difference("no drift", "all sessions")["high"] > 0
+    recall = results.rows("improved-drift", "recall@20")
+    assert recall["drift · all sessions"]["high"] < recall["drift · Last-item ceiling"]["low"]
