@@ -72,3 +72,15 @@ def test_fine_tuning_after_a_break_beats_both_arms_and_costs_nothing_without_one
     assert difference("no drift", "recent only")["low"] > 0 and difference("no drift", "all sessions")["high"] > 0
     recall = results.rows("improved-drift", "recall@20")
     assert recall["drift · all sessions"]["high"] < recall["drift · Last-item ceiling"]["low"]
+
+
+@pytest.mark.claim("deletion-against-accidents")
+def test_deletion_makes_no_clear_difference_whatever_the_noise():
+    setting = results.load("improved-noise")["config"]
+    gains = {q: [paired("improved-noise", f"noise {q:g} · deletion {rate:g}", f"noise {q:g} · deletion 0", "recall@20")
+                 for rate in setting["deletion"] if rate] for q in setting["noise"]}
+    assert all(row["low"] < 0 < row["high"] for rows in gains.values() for row in rows)
+    assert max(row["difference"] for row in gains[0.4]) < max(row["difference"] for row in gains[0.0])
+    recall = results.rows("improved-noise", "recall@20")  # the models did learn, and there was room above them
+    assert recall["noise 0 · deletion 0"]["low"] > recall["noise 0 · Last-item ceiling"]["high"]
+    assert all(recall[f"noise {q:g} · deletion 0"]["high"] < recall[f"noise {q:g} · Bayes optimum"]["low"] for q in gains)
