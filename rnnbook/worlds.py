@@ -335,7 +335,7 @@ class FutureChain:
         return np.linalg.lstsq(equations, np.append(np.zeros(self.n_items), 1.0), rcond=None)[0]
 
     def teacher(self, sees):
-        """float64 [n_items i, n_items k, n_items j]: what the perfect teacher says of j; ``sees`` is "future" or "both"."""
+        """float64 [n_items i, n_items k, n_items j]: what the perfect teacher says of j; it sees "future" or "both"."""
         P, pi = self.transition, self.stationary
         joint = P[:, None, :] * P.T[None]  # [i, k, j]: P(j, k | i)
         if sees == "both":

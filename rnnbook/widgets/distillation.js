@@ -43,7 +43,7 @@ function bar(i, x, y, width, height) {
 
 /** Grouped bars in the SVG element `frame`: rows [series][item], each item named under its group. */
 function bars(frame, rows, top, label) {
-  const width = frame.parentNode.clientWidth;
+  const width = Math.max(frame.parentNode.clientWidth, 200); // 0 before the page is laid out
   const [height, left, upper, lower] = [240, 34, 24, 20]; // pixels
   const [h, step] = [height - upper - lower, (width - left) / rows[0].length];
   const y = (v) => upper + h * (1 - v / top);
