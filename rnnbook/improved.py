@@ -126,22 +126,22 @@ class ImprovedConfig:
     batch_size: int = 128  # pairs of a history and its next click
     learning_rate: float = 2e-3  # Adam
     n_epochs: int = 16
-    max_steps: int = 19  # the gradient is cut after so many clicks (section 3.1)
+    max_steps: int = 19  # the gradient is cut after so many clicks
 
-    # Idea 1, section 3.2: every prefix is an example, and clicks are deleted from it at random
+    # Idea 1: every prefix is an example, and clicks are deleted from it at random
     prefixes: bool = True  # off: one example a session, all clicks but the last -> the last
     click_dropout: float = 0.25  # what the paper calls embedding dropout
 
-    # Idea 2, section 3.3: pre-train on all sessions, then fine-tune on a recent share of them; 0 is off
+    # Idea 2: pre-train on all sessions, then fine-tune on a recent share of them; 0 is off
     recent: float = 0.0
     recent_learning_rate: float = 4e-4
     recent_epochs: int = 5
 
-    # Idea 3, section 3.4: learn from a teacher that sees what came after; 0 is off
+    # Idea 3: learn from a teacher that sees what came after; 0 is off
     privileged: float = 0.0  # the paper's λ
     teacher: Literal["future", "both"] = "future"  # both: the past too, which makes it unbiased
 
-    # Idea 4, section 3.5: name a point in the embedding space ("embedding") instead of m scores ("softmax").
+    # Idea 4: name a point in the embedding space ("embedding") instead of m scores ("softmax").
     # Not in the paper: "shared", m scores by the table that also embeds the input, as GRU4Rec of 2018 has it.
     output: Literal["softmax", "shared", "embedding"] = "softmax"
 
@@ -366,7 +366,7 @@ def approximate_index(table, neighbours=32):
 def batch_loss(model, batch, teacher=None):
     """The mean loss over the pairs of a Batch, clicks deleted if the model is in training mode.
 
-    ``(1 − λ) L(M(x), V(x_{r+1})) + λ L(M(x), M*(x*))`` with cross-entropy for L (section 3.4). Nothing comes
+    ``(1 − λ) L(M(x), V(x_{r+1})) + λ L(M(x), M*(x*))`` with cross-entropy for L. Nothing comes
     after a session's last click; there λ is 0. With ``output="embedding"``: 1 − cos(M(x), emb(x_{r+1})).
 
     The teacher answers for the pairs of this batch only: P · m floats that are gone with the step, whatever

@@ -11,7 +11,6 @@ from rnnbook import metrics
 from rnnbook.data import SessionData
 
 BLOCK, N_BLOCKS = 5, 6
-ROUNDING = {"rtol": 1e-5, "atol": 1e-5}  # of float32 sums whose terms reach ten
 
 
 def chains(n, seed):
@@ -102,7 +101,7 @@ class RecommenderContract:
     def test_batch_size_does_not_matter(self, model, test):
         whole = all_scores(model, test)
         for batch_size in (1, 7):
-            np.testing.assert_allclose(all_scores(model, test, batch_size), whole, **ROUNDING)
+            np.testing.assert_allclose(all_scores(model, test, batch_size), whole, rtol=1e-5, atol=1e-6)
 
     def test_the_future_does_not_leak(self, model, test):
         before = all_scores(model, test)
@@ -111,14 +110,14 @@ class RecommenderContract:
             changed = np.where(place >= first_changed, (test.items + 7) % test.n_items, test.items)
             after = all_scores(model, replace(test, items=changed))
             unmoved = (place >= 1) & (place <= first_changed)
-            np.testing.assert_allclose(after[unmoved], before[unmoved], **ROUNDING)
+            np.testing.assert_allclose(after[unmoved], before[unmoved], rtol=1e-5, atol=1e-6)
 
     def test_other_sessions_do_not_leak(self, model, test):
         together = all_scores(model, test, batch_size=4)
         for session in (0, 17, test.n_sessions - 1):
             alone = all_scores(model, test.take([session]), batch_size=4)
             np.testing.assert_allclose(alone, together[test.offsets[session]:test.offsets[session + 1]],
-                                       **ROUNDING)
+                                       rtol=1e-5, atol=1e-6)
 
     def test_recommend_agrees_with_score_sessions(self, model, test):
         rows = all_scores(model, test)
@@ -128,7 +127,7 @@ class RecommenderContract:
             assert len(ids) == len(scores) == len(set(ids)) == 6
             index = np.searchsorted(test.item_ids, ids)
             for same in (np.sort(rows[position])[::-1][:6], rows[position, index]):
-                np.testing.assert_allclose(scores, same, **ROUNDING)
+                np.testing.assert_allclose(scores, same, rtol=1e-5, atol=1e-6)
 
     def test_unknown_item(self, model):
         with pytest.raises(ValueError, match="item-99"):
