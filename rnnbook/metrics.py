@@ -1,4 +1,4 @@
-"""How good is a ranking? Recall@K, MRR@K and NDCG@K over the full catalogue, with honest ties and intervals.
+"""How good is a ranking, or a rating? Recall@K, MRR@K, NDCG@K with honest ties, RMSE, MAE, and intervals.
 
 A *recommender*, here and in the whole book, is any object with
 
@@ -12,6 +12,20 @@ A *recommender*, here and in the whole book, is any object with
 Each prediction ranks the target among all items. Ranking it among a sample of negatives is faster and gives
 another order of models (W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020), so
 there is no such option here.
+
+A *rating predictor* is any object with
+
+- ``user_ids``, ``item_ids``: arrays of raw ids;
+- ``predict(users, items, times) -> float64 [n]``: raw ids and seconds since 1970 in, expected ratings out. Each
+  may use only what the model has seen, and of it only what is strictly before its time (where the model uses
+  time at all). An unknown id gets the prediction for a newcomer.
+- ``follow(data) -> float64 [n_ratings]``: a prediction for every rating of ``data``, RatingData over the same ids
+  that comes after all the model has seen, as if the ratings came in one after another. Each may use what was
+  seen before ``data`` and, of ``data``, the ratings at a strictly earlier time: ratings of one instant do not see
+  each other. A static model predicts and ignores the news. Afterwards the model is as it was before.
+
+Predictions are on the data's own scale and are not clipped. Baselines also have ``fit(train)``, which learns,
+remembers the ratings to go on from, and returns the model.
 """
 
 from __future__ import annotations
@@ -25,6 +39,7 @@ import pandas as pd
 import torch
 
 METRICS = ("recall", "mrr", "ndcg")
+RATING_METRICS = ("rmse", "mae")
 TIES = ("standard", "conservative", "median")
 
 
@@ -158,8 +173,39 @@ def gains(ranks, k):
 # Evaluation ---------------------------------------------------------------------------------------------
 
 
+class _Scores:
+    """What the scores of rankings and of ratings share: they print, and they can be compared.
+
+    A subclass has ``_metrics``, the names; ``_unit``, the name of the attribute [n_predictions] that tells what is
+    resampled as one; ``_setting``, words that must agree in a comparison; ``_label(metric)`` and ``_note()`` for
+    its table; and ``_values(metric)``: float64 [n_predictions], of whose mean :func:`_score` makes the metric.
+    """
+
+    @property
+    def n_predictions(self):
+        return len(getattr(self, self._unit))
+
+    @property
+    def events_per_second(self):
+        return self.n_predictions / self.seconds
+
+    def _rows(self):
+        return [(self._label(metric), getattr(self, metric), *self.intervals[metric]) for metric in self._metrics]
+
+    def __str__(self):
+        rows = "\n".join(f"{name:<10} {mean:.4f}  [{low:.4f}, {high:.4f}]"
+                         for name, mean, low, high in self._rows())
+        return f"{rows}\n{self._note()}"
+
+    def _repr_html_(self):
+        rows = "".join(f"<tr><td>{name}</td><td>{mean:.4f}</td><td>[{low:.4f}, {high:.4f}]</td></tr>"
+                       for name, mean, low, high in self._rows())
+        return (f"<table><caption>{self._note()}</caption><thead><tr><th>metric</th><th>score</th>"
+                f"<th>95 % interval</th></tr></thead><tbody>{rows}</tbody></table>")
+
+
 @dataclass(frozen=True, eq=False)
-class SessionScores:
+class SessionScores(_Scores):
     """The scores of one recommender on one data set, with what is needed to compare it with another."""
 
     recall: float
@@ -172,9 +218,7 @@ class SessionScores:
     sessions: np.ndarray  # int64 [n_predictions], the session of each prediction
     seconds: float  # spent scoring and ranking
 
-    @property
-    def n_predictions(self):
-        return len(self.ranks)
+    _metrics, _unit = METRICS, "sessions"
 
     @property
     def n_sessions(self):
@@ -182,26 +226,18 @@ class SessionScores:
         return len(np.unique(self.sessions))
 
     @property
-    def events_per_second(self):
-        return self.n_predictions / self.seconds
+    def _setting(self):
+        return f"at k={self.k} with {self.ties} ties"
 
-    def _rows(self):
-        return [(f"{metric}@{self.k}", getattr(self, metric), *self.intervals[metric]) for metric in METRICS]
+    def _label(self, metric):
+        return f"{metric}@{self.k}"
 
     def _note(self):
         return (f"{self.n_predictions:,} predictions in {self.n_sessions:,} sessions, {self.ties} ties, "
                 f"{self.events_per_second:,.0f} events/s")
 
-    def __str__(self):
-        rows = "\n".join(f"{name:<10} {mean:.4f}  [{low:.4f}, {high:.4f}]"
-                         for name, mean, low, high in self._rows())
-        return f"{rows}\n{self._note()}"
-
-    def _repr_html_(self):
-        rows = "".join(f"<tr><td>{name}</td><td>{mean:.4f}</td><td>[{low:.4f}, {high:.4f}]</td></tr>"
-                       for name, mean, low, high in self._rows())
-        return (f"<table><caption>{self._note()}</caption><thead><tr><th>metric</th><th>score</th>"
-                f"<th>95 % interval</th></tr></thead><tbody>{rows}</tbody></table>")
+    def _values(self, metric):
+        return gains(self.ranks, self.k)[metric]
 
 
 def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512, n_boot=1000, seed=0):
@@ -260,24 +296,121 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
         raise ValueError(f"the scores for event {event} hold a NaN; a NaN has no rank")
 
     earned = gains(doubled / 2, k)
-    draws = _resampled_means(*_session_totals(earned, sessions), n_boot, seed)
+    draws = _resampled_means(*_totals([earned[m] for m in METRICS], sessions), n_boot, seed)
     return SessionScores(**{m: float(earned[m].mean()) for m in METRICS},
                          intervals={m: _interval(draws[:, i]) for i, m in enumerate(METRICS)},
                          k=k, ties=ties, ranks=doubled / 2, sessions=sessions, seconds=seconds)
 
 
+# Ratings ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class RatingScores(_Scores):
+    """The scores of one rating predictor on one data set, with what is needed to compare it with another."""
+
+    rmse: float
+    mae: float
+    intervals: dict  # {"rmse": (low, high), "mae": …}: 95 %, bootstrap over users
+    errors: np.ndarray  # float64 [n_predictions], prediction minus rating, in the order of the data
+    users: np.ndarray  # int64 [n_predictions], the user of each prediction
+    seconds: float  # spent predicting
+
+    _metrics, _unit, _setting = RATING_METRICS, "users", "of ratings"
+
+    @property
+    def n_users(self):
+        """Users with at least one rating to predict."""
+        return len(np.unique(self.users))
+
+    def _label(self, metric):
+        return metric
+
+    def _note(self):
+        return (f"{self.n_predictions:,} predictions for {self.n_users:,} users, "
+                f"{self.events_per_second:,.0f} events/s")
+
+    def _values(self, metric):
+        return _losses(self.errors)[metric]
+
+
+def _losses(errors):
+    """What each prediction loses: a dict of float64 arrays, whose means :func:`_score` makes metrics of."""
+    return {"rmse": errors**2, "mae": np.abs(errors)}
+
+
+def _score(metric, mean):
+    """The metric from its mean per prediction: that mean, but for the RMSE its root."""
+    return np.sqrt(mean) if metric == "rmse" else mean
+
+
+def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
+    """Let ``model`` follow ``data``, predict each rating as it comes, and score it.
+
+    With the errors :math:`e`, predictions minus ratings,
+
+    .. math::
+        \\mathrm{RMSE} = \\sqrt{\\tfrac{1}{n} \\textstyle\\sum e^2}, \\qquad
+        \\mathrm{MAE} = \\tfrac{1}{n} \\textstyle\\sum |e|.
+
+    Every rating counts alike, so who rates much weighs much. The intervals come from a bootstrap over *users*,
+    as the errors for one user are not independent: one resample draws as many users as there are, with
+    replacement, and takes all ratings of each.
+
+    Parameters
+    ----------
+    model : a rating predictor (see the module's text)
+    data : RatingData over the model's ids, later than what it has seen
+    n_boot : resamples
+    seed : of the resamples
+
+    Returns
+    -------
+    RatingScores
+
+    Raises
+    ------
+    ValueError
+        Nothing to predict, other ids, another number of predictions than ratings, or one that is not finite.
+    """
+    for ids in ("user_ids", "item_ids"):
+        if not np.array_equal(getattr(model, ids), getattr(data, ids)):
+            raise ValueError(f"the model and {data.name} have other {ids}; train on a part of the same data "
+                             "(the parts of a split share their ids)")
+    if not data.n_ratings:
+        raise ValueError(f"nothing to predict: {data.name} holds no rating")
+
+    started = time.perf_counter()
+    predictions = np.asarray(model.follow(data), dtype=np.float64)
+    seconds = time.perf_counter() - started
+
+    if predictions.shape != data.ratings.shape:
+        raise ValueError("the model must predict every rating exactly once: "
+                         f"{data.n_ratings} ratings, predictions of shape {predictions.shape}")
+    if not np.isfinite(predictions).all():
+        rating = int(np.argmin(np.isfinite(predictions)))
+        raise ValueError(f"the prediction for rating {rating} is {predictions[rating]}, not a finite number")
+
+    errors = predictions - data.ratings
+    losses = _losses(errors)
+    draws = _resampled_means(*_totals([losses[m] for m in RATING_METRICS], data.users), n_boot, seed)
+    return RatingScores(**{m: float(_score(m, losses[m].mean())) for m in RATING_METRICS},
+                        intervals={m: _interval(_score(m, draws[:, i])) for i, m in enumerate(RATING_METRICS)},
+                        errors=errors, users=data.users, seconds=seconds)
+
+
 # Intervals and differences ------------------------------------------------------------------------------
 
 
-def _session_totals(earned, sessions):
-    """Per session with a prediction: summed gains [n, 3] and the number of predictions [n]."""
-    _, session = np.unique(sessions, return_inverse=True)
-    return (np.stack([np.bincount(session, earned[m]) for m in METRICS], axis=1),
-            np.bincount(session).astype(np.float64))
+def _totals(values, units):
+    """Per session or user with a prediction: sums of each of the values [m][n_predictions], as [n, m], and
+    the number of predictions [n]."""
+    _, unit = np.unique(units, return_inverse=True)
+    return np.stack([np.bincount(unit, v) for v in values], axis=1), np.bincount(unit).astype(np.float64)
 
 
 def _resamples(n, n_boot, seed):
-    """Blocks [b, n] of how often each of ``n`` sessions is drawn; ``n_boot`` rows in all."""
+    """Blocks [b, n] of how often each of ``n`` sessions or users is drawn; ``n_boot`` rows in all."""
     rng = np.random.default_rng(seed)
     block = max(1, 4_000_000 // n)
     for start in range(0, n_boot, block):
@@ -287,7 +420,7 @@ def _resamples(n, n_boot, seed):
 
 
 def _resampled_means(totals, counts, n_boot, seed):
-    """Mean per prediction of each resample: gains [n, m] and predictions [n] per session to [n_boot, m]."""
+    """Mean per prediction of each resample: sums [n, m] and predictions [n] per unit to [n_boot, m]."""
     return np.concatenate([w @ totals / (w @ counts)[:, None] for w in _resamples(len(counts), n_boot, seed)])
 
 
@@ -299,38 +432,36 @@ def _interval(draws):
 def _check_comparable(scores):
     first = scores[0]
     for other in scores[1:]:
-        if (first.k, first.ties) != (other.k, other.ties):
-            raise ValueError(f"scores at k={first.k} with {first.ties} ties do not compare with "
-                             f"k={other.k} and {other.ties} ties")
-        if not np.array_equal(first.sessions, other.sessions):
-            raise ValueError("the scores are of different data: other sessions hold the predictions")
+        if first._setting != other._setting:
+            raise ValueError(f"scores {first._setting} do not compare with scores {other._setting}")
+        if not np.array_equal(getattr(first, first._unit), getattr(other, first._unit)):
+            raise ValueError(f"the scores are of different data: other {first._unit} hold the predictions")
 
 
 def _seed_draws(scores, metric, n_boot, seed, stream):
     """Mean over seeds, and [n_boot] resampled means. ``stream`` keeps the seed draws of two models apart."""
-    if metric not in METRICS:
-        raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
-    column = METRICS.index(metric)
-    per_seed = [_session_totals(gains(s.ranks, s.k), s.sessions) for s in scores]
-    totals, counts = np.stack([t[:, column] for t, _ in per_seed], axis=1), per_seed[0][1]
+    first = scores[0]
+    if metric not in first._metrics:
+        raise ValueError(f"metric must be one of {', '.join(first._metrics)}, not {metric!r}")
+    totals, counts = _totals([s._values(metric) for s in scores], getattr(first, first._unit))
     seeds = np.random.default_rng([seed, stream]).multinomial(
         len(scores), np.full(len(scores), 1 / len(scores)), size=n_boot) / len(scores)
-    means = _resampled_means(totals, counts, n_boot, seed)
+    means = _score(metric, _resampled_means(totals, counts, n_boot, seed))
     return float(np.mean([getattr(s, metric) for s in scores])), (means * seeds).sum(1)
 
 
 def seed_interval(scores, metric="recall", *, n_boot=1000, seed=0):
     """Mean of one metric over several seeds of a model, with a 95 % interval.
 
-    Two things could have come out otherwise: the test sessions and the training run. A resample draws both,
-    the sessions (the same for every seed) and the seeds, with replacement. With few seeds the interval is
-    somewhat too short, since ``n`` seeds show only ``(n-1)/n`` of their variance; with one seed it is the
-    interval over sessions alone.
+    Two things could have come out otherwise: the test sessions (of ratings: the users) and the training run. A
+    resample draws both, the sessions (the same for every seed) and the seeds, with replacement. With few seeds
+    the interval is somewhat too short, since ``n`` seeds show only ``(n-1)/n`` of their variance; with one seed
+    it is the interval over sessions alone.
 
     Parameters
     ----------
-    scores : list of SessionScores of one model on one data set, one per seed
-    metric : "recall", "mrr" or "ndcg"
+    scores : list of SessionScores, or of RatingScores, of one model on one data set, one per seed
+    metric : "recall", "mrr" or "ndcg"; of ratings "rmse" or "mae"
 
     Returns
     -------
@@ -344,14 +475,14 @@ def seed_interval(scores, metric="recall", *, n_boot=1000, seed=0):
 def paired_seed_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
     """Mean of ``a`` minus mean of ``b`` over their seeds, with a 95 % interval.
 
-    As :func:`seed_interval`; both models meet the same resampled sessions, which takes out the part of the
-    chance that they share. Their seeds are drawn apart, since run 3 of one model has nothing in common with
+    As :func:`seed_interval`; both models meet the same resampled sessions or users, which takes out the part of
+    the chance that they share. Their seeds are drawn apart, since run 3 of one model has nothing in common with
     run 3 of another; a model that has no chance in it is a list of one.
 
     Parameters
     ----------
-    a, b : lists of SessionScores on one data set, not necessarily equally long
-    metric : "recall", "mrr" or "ndcg"
+    a, b : lists of SessionScores, or of RatingScores, on one data set, not necessarily equally long
+    metric : "recall", "mrr" or "ndcg"; of ratings "rmse" or "mae", where below 0 means that ``a`` is better
 
     Returns
     -------
@@ -366,8 +497,8 @@ def paired_seed_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
 def paired_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
     """Score of ``a`` minus score of ``b`` on the same data, with a 95 % interval.
 
-    Both meet the same resampled sessions. ``a`` is better beyond chance when the interval lies above 0, which
-    it may well do when the two models' own intervals overlap.
+    Both meet the same resampled sessions or users. ``a`` is better beyond chance when the interval lies above 0
+    (RMSE and MAE: below 0), which it may well do when the two models' own intervals overlap.
 
     Returns
     -------

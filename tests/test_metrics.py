@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from rnnbook import metrics
 from rnnbook.data import SessionData
-from rnnbook.metrics import (evaluate_sessions, gains, paired_difference, paired_seed_difference, ranks,
-                             seed_interval)
+from rnnbook.metrics import (evaluate_ratings, evaluate_sessions, gains, paired_difference,
+                             paired_seed_difference, ranks, seed_interval)
+from rnnbook.ratings import RatingData
 
 
 def sessions(*lists, n_items=None):
@@ -337,6 +338,152 @@ def test_seed_difference_with_a_model_without_chance():
     assert low < 0 < high and high - low > 0.3  # the two runs disagree, and that shows
     _, low, high = paired_seed_difference(one, one)  # run 1 is not paired with run 1
     assert high - low > 0.5
+
+
+# Ratings
+
+
+def ratings_of(users, ratings):
+    """One item, a rating a second; user 0 to 9 exist."""
+    n = len(users)
+    return RatingData(np.array(users, dtype=np.int64), np.zeros(n, np.int64), np.array(ratings, dtype=float),
+                      np.arange(float(n)), np.arange(10), np.array(["it"], dtype=object))
+
+
+class Foretold:
+    """Gives these predictions, whatever the data."""
+
+    def __init__(self, predictions, user_ids=np.arange(10), item_ids=np.array(["it"], dtype=object)):
+        self.predictions, self.user_ids, self.item_ids = predictions, user_ids, item_ids
+
+    def follow(self, data):
+        return self.predictions
+
+
+def rating_scores(errors, users):
+    errors, users = np.asarray(errors, dtype=float), np.asarray(users)
+    return metrics.RatingScores(rmse=np.sqrt((errors**2).mean()), mae=np.abs(errors).mean(), intervals={},
+                                errors=errors, users=users, seconds=1.0)
+
+
+@pytest.fixture(scope="module")
+def rated():
+    """120 ratings by 9 users of very different zeal and error."""
+    rng = np.random.default_rng(0)
+    users = rng.choice(9, size=120, p=np.arange(1, 10) / 45)
+    return ratings_of(users, rng.normal(size=120) * (1 + users))
+
+
+def test_rating_scores_by_hand():
+    data = ratings_of([3, 3, 1, 3], [4, 2, 5, 1])
+    result = evaluate_ratings(Foretold([3, 2, 3.5, 5]), data)
+    assert result.errors.tolist() == [-1, 0, -1.5, 4] and result.users.tolist() == [3, 3, 1, 3]
+    assert result.rmse == pytest.approx(np.sqrt((1 + 2.25 + 16) / 4))  # the root of the mean, 2.19,
+    assert result.mae == pytest.approx(6.5 / 4)  # over ratings, not over users
+    assert (result.n_predictions, result.n_users) == (4, 2)
+    assert result.events_per_second == pytest.approx(4 / result.seconds)
+    # A resample holds user 3 twice, user 1 twice, or both.
+    low, high = result.intervals["rmse"]
+    assert (low, high) == pytest.approx((1.5, np.sqrt(17 / 3)))
+    assert result.intervals["mae"] == pytest.approx((1.5, 5 / 3))
+
+
+def test_perfect_and_worse_than_zero(rated):
+    perfect = evaluate_ratings(Foretold(rated.ratings.copy()), rated)
+    assert (perfect.rmse, perfect.mae, set(perfect.intervals.values())) == (0, 0, {(0, 0)})
+    zero = evaluate_ratings(Foretold(np.zeros(120)), rated)
+    assert zero.rmse == pytest.approx(np.sqrt((rated.ratings**2).mean()))
+    opposite = evaluate_ratings(Foretold(-rated.ratings), rated)
+    for metric in metrics.RATING_METRICS:
+        assert getattr(opposite, metric) == pytest.approx(2 * getattr(zero, metric))
+        difference, low, high = paired_difference(opposite, zero, metric)
+        assert difference == pytest.approx(getattr(zero, metric))
+        assert (low, high) == pytest.approx(zero.intervals[metric])  # twice the errors in every resample
+
+
+def slow_draws(runs, metric, n_boot, seed, stream):
+    """The bootstrap as its definition says it: users picked by index, all their errors, then the seeds."""
+    rng, seeds = np.random.default_rng(seed), np.random.default_rng([seed, stream])
+    kept, draws = np.unique(runs[0].users), []
+    times_drawn = seeds.multinomial(len(runs), np.full(len(runs), 1 / len(runs)), size=n_boot)
+    for counts in times_drawn:
+        picked = rng.integers(len(kept), size=len(kept))
+        scores = []
+        for run in runs:
+            errors = np.concatenate([run.errors[run.users == kept[i]] for i in picked])
+            scores.append(np.sqrt(np.mean(errors**2)) if metric == "rmse" else np.mean(np.abs(errors)))
+        draws.append(np.average(scores, weights=counts))
+    return np.array(draws)
+
+
+@pytest.mark.parametrize("metric", metrics.RATING_METRICS)
+def test_rating_bootstrap_equals_its_definition(rated, metric):
+    rng = np.random.default_rng(1)
+    a = [evaluate_ratings(Foretold(rng.normal(size=120)), rated, n_boot=200, seed=3) for _ in range(3)]
+    b = [evaluate_ratings(Foretold(rng.normal(size=120) + rated.ratings / 3), rated)]
+    one, three, other = (slow_draws(runs, metric, 200, 3, stream) for runs, stream in ((a[:1], 1), (a, 1), (b, 2)))
+
+    assert a[0].intervals[metric] == pytest.approx(np.quantile(one, [0.025, 0.975]))
+    own = getattr(a[0], metric), *a[0].intervals[metric]
+    assert seed_interval(a[:1], metric, n_boot=200, seed=3) == pytest.approx(own)
+    mean = np.mean([getattr(run, metric) for run in a])
+    expected = mean, *np.quantile(three, [0.025, 0.975])
+    assert seed_interval(a, metric, n_boot=200, seed=3) == pytest.approx(expected)
+    difference = paired_seed_difference(a, b, metric, n_boot=200, seed=3)
+    expected = mean - getattr(b[0], metric), *np.quantile(three - other, [0.025, 0.975])
+    assert difference == pytest.approx(expected)
+    assert 0 < difference[1]  # b foretells a third of each rating
+    assert paired_difference(a[0], b[0], metric) == paired_seed_difference(a[:1], b, metric)
+
+
+def test_rating_interval_is_as_wide_as_theory_says():
+    """The delta method: RMSE varies as the mean square over 2 RMSE; copies of a user's error add nothing."""
+    errors = np.random.default_rng(0).normal(size=500)
+    theory = 2 * 1.96 * (errors**2).std() / np.sqrt(500) / (2 * np.sqrt((errors**2).mean()))
+    for copies in (1, 10):
+        scores = rating_scores(np.repeat(errors, copies), np.repeat(np.arange(500), copies))
+        _, low, high = seed_interval([scores], "rmse", n_boot=4000)
+        assert high - low == pytest.approx(theory, rel=0.08)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_predictions_must_be_numbers(wrong):
+    with pytest.raises(ValueError, match="rating 2 is (nan|inf)"):
+        evaluate_ratings(Foretold([0, 0, wrong]), ratings_of([0, 1, 2], [1, 2, 3]))
+
+
+def test_every_rating_is_predicted_once():
+    for predictions in ([0, 0], [0, 0, 0, 0], [[0], [0], [0]], 0):
+        with pytest.raises(ValueError, match="exactly once"):
+            evaluate_ratings(Foretold(predictions), ratings_of([0, 1, 2], [1, 2, 3]))
+
+
+def test_no_ratings_and_other_ids():
+    with pytest.raises(ValueError, match="nothing to predict"):
+        evaluate_ratings(Foretold([]), ratings_of([], []))
+    for ids in ({"user_ids": np.arange(9)}, {"item_ids": np.array(["that"], dtype=object)}):
+        with pytest.raises(ValueError, match=f"other {[*ids][0]}"):
+            evaluate_ratings(Foretold([0], **ids), ratings_of([0], [1]))
+
+
+def test_incomparable_rating_scores():
+    a = rating_scores([1, 2, 3], [0, 0, 1])
+    with pytest.raises(ValueError, match="different data: other users"):
+        paired_difference(a, rating_scores([1, 2, 3], [0, 1, 1]), "rmse")
+    with pytest.raises(ValueError, match="scores of ratings do not compare with scores at k=1"):
+        paired_difference(a, fake_scores(np.ones(3)), "rmse")
+    with pytest.raises(ValueError, match="metric must be one of rmse, mae"):
+        paired_difference(a, a)
+    with pytest.raises(ValueError, match="metric must be one of recall"):
+        seed_interval([fake_scores(np.ones(3))], "rmse")
+
+
+def test_rating_scores_print(rated):
+    result = evaluate_ratings(Foretold(np.zeros(120)), rated)
+    low, high = result.intervals["rmse"]
+    assert f"rmse       {result.rmse:.4f}  [{low:.4f}, {high:.4f}]" in str(result)
+    assert f"120 predictions for {len(set(rated.users))} users" in str(result)
+    assert f"<td>{result.mae:.4f}</td>" in result._repr_html_()
 
 
 # Helpers
