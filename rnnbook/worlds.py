@@ -16,6 +16,7 @@ import torch
 from . import metrics
 from .baselines import LastItemRecommender
 from .data import SessionData
+from .rating_world import RatingWorld  # noqa: F401 - worlds.RatingWorld beside the others
 
 
 class Optimum(NamedTuple):

@@ -1,0 +1,265 @@
+"""A world of drifting ratings whose best possible predictor is a Kalman filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from .data import DAY
+from .ratings import RatingData, concatenate
+
+START = 1_577_836_800.0  # 2020-01-01 in seconds since 1970, the beginning of step 0
+
+
+class RatingOptimum(NamedTuple):
+    """What the best possible rating predictor scores on a data set."""
+
+    rmse: float
+    mae: float
+    expected_rmse: float  # the root of the mean variance that it foretells, free of the luck of the draw
+
+
+class KalmanFilter:
+    r"""Bayes' rule for tastes that drift: a rating predictor (see :mod:`rnnbook.metrics`), exact in float64.
+
+    What is known of a user's taste is a normal distribution :math:`N(m, P)`, at first :math:`N(0, I)`. Δ steps
+    later it is wider, and a rating r of an item with factors q and mean :math:`\mu` makes it narrower:
+
+    .. math::
+        m \leftarrow \rho^\Delta m, \qquad P \leftarrow \rho^{2\Delta} P + (1 - \rho^{2\Delta}) I;
+
+    .. math::
+        s = q^\top P q + \sigma^2, \qquad m \leftarrow m + P q\, (r - \mu - q^\top m) / s, \qquad
+        P \leftarrow P - P q\, q^\top P / s.
+
+    The prediction :math:`\mu + q^\top m` has the least mean squared and the least mean absolute error of all
+    functions of the past; its mean squared error is s.
+
+    Parameters
+    ----------
+    world : RatingWorld
+        Its factors, means, noise and rho are what the filter believes.
+    """
+
+    def __init__(self, world):
+        self.world, self.user_ids, self.item_ids = world, world.user_ids, world.item_ids
+        nobody, nothing = np.empty(0, np.int64), np.empty(0)
+        self.seen = RatingData(nobody, nobody, nothing, nothing, self.user_ids, self.item_ids, "rating-world")
+
+    def fit(self, train):
+        """Remember the ratings to go on from (there is nothing to learn); returns the filter."""
+        self.seen = concatenate(self.seen.take(slice(0)), train)
+        return self
+
+    def predict(self, users, items, times):
+        """Raw ids [n] and seconds [n] to predictions, float64 [n], each from the fitted ratings before its time.
+
+        An unknown user is a newcomer; an unknown item has factors and mean 0, the best guess without a rating.
+        """
+        users, items = pd.Index(self.user_ids).get_indexer(users), pd.Index(self.item_ids).get_indexer(items)
+        return self._forecast(self.seen, users, items, np.asarray(times, dtype=np.float64))[0]
+
+    def follow(self, data):
+        """Predictions, float64 [n_ratings], each from the fitted ratings and those of ``data`` before its time."""
+        return self.follow_with_variance(data)[0]
+
+    def follow_with_variance(self, data):
+        """As :meth:`follow`, with the variance s of each rating: two float64 arrays [n_ratings]."""
+        return self._forecast(concatenate(self.seen, data), data.users, data.items, data.times)
+
+    def _forecast(self, seen, users, items, times):
+        """Mean and variance [n] of ratings by these indices (-1: unknown), each after the ratings before it."""
+        means, covariances = self._beliefs(seen)
+        after, steps = _last_before(seen, users, times), self.world.steps(times)
+        passed = np.where(after < 0, 0, steps - np.append(self.world.steps(seen.times), 0)[after])
+        m, P = self._later(means[after], covariances[after], passed)
+        q = np.vstack([self.world.factors, np.zeros(self.world.dim)])[items]  # index -1: the unknown item
+        return (self.world.mean(items, steps) + np.einsum("ni,ni->n", q, m),
+                np.einsum("ni,nij,nj->n", q, P, q) + self.world.noise**2)
+
+    def _beliefs(self, seen):
+        """m [n_ratings + 1, dim] and P [n_ratings + 1, dim, dim] after each rating; the last row is the prior."""
+        n, dim = seen.n_ratings, self.world.dim
+        means, covariances = np.zeros((n + 1, dim)), np.tile(np.eye(dim), (n + 1, 1, 1))
+        factors, steps = self.world.factors[seen.items], self.world.steps(seen.times)
+        ratings = seen.ratings - self.world.mean(seen.items, steps)
+        by_user = np.argsort(seen.users, kind="stable")
+        users = seen.users[by_user]
+        nth = np.arange(n) - np.searchsorted(users, users)  # of the user's ratings, from 0
+        before = np.where(nth > 0, np.roll(by_user, 1), -1)
+        in_rounds = np.argsort(nth, kind="stable")  # round k: the k-th rating of every user who has one, at once
+        for one in np.split(in_rounds, np.cumsum(np.bincount(nth))[:-1]):
+            now, last = by_user[one], before[one]
+            m, P = self._later(means[last], covariances[last], np.where(last < 0, 0, steps[now] - steps[last]))
+            q = factors[now]
+            Pq = np.einsum("nij,nj->ni", P, q)
+            s = np.einsum("ni,ni->n", q, Pq) + self.world.noise**2
+            means[now] = m + Pq * ((ratings[now] - np.einsum("ni,ni->n", q, m)) / s)[:, None]
+            covariances[now] = P - Pq[:, :, None] * Pq[:, None, :] / s[:, None, None]
+        return means, covariances
+
+    def _later(self, m, P, steps):
+        """What is known of tastes, m [n, dim] and P [n, dim, dim], so many steps [n] later without a rating."""
+        kept = (self.world.rho**steps)[:, None]
+        return kept * m, kept[:, :, None]**2 * P + (1 - kept**2)[:, :, None] * np.eye(self.world.dim)
+
+
+def _last_before(seen, users, times):
+    """Index into ``seen`` of each user's [n] last rating strictly before each time [n]; -1 where there is none."""
+    by_user = np.argsort(seen.users, kind="stable")
+    is_rating = np.repeat([False, True], [len(users), len(by_user)])
+    # Users in turn, each in the order of time, at one instant the questions before the ratings.
+    order = np.lexsort((is_rating, np.concatenate([times, seen.times]), np.concatenate([users, seen.users])))
+    n_before = np.empty(len(order), np.int64)
+    n_before[order] = np.cumsum(is_rating[order])
+    last = np.append(by_user, -1)[n_before[:len(users)] - 1]  # perhaps another user's
+    return np.where(np.append(seen.users, -1)[last] == users, last, -1)
+
+
+@dataclass(frozen=True)
+class RatingWorld:
+    r"""Ratings by users whose tastes drift: user i rates item j at step t with
+
+    .. math::
+        r = \mu_j(t) + q_j^\top u_{it} + \sigma\, N(0, 1), \qquad
+        u_{it} = \rho\, u_{i,t-1} + \sqrt{1 - \rho^2}\, N(0, I).
+
+    Tastes are N(0, I) at every step, so nobody's past fades into a trend; with ``rho=1`` they never move, the
+    control. An item's factors :math:`q_j` and mean :math:`\mu_j(t)` are fixed by ``seed``, and the optimum
+    knows them: what is left to find out is each user's taste, from the user's own ratings. At every step each
+    user rates ``ratings_per_step`` items, drawn uniformly and with replacement. A step is a day, the first is
+    2020-01-01; each rating has a second of its day at random.
+
+    Predicting 0, without ``level_shift`` and ``season``, has RMSE
+    :math:`\sqrt{\sigma^2 + D \cdot \mathrm{scale}^2}`, 1.177 by default. RMSE measured from step 80 on,
+    mean over ten world seeds, whose standard deviation is at most .014:
+
+    ====  =======  ================  ======================  =====
+    rho   optimum  static, updating  static, fitted once     0
+    ====  =======  ================  ======================  =====
+    .98   .698     1.021             1.090                   1.173
+    .995  .597     .744              .783                    1.173
+    1     .508     .508              .509                    1.177
+    ====  =======  ================  ======================  =====
+
+    The penalty of :meth:`static` is right for tastes that never move; larger ones bring it to 1.001 and 1.046 at
+    .98. Further down, static loses to 0: 1.226 at .95, fitted once, and at best 1.150 with a larger penalty.
+
+    Parameters
+    ----------
+    n_users, n_items, n_steps : sizes
+    dim : D, factors per user and item
+    rho : how much of a taste is left after a step
+    noise : σ
+    scale : root of the mean square of all entries of the item factors
+    ratings_per_step : by each user
+    level_shift : from the middle step on, the first tenth of the items has this mean instead of 0
+    season : the mean of the second tenth of the items is this times sin(2π t / period)
+    period : of the season, in steps
+    wave : share of the users, the last by number, who rate from ``wave_step`` on only, 80 % of the steps
+    seed : draws the item factors
+    """
+
+    n_users: int = 1000
+    n_items: int = 50
+    dim: int = 3
+    noise: float = 0.5
+    n_steps: int = 100
+    rho: float = 0.98
+    scale: float = 0.615
+    ratings_per_step: int = 1
+    level_shift: float = 0.0
+    season: float = 0.0
+    period: float = 25.0
+    wave: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        if min(self.n_users, self.n_items, self.dim, self.n_steps, self.ratings_per_step) < 1:
+            raise ValueError(f"every size must be at least 1: {self}")
+        if not 0 <= self.rho <= 1 or not 0 <= self.wave <= 1:
+            raise ValueError(f"rho and wave must lie between 0 and 1: {self}")
+        if min(self.noise, self.scale, self.period) <= 0:
+            raise ValueError(f"noise, scale and period must be positive: {self}")
+
+    @cached_property
+    def user_ids(self):
+        return np.array([f"user-{i}" for i in range(self.n_users)], dtype=object)
+
+    @cached_property
+    def item_ids(self):
+        return np.array([f"item-{j}" for j in range(self.n_items)], dtype=object)
+
+    @cached_property
+    def factors(self):
+        """float64 [n_items, dim]: q, normal, then scaled so that ``scale`` is exact and not an expectation."""
+        q = np.random.default_rng([self.seed, 0]).standard_normal((self.n_items, self.dim))
+        return q * self.scale / np.sqrt((q**2).mean())
+
+    @property
+    def wave_step(self):
+        """int: the first step at which the users of the wave rate."""
+        return -(-4 * self.n_steps // 5)
+
+    def steps(self, times):
+        """Seconds since 1970 [n] to steps, int64 [n]."""
+        return np.floor((times - START) / DAY).astype(np.int64)
+
+    def mean(self, items, steps):
+        """μ: float64, the mean rating of items (indices) at steps, arrays that broadcast."""
+        tenth = items // max(1, self.n_items // 10)
+        return (self.level_shift * (tenth == 0) * (2 * steps >= self.n_steps)
+                + self.season * (tenth == 1) * np.sin(2 * np.pi * steps / self.period))
+
+    def tastes(self, seed=0):
+        """u: float64 [n_steps, n_users, dim], the tastes behind the ratings of ``sample(seed)``."""
+        u = np.random.default_rng([self.seed, 1, seed]).standard_normal((self.n_steps, self.n_users, self.dim))
+        for t in range(1, self.n_steps):
+            u[t] = self.rho * u[t - 1] + np.sqrt(1 - self.rho**2) * u[t]
+        return u
+
+    def sample(self, seed=0):
+        """All ratings as RatingData; another ``seed`` gives other tastes and ratings in the same world."""
+        rng = np.random.default_rng([self.seed, 2, seed])
+        shape = self.n_steps, self.n_users, self.ratings_per_step
+        steps, users, _ = np.indices(shape)
+        items, seconds = rng.integers(self.n_items, size=shape), rng.integers(DAY, size=shape)
+        ratings = (self.mean(items, steps) + np.einsum("tukd,tud->tuk", self.factors[items], self.tastes(seed))
+                   + self.noise * rng.standard_normal(shape))
+        times = START + DAY * steps + seconds
+        early = self.n_users - round(self.wave * self.n_users)
+        rated = np.flatnonzero((users < early) | (steps >= self.wave_step))
+        order = rated[np.argsort(times.ravel()[rated], kind="stable")]
+        return RatingData(users.ravel()[order], items.ravel()[order], ratings.ravel()[order], times.ravel()[order],
+                          self.user_ids, self.item_ids, "rating-world")
+
+    def kalman(self):
+        """The best possible rating predictor."""
+        return KalmanFilter(self)
+
+    def static(self):
+        """The filter that believes in ``rho=1``: ridge regression, with known items, of a taste that never moves.
+
+        ``predict`` is the ridge on the fitted ratings; ``follow`` updates it with those that it has passed.
+        """
+        return KalmanFilter(replace(self, rho=1.0))
+
+    def oracle(self, *parts):
+        """The best possible scores on the last of these consecutive parts, knowing the parts before it.
+
+        ``oracle(train, test)`` is what :meth:`kalman`, fitted on train, realises as it follows test, a
+        RatingOptimum; ``oracle(data)`` starts from nothing. A model may pass ``rmse`` by luck on few ratings,
+        never in expectation: compare on the same data.
+        """
+        *history, data = parts
+        model = self.kalman()
+        if history:
+            model.fit(reduce(concatenate, history))
+        mean, variance = model.follow_with_variance(data)
+        errors = mean - data.ratings
+        return RatingOptimum(float(np.sqrt((errors**2).mean())), float(np.abs(errors).mean()),
+                             float(np.sqrt(variance.mean())))
