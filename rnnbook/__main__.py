@@ -29,7 +29,7 @@ def list_data():
     """The data sets as text: name, here or not, size, licence; below them where from and how to get it."""
     from . import sources
 
-    row = "{:15} {:8} {:24} {}"
+    row = "{:19} {:8} {:24} {}"
     lines = [row.format("name", "here", "size", "licence"), "-" * 100]
     for source in sources.SOURCES.values():
         paths = sources.find(source)

@@ -13,6 +13,7 @@ import pandas as pd
 import polars as pl
 
 from . import sources
+from .ratings import RatingData, load_ratings  # noqa: F401 - data.load_ratings beside data.load_sessions
 from .tables import DataError, read_events
 
 DAY = 86_400  # seconds

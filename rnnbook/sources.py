@@ -1,25 +1,39 @@
 """Where each data set comes from, under which licence, and where it is on this machine.
 
 None of the real data sets is part of this package: their licences forbid it. They are looked for in the
-folder that ``RNNBOOK_DATA`` names, then in the cache, then at their official address.
+folder that ``RNNBOOK_DATA`` names, then in the cache, then at their official address; MovieLens 100K also in a
+Python package that carries it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import zipfile
+import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import pooch
 import requests
 from tqdm.auto import tqdm
 
 from .tables import DataError
+
+
+class Wheel(NamedTuple):
+    """A file inside a Python package."""
+
+    requirement: str
+    member: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -32,8 +46,11 @@ class Source:
         For each file the names it goes by; each may also end in ``.gz``.
     digests : tuple of str
         SHA-256 of each file, unpacked, where the published ones are known.
-    url, archive_sha256 : str, optional
-        Official address for the automatic download, and the checksum of what lies there, if known.
+    url, url_hash : str, optional
+        Official address for the automatic download, and the checksum of what lies there, if known: SHA-256,
+        or MD5 as ``md5:…``. By default it is the first of ``digests``.
+    wheel : Wheel, optional
+        Where to take the file from if the address cannot be reached.
     """
 
     name: str
@@ -45,7 +62,12 @@ class Source:
     files: tuple = ()
     digests: tuple = ()
     url: str | None = None
-    archive_sha256: str | None = None
+    url_hash: str | None = None
+    wheel: Wheel | None = None
+
+
+MOVIELENS = {"licence": "research; no redistribution without permission",
+             "origin": "GroupLens, https://grouplens.org/datasets/movielens"}
 
 
 SOURCES = {source.name: source for source in (
@@ -89,6 +111,54 @@ SOURCES = {source.name: source for source in (
         "join the competition page, download the training data, unzip, take train-item-views.csv",
         files=(("train-item-views.csv",),),
     ),
+    Source(
+        "rating-world", "ratings by made-up users whose taste drifts; the best possible error is known",
+        "100,000 ratings", "MIT, with the package",
+        "rnnbook.worlds.RatingWorld",
+        "nothing to do, it is made here",
+    ),
+    Source(
+        "movielens-100k", "ratings of movies, 1 to 5 stars, seven months of 1997 and 1998",
+        "2 MB, 100,000 ratings", **MOVIELENS,
+        how="fetched when first loaded: ml-100k.zip from its official address or, if that cannot be reached, "
+            "ml-100k.inter out of the Python package recbole 1.2.1, which is not installed",
+        files=(("u.data", "ml-100k.inter"),),
+        url="https://files.grouplens.org/datasets/movielens/ml-100k.zip",
+        url_hash="md5:0e33842e24a9c977be4e0107933c0723",
+        wheel=Wheel("recbole==1.2.1", "recbole/dataset_example/ml-100k/ml-100k.inter",
+                    "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff"),
+    ),
+    Source(
+        "movietweetings-100k", "ratings of movies, 0 to 10, tweeted from IMDb in half a year of 2013",
+        "3 MB, 100,000 ratings", "MIT",
+        "Simon Dooms, https://github.com/sidooms/MovieTweetings",
+        "fetched from the official address when first loaded",
+        files=(("ratings.dat",),),
+        digests=("c0dd868c2632d10002ebc928ddc5345f33adeaa59eca52c2941c26a2c5e36fd6",),
+        url="https://raw.githubusercontent.com/sidooms/MovieTweetings/master/snapshots/100K/ratings.dat",
+    ),
+    Source(
+        "movielens-1m", "ratings of movies, 1 to 5 stars, 2000 to 2003",
+        "25 MB, 1,000,209 ratings", **MOVIELENS,
+        how="fetched from the official address when first loaded; by hand, take ratings.dat out of ml-1m.zip",
+        files=(("ratings.dat",),),
+        url="https://files.grouplens.org/datasets/movielens/ml-1m.zip",
+        url_hash="md5:c4d9eecfca2ab87c1945afe126590906",
+    ),
+    Source(
+        "movielens-32m", "ratings of movies, half a star to 5, 1995 to 2023",
+        "32 million ratings", **MOVIELENS,
+        how="fetched from the official address when first loaded; by hand, take ratings.csv out of ml-32m.zip",
+        files=(("ratings.csv",),),
+        url="https://files.grouplens.org/datasets/movielens/ml-32m.zip",
+    ),
+    Source(
+        "netflix", "ratings of movies, 1 to 5 stars, from the Netflix Prize; days without a time of day",
+        "100 million ratings", "see its Kaggle page",
+        "Netflix, https://www.kaggle.com/datasets/netflix-inc/netflix-prize-data",
+        "log in to Kaggle, download, unzip, take the four files combined_data_1.txt to combined_data_4.txt",
+        files=tuple((f"combined_data_{part}.txt",) for part in range(1, 5)),
+    ),
 )}
 
 
@@ -98,9 +168,15 @@ def cache():
 
 
 def folders(source):
-    """The folders to search for a data set, best first."""
+    """The folders to search for a data set, best first.
+
+    Where two data sets have files of one name, each is found only in a folder with the data set's own name.
+    """
     given = os.environ.get("RNNBOOK_DATA")
-    return ([Path(given) / source.name, Path(given)] if given else []) + [cache() / source.name]
+    places = [Path(given) / source.name, Path(given)] if given else []
+    if any(set(source.files) & set(other.files) for other in SOURCES.values() if other.name != source.name):
+        places = places[:1]
+    return [*places, cache() / source.name]
 
 
 def find(source):
@@ -133,8 +209,8 @@ def locate(source):
         if (found := _sha256(path)) != digest:
             raise DataError(
                 f"{path} is not the published file: SHA-256 {found}, expected {digest}. It may be damaged: "
-                f"get it again ({source.how}). If it is your own version, load it by its folder: "
-                f"load_sessions({str(path.parent)!r}).")
+                f"get it again ({source.how}). If it is your own version, give the path of a table in place of "
+                f"the name.")
     return paths
 
 
@@ -151,17 +227,22 @@ def _download(source):
     folder = cache() / source.name
     name = source.url.rsplit("/", 1)[-1]
     try:
-        path = Path(pooch.retrieve(source.url, source.archive_sha256, name, folder, downloader=_fetch))
+        known = source.url_hash or next(iter(source.digests), None)
+        path = Path(pooch.retrieve(source.url, known, name, folder, downloader=_fetch))
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong checksum is a ValueError
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(f"{source.url} did not arrive whole: {reason} Nothing of it was kept. "
-                        f"{_by_hand(source)}") from error
-    return _unpack(path, source) if path.suffix == ".7z" else path
+        reason = f"{source.url} did not arrive whole: {str(error).strip().splitlines()[0]}"
+        if source.wheel:
+            try:
+                return _from_wheel(source.wheel, folder)
+            except DataError as second:
+                reason = f"{reason}; nor did {source.wheel.requirement}: {second}"
+        raise DataError(f"{reason} Nothing of it was kept. {_by_hand(source)}") from error
+    return _unpack(path, source) if path.suffix in (".7z", ".zip") else path
 
 
 def _fetch(url, path, _):
     """What pooch calls with its temporary path; unlike its own, this closes a broken connection."""
-    with requests.get(url, stream=True, timeout=60) as response, open(path, "wb") as file:
+    with requests.get(url, stream=True, timeout=(5, 60)) as response, open(path, "wb") as file:
         response.raise_for_status()
         size = int(response.headers.get("Content-Length", 0))
         with tqdm(total=size or None, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1]) as bar:
@@ -169,26 +250,81 @@ def _fetch(url, path, _):
                 bar.update(file.write(chunk))
 
 
+def _from_wheel(wheel, folder):
+    """The one wanted file out of a Python package, which is fetched but neither installed nor kept."""
+    wanted = folder / PurePosixPath(wheel.member).name
+    with tempfile.TemporaryDirectory() as place:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+               "--retries=1", "-d", place, wheel.requirement]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise DataError(f"pip says {(done.stderr.strip().splitlines() or ['nothing'])[-1]}.")
+        [package] = Path(place).iterdir()
+        with _becoming(wanted) as part:
+            _from_zip(package, wheel.member, part)
+            part.flush()
+            if (found := _sha256(Path(part.name))) != wheel.sha256:
+                raise DataError(f"SHA-256 of {wanted.name} is {found}, expected {wheel.sha256}.")
+    return wanted
+
+
 def _unpack(archive, source):
-    """The one wanted file out of a 7z archive, which needs a program: Python has none."""
+    """The one wanted file out of an archive, which is then deleted."""
     wanted = archive.parent / source.files[0][0]
+    take = _from_zip if archive.suffix == ".zip" else _from_7z
+    try:
+        with _becoming(wanted) as part:
+            take(archive, wanted.name, part)
+    except _Damaged as error:
+        archive.unlink()
+        raise DataError(f"{archive.name} from {source.url} is damaged: {error}. It was deleted; load again. "
+                        f"{_by_hand(source)}") from error
+    archive.unlink()
+    return wanted
+
+
+@contextlib.contextmanager
+def _becoming(path):
+    """A temporary file to write to, which becomes ``path`` if all goes well and else is deleted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = tempfile.NamedTemporaryFile(dir=path.parent, delete=False)
+    try:
+        with part:
+            yield part
+        os.replace(part.name, path)
+    finally:
+        Path(part.name).unlink(missing_ok=True)
+
+
+class _Damaged(DataError):
+    pass
+
+
+def _from_zip(archive, name, out):
+    """Write the file of that name, in whichever folder of the archive, to ``out``."""
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            members = [member for member in packed.namelist() if f"/{member}".endswith(f"/{name}")]
+            if not members:
+                raise _Damaged(f"it holds no {name}")
+            with packed.open(members[0]) as file:
+                shutil.copyfileobj(file, out, 1 << 20)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise _Damaged(str(error)) from error
+
+
+def _from_7z(archive, name, out):
+    """As :func:`_from_zip`, by a program: Python has none."""
     commands = {"7z": ["x", "-so"], "7zz": ["x", "-so"], "7za": ["x", "-so"], "bsdtar": ["-xOf"]}
     tool = next((tool for tool in commands if shutil.which(tool)), None)
     if tool is None:
         raise DataError(f"{archive} is here, but no program to unpack it. Install 7-Zip (Debian and Colab: "
                         f"apt install 7zip; macOS: brew install sevenzip) and load again, or put "
-                        f"{wanted.name} beside it.")
-    with tempfile.NamedTemporaryFile(dir=archive.parent, delete=False) as part:
-        done = subprocess.run([tool, *commands[tool], str(archive), wanted.name], stdout=part,
-                              stderr=subprocess.PIPE, check=False)
-    if done.returncode or not Path(part.name).stat().st_size:
-        Path(part.name).unlink()
-        archive.unlink()
-        raise DataError(f"{archive.name} from {source.url} is damaged: {tool} could not take {wanted.name} "
-                        f"out of it. It was deleted; load again. {_by_hand(source)}")
-    os.replace(part.name, wanted)
-    archive.unlink()
-    return wanted
+                        f"{name} beside it.")
+    done = subprocess.run([tool, *commands[tool], str(archive), name], stdout=out, stderr=subprocess.PIPE,
+                          check=False)
+    if done.returncode or not Path(out.name).stat().st_size:
+        raise _Damaged(f"{tool} could not take {name} out of it")
 
 
 def _sha256(path):

@@ -1,9 +1,9 @@
-"""Read a click log from any table, and say exactly where it is wrong.
+"""Read clicks or ratings from any table, and say exactly where it is wrong.
 
-:func:`read_events` turns a file (csv, tsv or any separator; parquet; either gzipped) or a DataFrame into
-typed, checked columns. Polars streams the file, so that 33 million rows fit in a few gigabytes. What cannot
-be read is a :class:`DataError` that names file, column and line; nothing is dropped but blank lines, and
-those are counted.
+:func:`read_events` and :func:`read_ratings` turn a file (csv, tsv or any separator; parquet; either gzipped)
+or a DataFrame into typed, checked columns. Polars streams the file, so that 33 million rows fit in a few
+gigabytes. What cannot be read is a :class:`DataError` that names file, column and line; nothing is dropped
+but blank lines, and those are counted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import csv
 import gzip
 import itertools
+import re
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -24,9 +25,14 @@ import polars as pl
 # Column names in use, in order of preference; compared in lower case and without punctuation.
 USUAL_NAMES = {
     "session": ("session", "sessionid", "sessid", "sid"),
-    "item": ("item", "itemid", "productid", "product", "articleid", "trackid"),
-    "time": ("time", "timestamp", "ts", "datetime", "eventtime", "unixtime", "date", "eventdate"),
+    "user": ("user", "userid", "uid", "customerid", "reviewerid"),
+    "item": ("item", "itemid", "productid", "product", "articleid", "trackid", "movieid", "movie", "asin",
+             "parentasin"),
+    "rating": ("rating", "stars", "score", "overall"),
+    "time": ("time", "timestamp", "ts", "datetime", "eventtime", "unixtime", "unixreviewtime", "date",
+             "eventdate"),
 }
+ID_ROLES = ("session", "user", "item")
 TIME_FORMATS = (
     "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z",
     "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d",
@@ -72,8 +78,43 @@ def read_events(source, *, session=None, item=None, time=None, extra=(), header=
         A column or a value is missing; a time is unparsable, negative or in milliseconds; the encoding is
         damaged; rows are ragged; the file is empty, truncated or no table at all.
     """
+    wanted = {"session": session, "item": item, "time": time} | {name: name for name in extra}
+    return _read(source, wanted, header, per_second)
+
+
+def read_ratings(source, *, user=None, item=None, rating=None, time=None, header=None):
+    """Read, type and check the user, item, rating and time columns of a table.
+
+    All that :func:`read_events` says of ids, times, text, parquet and gzip holds here too. The separator may
+    also be ``::``, and lines ``user,rating,time`` may stand below a line ``item:``, as those of the Netflix
+    prize do; such a line counts as blank.
+
+    Parameters
+    ----------
+    source : path, or pandas or polars DataFrame
+    user, item, rating, time : str, optional
+        Column names; guessed where not given (``userId``, ``movie_id``, ``stars``, ``timestamp``, …).
+    header : list of str, optional
+        Column names of a text file without a header line.
+
+    Returns
+    -------
+    frame : polars DataFrame
+        Columns ``user``, ``item`` (int64 or str), ``rating`` (float64, finite) and ``time`` (float64, seconds
+        since 1970); a row a rating, in the order of the table.
+    report : dict of str to int
+        ``"rows read"`` and, if there were any, ``"blank lines skipped"``.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_events`, and for a rating that is not a finite number.
+    """
+    return _read(source, {"user": user, "item": item, "rating": rating, "time": time}, header, 1)
+
+
+def _read(source, wanted, header, per_second):
     with contextlib.ExitStack() as stack:
-        wanted = {"session": session, "item": item, "time": time} | {name: name for name in extra}
         if isinstance(source, (str, Path)):
             table = _open(Path(source), header, wanted, stack)
         else:
@@ -89,7 +130,7 @@ class _Table(NamedTuple):
     """The wanted columns of a table, not read yet, and how to speak of them in an error."""
 
     name: str
-    roles: dict[str, str]  # "session" -> the column's name in the table
+    roles: dict[str, str]  # "item" -> the column's name in the table
     lazy: pl.LazyFrame  # a column for each role, and "blank": is the line empty?
     places: Callable[[list[int]], list[str]]  # row numbers from 0 -> ["line 17", …]
     ragged: Callable[[], str | None]  # why polars may have failed
@@ -114,7 +155,8 @@ class _Table(NamedTuple):
 
 def _roles(table, names, wanted):
     """The table's column for each role: the given one, or the usual names in their order."""
-    plain = {"".join(c for c in name.lower() if c.isalnum()): name for name in reversed(names)}
+    # RecBole writes user_id:token
+    plain = {"".join(c for c in name.lower().partition(":")[0] if c.isalnum()): name for name in reversed(names)}
     roles = {}
     for role, given in wanted.items():
         usual = [given] if given is not None else [plain[u] for u in USUAL_NAMES[role] if u in plain]
@@ -123,7 +165,7 @@ def _roles(table, names, wanted):
             headless = any(name.replace(".", "").isdigit() for name in names)
             raise DataError(
                 f"{table} has no {what}; it has {', '.join(map(repr, names))}. "
-                + ("Its first line looks like data: add a header line such as session,item,time." if headless
+                + (f"Its first line looks like data: add a header line such as {','.join(wanted)}." if headless
                    else f"Name the right one: {role}=…"))
         roles[role] = usual[0]
         if names.count(usual[0]) > 1:
@@ -136,7 +178,8 @@ def _typed(table, per_second):
     head = table.collect(table.lazy.filter(~pl.col("blank")).head(1000))
     if head.is_empty():
         raise DataError(f"{table.name} is empty: it has no rows. Look where it came from and get it again.")
-    as_int = {role: _all_ints(head[role]) for role in ("session", "item")}
+    as_int = {role: _all_ints(head[role]) for role in ID_ROLES if role in table.roles}
+    numbers = [_number("rating", head.schema["rating"])] if "rating" in table.roles else []
     others = [role for role in table.roles if role not in USUAL_NAMES]
     time, per_second = _time(head["time"], per_second)
     if time is None:
@@ -144,7 +187,7 @@ def _typed(table, per_second):
         table.refuse("time", ~first["blank"] & first["time"].is_not_null(), "not a time", _TIME_REMEDY)
     while True:
         ids = [_id(role, head.schema[role], whole) for role, whole in as_int.items()]
-        frame = table.collect(table.lazy.select("blank", *ids, time, *others))
+        frame = table.collect(table.lazy.select("blank", *ids, *numbers, time, *others))
         late = [role for role, whole in as_int.items()
                 if whole and (frame[role].is_null() & ~frame["blank"]).any()]
         if not late:
@@ -152,8 +195,10 @@ def _typed(table, per_second):
         as_int |= dict.fromkeys(late, False)  # a later id is no integer: all of them are strings
     # divided here and not by polars, which multiplies by the rounded reciprocal
     frame = frame.with_columns(pl.Series("time", frame["time"].to_numpy() / per_second))
-    for role in ("session", "item"):
+    for role in as_int:
         _check_ids(table, frame, role)
+    if numbers:
+        _check_ratings(table, frame)
     _check_times(table, frame)
     return frame
 
@@ -174,6 +219,11 @@ def _id(role, dtype, whole):
     number = column.cast(pl.Int64, strict=False)
     # "07" and "7" are two ids, so only what is written as an integer is one
     return pl.when(number.cast(dtype) == column).then(number).alias(role)
+
+
+def _number(role, dtype):
+    column = pl.col(role) if dtype.is_numeric() or dtype == pl.String else pl.lit(None)
+    return column.cast(pl.Float64, strict=False).alias(role)
 
 
 def _time(head, per_second):
@@ -208,6 +258,13 @@ def _check_ids(table, frame, role):
     if text and (damaged := column.str.contains("\ufffd") & used).any():
         table.refuse(role, damaged, "bytes that are not UTF-8", "Save the file as UTF-8, for example with "
                      "iconv -f latin1 -t utf-8 OLD > NEW; different ids could otherwise become one.")
+
+
+def _check_ratings(table, frame):
+    unread = ~frame["rating"].is_finite().fill_null(False) & ~frame["blank"]
+    if unread.any():
+        table.refuse("rating", unread, "no rating, or not a number",
+                     "Write every rating as a number (4.5, not 4,5), or delete those rows.")
 
 
 def _check_times(table, frame):
@@ -277,13 +334,40 @@ def _open(path, header, wanted, stack):
     if start[:2] == b"PK" or start[:2] == b"7z" or b"\0" in start:
         raise DataError(f"{name} is no text table. If it is an archive, unpack it and load the file inside.")
     line = start.decode("utf-8-sig", "replace").splitlines()[0]
-    separator = max("\t;,|", key=line.count)
-    lazy = pl.scan_csv(path, separator=separator, has_header=header is None, new_columns=header,
-                       infer_schema=False, encoding="utf8-lossy", glob=False)
-    names = header or next(csv.reader([line], delimiter=separator))
+    separator = max(("\t", ";", ",", "|", "::"), key=line.count)
+    headed = header is None and re.fullmatch(r"\d+:", line)
+    has_header = header is None and not headed
+    if headed:
+        cut = _below_headings()
+        names = list(cut)
+    elif separator == "::":
+        names = header or line.split("::")
+        cut = _between_colons(names)
+    else:
+        names, cut = header or next(csv.reader([line], delimiter=separator)), None
     roles = _roles(name, names, wanted)
-    text = _Text(path, separator, header is None, len(names))
-    return _Table(name, roles, _renamed(lazy, roles), text.places, text.ragged)
+    if cut:  # polars cuts at single characters: it reads whole lines
+        header, separator = ["line"], "\t"
+    lazy = pl.scan_csv(path, separator=separator, has_header=has_header, new_columns=header,
+                       infer_schema=False, encoding="utf8-lossy", glob=False)
+    text = _Text(path, separator, has_header, 1 if cut else len(names))
+    return _Table(name, roles, _renamed(lazy.select(**cut) if cut else lazy, roles), text.places, text.ragged)
+
+
+def _between_colons(names):
+    """Columns of these names from lines cut at ``::``."""
+    fields = pl.col("line").str.splitn("::", len(names)).struct.rename_fields(names)
+    return {name: fields.struct.field(name) for name in names}
+
+
+def _below_headings():
+    """Columns from lines ``user,rating,time`` below a line ``item:``, which itself becomes a row of nulls."""
+    line = pl.col("line")
+    heading = line.str.ends_with(":")
+    fields = line.str.splitn(",", 3).struct.rename_fields(["user", "rating", "time"])
+    item = pl.when(heading).then(line.str.strip_suffix(":")).forward_fill()
+    columns = {"item": item} | {name: fields.struct.field(name) for name in ("user", "rating", "time")}
+    return {name: pl.when(~heading).then(column) for name, column in columns.items()}
 
 
 def _renamed(lazy, roles):

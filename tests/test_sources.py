@@ -1,10 +1,12 @@
 """Finding and downloading: the order of places, and nothing half-written or wrong may stay."""
 
 import hashlib
+import io
 import re
 import subprocess
 import sys
 import threading
+import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,10 +17,27 @@ import pytest
 from rnnbook import __main__ as cli
 from rnnbook import sources
 from rnnbook.data import LOGS, SPLITS, load_sessions
+from rnnbook.ratings import RATINGS, load_ratings
 from rnnbook.tables import DataError
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 CLICKS = (SAMPLES / "rsc15" / "yoochoose-clicks.dat").read_bytes()
+STARS = (SAMPLES / "movielens-100k" / "u.data").read_bytes()
+TWEETS = (SAMPLES / "movietweetings-100k" / "ratings.dat").read_bytes()
+INTER = b"user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + STARS
+
+
+def zipped(members, damage=False):
+    """A zip archive as bytes; damaged, it holds another byte than its checksum says."""
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        found = file.getvalue()
+    return found.replace(STARS[:20], b"x" + STARS[1:20]) if damage else found
+
+
+ZIP = zipped({"ml-100k/README": "of u.data", "__MACOSX/._u.data": b"no", "ml-100k/u.data": STARS})
 
 
 class Site(BaseHTTPRequestHandler):
@@ -26,7 +45,10 @@ class Site(BaseHTTPRequestHandler):
 
     pages = {"/good/yoochoose-clicks.dat": CLICKS, "/wrong/yoochoose-clicks.dat": b"<html>moved</html>",
              "/cut/yoochoose-clicks.dat": CLICKS, "/good/yoochoose-data.7z": b"7z archive",
-             "/bad/yoochoose-data.7z": b"no"}
+             "/bad/yoochoose-data.7z": b"no", "/good/ml-100k.zip": ZIP, "/cut/ml-100k.zip": ZIP,
+             "/bad/ml-100k.zip": zipped({"ml-100k/u.data": STARS}, damage=True), "/html/ml-100k.zip": b"<html>",
+             "/empty/ml-100k.zip": zipped({"ml-100k/README": "gone"}), "/good/ratings.dat": TWEETS,
+             "/wrong/ratings.dat": TWEETS[:-1] + b"9"}
 
     def do_GET(self):
         body = self.pages.get(self.path)
@@ -58,12 +80,24 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def rsc15(cache, monkeypatch):
-    """Make rsc15 come from another address, with the right checksum unless told."""
-    def change(**fields):
-        fields = {"archive_sha256": hashlib.sha256(CLICKS).hexdigest()} | fields
-        monkeypatch.setitem(sources.SOURCES, "rsc15", replace(sources.SOURCES["rsc15"], **fields))
+def change(cache, monkeypatch):
+    """Change what is known of a source."""
+    def change(name, **fields):
+        monkeypatch.setitem(sources.SOURCES, name, replace(sources.SOURCES[name], **fields))
     return change
+
+
+@pytest.fixture
+def rsc15(change):
+    """Make rsc15 come from another address, with the right checksum unless told."""
+    return lambda **fields: change("rsc15", **{"url_hash": hashlib.sha256(CLICKS).hexdigest()} | fields)
+
+
+@pytest.fixture
+def movielens(change):
+    """Make MovieLens 100K come from another address, with the right checksum and no package unless told."""
+    digest = f"md5:{hashlib.md5(ZIP).hexdigest()}"
+    return lambda **fields: change("movielens-100k", **{"url_hash": digest, "wheel": None} | fields)
 
 
 def left_over(cache):
@@ -103,11 +137,22 @@ def test_half_a_data_set_is_not_here(cache):
         "train.tsv.gz", "yoochoose-clicks-100k_test.txt"]
 
 
-@pytest.mark.parametrize("name", ["yoochoose-100k", "retailrocket", "diginetica"])
-def test_what_has_no_address_is_explained(cache, name):
+def test_a_file_name_of_two_data_sets_counts_only_in_the_folder_of_one(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNBOOK_DATA", str(tmp_path))
+    put(tmp_path, TWEETS, "ratings.dat")
+    one, other = (sources.SOURCES[name] for name in ("movielens-1m", "movietweetings-100k"))
+    assert sources.find(one) is sources.find(other) is None
+    inside = put(tmp_path / "movielens-1m", b"1::1::5::978300760", "ratings.dat")
+    assert sources.find(one) == [inside] and sources.find(other) is None
+    assert load_ratings("movielens-1m").to_frame().values.tolist() == [[1, 1, 5, 978300760]]
+
+
+@pytest.mark.parametrize(("name", "load"), [("yoochoose-100k", load_sessions), ("retailrocket", load_sessions),
+                                            ("diginetica", load_sessions), ("netflix", load_ratings)])
+def test_what_has_no_address_is_explained(cache, name, load):
     source = sources.SOURCES[name]
     with pytest.raises(FileNotFoundError) as error:
-        load_sessions(name)
+        load(name)
     place = (source.files[0][0], str(cache / name), "RNNBOOK_DATA")
     for part in (source.how, source.origin, source.licence, *place):
         assert part in str(error.value)
@@ -125,7 +170,7 @@ def test_a_download_is_loaded_and_kept(address, cache, rsc15):
 
 
 @pytest.mark.parametrize(("url", "fields", "reason"), [
-    ("/cut/yoochoose-clicks.dat", {"archive_sha256": None}, r"broken|more expected|IncompleteRead"),
+    ("/cut/yoochoose-clicks.dat", {"url_hash": None}, r"broken|more expected|IncompleteRead"),
     ("/cut/yoochoose-clicks.dat", {}, r"broken|more expected|IncompleteRead"),
     ("/wrong/yoochoose-clicks.dat", {}, r"SHA256 hash .*does not match"),
     ("/gone/yoochoose-clicks.dat", {}, r"404"),
@@ -163,14 +208,14 @@ sys.stdout.buffer.write(open({str(SAMPLES / 'rsc15' / 'yoochoose-clicks.dat')!r}
 
 
 def test_an_archive_is_unpacked_and_removed(address, cache, rsc15, tmp_path, monkeypatch):
-    rsc15(url=f"{address}/good/yoochoose-data.7z", archive_sha256=None)
+    rsc15(url=f"{address}/good/yoochoose-data.7z", url_hash=None)
     tool(tmp_path / "bin", monkeypatch, UNPACK)
     assert load_sessions("rsc15")[0].report["rows read"] == 45
     assert [path.name for path in left_over(cache)] == ["yoochoose-clicks.dat"]
 
 
 def test_a_damaged_archive_is_removed(address, cache, rsc15, tmp_path, monkeypatch):
-    rsc15(url=f"{address}/bad/yoochoose-data.7z", archive_sha256=None)
+    rsc15(url=f"{address}/bad/yoochoose-data.7z", url_hash=None)
     tool(tmp_path / "bin", monkeypatch, UNPACK)
     with pytest.raises(DataError, match="is damaged: 7z could not take"):
         load_sessions("rsc15")
@@ -178,11 +223,102 @@ def test_a_damaged_archive_is_removed(address, cache, rsc15, tmp_path, monkeypat
 
 
 def test_without_a_program_to_unpack_the_archive_waits(address, cache, rsc15, tmp_path, monkeypatch):
-    rsc15(url=f"{address}/good/yoochoose-data.7z", archive_sha256=None)
+    rsc15(url=f"{address}/good/yoochoose-data.7z", url_hash=None)
     tool(tmp_path / "bin", monkeypatch, None)
     with pytest.raises(DataError, match="apt install 7zip"):
         load_sessions("rsc15")
     assert [path.name for path in left_over(cache)] == ["yoochoose-data.7z"]
+
+
+def test_the_wanted_member_of_a_zip_is_kept_and_nothing_else(address, cache, movielens):
+    movielens(url=f"{address}/good/ml-100k.zip")
+    data = load_ratings("movielens-100k")
+    assert data.n_ratings == 24
+    assert [path.name for path in left_over(cache)] == ["u.data"]
+    assert (cache / "movielens-100k" / "u.data").read_bytes() == STARS
+    movielens(url=f"{address}/gone/ml-100k.zip")
+    assert load_ratings("movielens-100k").sha256 == data.sha256  # from the cache
+
+
+@pytest.mark.parametrize(("url", "fields", "reason"), [
+    ("/cut/ml-100k.zip", {}, r"broken|more expected|IncompleteRead"),
+    ("/bad/ml-100k.zip", {}, r"MD5 hash .*does not match"),
+    ("/bad/ml-100k.zip", {"url_hash": None}, r"ml-100k.zip .* is damaged: Bad CRC-32 .* deleted; load again"),
+    ("/html/ml-100k.zip", {"url_hash": None}, r"is damaged: File is not a zip file"),
+    ("/empty/ml-100k.zip", {"url_hash": None}, r"is damaged: it holds no u.data"),
+])
+def test_a_zip_that_is_not_whole_leaves_nothing(address, cache, movielens, url, fields, reason):
+    movielens(url=address + url, **fields)
+    with pytest.raises(DataError, match=reason) as error:
+        load_ratings("movielens-100k")
+    assert left_over(cache) == []
+    for part in (address + url, "Put u.data or ml-100k.inter", str(cache / "movielens-100k")):
+        assert part in str(error.value)
+
+
+def test_a_lone_file_is_checked_by_its_own_digest(address, cache, change):
+    digest = hashlib.sha256(TWEETS).hexdigest()
+    change("movietweetings-100k", url=f"{address}/wrong/ratings.dat", digests=(digest,))
+    with pytest.raises(DataError, match=r"SHA256 hash .*does not match"):
+        load_ratings("movietweetings-100k")
+    assert left_over(cache) == []
+    change("movietweetings-100k", url=f"{address}/good/ratings.dat")
+    assert load_ratings("movietweetings-100k").n_ratings == 24
+
+
+# ---- out of a Python package -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """Makes packages for pip, which finds nothing else and asks no network; and watches its temporary files."""
+    def add(members):
+        info = {"recbole-1.2.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: recbole\nVersion: 1.2.1\n",
+                "recbole-1.2.1.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+                "recbole-1.2.1.dist-info/RECORD": ""}
+        put(tmp_path / "shelf", zipped(members | info), "recbole-1.2.1-py3-none-any.whl")
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "shelf"))
+    monkeypatch.setattr(sources.tempfile, "tempdir", str(tmp_path / "temporary"))
+    yield add
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+MEMBER = "recbole/dataset_example/ml-100k/ml-100k.inter"
+WHEEL = sources.SOURCES["movielens-100k"].wheel
+
+
+def test_what_the_address_does_not_give_comes_out_of_a_package(cache, movielens, shelf, tmp_path, monkeypatch):
+    assert (WHEEL.requirement, WHEEL.member) == ("recbole==1.2.1", MEMBER)
+    shelf({MEMBER: INTER, "recbole/data/ml-100k.inter": b"another"})
+    movielens(url="http://127.0.0.1:9/ml-100k.zip", wheel=WHEEL._replace(sha256=hashlib.sha256(INTER).hexdigest()))
+    data = load_ratings("movielens-100k")
+    assert [path.name for path in left_over(cache)] == ["ml-100k.inter"]
+    assert (cache / "movielens-100k" / "ml-100k.inter").read_bytes() == INTER
+    monkeypatch.setenv("RNNBOOK_DATA", str(SAMPLES))
+    assert load_ratings("movielens-100k").sha256 == data.sha256  # the other form
+
+
+def test_the_address_comes_before_the_package(address, cache, movielens, shelf):
+    movielens(url=f"{address}/good/ml-100k.zip", wheel=WHEEL)  # the shelf is empty
+    assert load_ratings("movielens-100k").n_ratings == 24
+    assert [path.name for path in left_over(cache)] == ["u.data"]
+
+
+@pytest.mark.parametrize(("members", "reason"), [
+    (None, r"pip says ERROR: No matching distribution found for recbole==1\.2\.1"),
+    ({MEMBER: INTER}, r"SHA-256 of ml-100k.inter is [0-9a-f]{64}, expected 4edb74e2a81178c2"),
+    ({"recbole/__init__.py": b""}, r"it holds no recbole/dataset_example/ml-100k/ml-100k.inter"),
+])
+def test_a_package_that_is_not_the_right_one_leaves_nothing(cache, movielens, shelf, members, reason):
+    if members:
+        shelf(members)
+    movielens(url="http://127.0.0.1:9/ml-100k.zip", wheel=WHEEL)
+    with pytest.raises(DataError, match=rf"127.0.0.1:9.* did not arrive .*; nor did recbole==1.2.1: {reason}"):
+        load_ratings("movielens-100k")
+    assert left_over(cache) == []
 
 
 def test_a_file_that_is_not_the_published_one_is_refused(tmp_path, monkeypatch, cache):
@@ -205,7 +341,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(tmp_path, monkeypatch, 
 
 
 def test_every_source_can_be_loaded_and_every_loader_has_a_source():
-    assert set(sources.SOURCES) == set(SPLITS | LOGS)
+    assert set(sources.SOURCES) == set(SPLITS | LOGS | RATINGS)
 
 
 def test_the_samples_are_the_only_data_in_the_repository():
@@ -222,7 +358,8 @@ def test_the_list_names_every_set_its_place_licence_and_way(cache, tmp_path, mon
         for part in (source.name, source.licence, source.size, source.origin):
             assert part in text
     assert f"path {tmp_path / 'rsc15'}" in text and f"get {sources.SOURCES['retailrocket'].how}" in text
-    assert "session-world built in" in text and "rsc15 yes" in text and "diginetica no" in text
+    assert "session-world built in" in text and "rating-world built in" in text and "netflix no" in text
+    assert "rsc15 yes" in text and "diginetica no" in text
 
 
 def test_the_list_comes_without_loading_torch():
