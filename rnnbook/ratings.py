@@ -145,19 +145,35 @@ class RatingData:
 
 
 def concatenate(first, second):
-    """Both, over the ids they share; ``second`` may not begin before ``first`` ends.
+    """Both, one after the other; ids that only ``second`` has come behind those of ``first``.
+
+    Raises
+    ------
+    ValueError
+        ``second`` begins before ``first`` ends.
 
     Returns
     -------
     RatingData
     """
-    for ids in ("user_ids", "item_ids"):
-        if not np.array_equal(getattr(first, ids), getattr(second, ids)):
-            raise ValueError(f"{first.name} and {second.name} have other {ids}")
     if first.n_ratings and second.n_ratings and second.times[0] < first.times[-1]:
-        raise ValueError(f"{second.name} begins before {first.name} ends")
-    return replace(first, report={}, **{column: np.concatenate([getattr(first, column), getattr(second, column)])
-                                        for column in ("users", "items", "ratings", "times")})
+        raise ValueError(f"{second.name} begins before {first.name} ends; ratings are taken in as they come, in the "
+                         "order of time")
+    users, user_ids = _joined(first.user_ids, second.user_ids, second.users)
+    items, item_ids = _joined(first.item_ids, second.item_ids, second.items)
+    return replace(first, users=np.append(first.users, users), items=np.append(first.items, items),
+                   ratings=np.append(first.ratings, second.ratings), times=np.append(first.times, second.times),
+                   user_ids=user_ids, item_ids=item_ids, report={})
+
+
+def _joined(ids, more, indices):
+    """Indices into ``more`` to indices into ``ids`` followed by what is new in ``more``, and those ids."""
+    if np.array_equal(ids, more):
+        return indices, ids
+    place = pd.Index(ids).get_indexer(pd.Index(more)).astype(np.int64)
+    new = np.flatnonzero(place < 0)
+    place[new] = len(ids) + np.arange(len(new))
+    return place[indices], np.concatenate([ids, more[new]])
 
 
 def _repeats_counted(data):

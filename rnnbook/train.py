@@ -84,25 +84,42 @@ class Adagrad:
         table.index_copy_(0, rows, update.add_(table.index_select(0, rows)))
 
 
-class Adam(torch.optim.Adam):
-    """PyTorch's Adam, its moments there from the start, so that a checkpoint can hold and restore them by name.
+class Adam:
+    """Adam, its moments there from the start, so that a checkpoint can hold and restore them by name.
+
+    Tables whose gradient is sparse are moved by `torch.optim.SparseAdam`: only in the rows of a step.
 
     Parameters
     ----------
     parameters : dict of str to Tensor
+        Every parameter by name, the tables among them.
     lr : float
+    tables : set of str
+        The names of those with sparse gradients.
     """
 
-    def __init__(self, parameters, lr):
+    def __init__(self, parameters, lr, tables=()):
         self.named = dict(parameters)
-        super().__init__(self.named.values(), lr=lr)
-        for p in self.named.values():
-            self.state[p] = {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p),
-                             "exp_avg_sq": torch.zeros_like(p)}
+        dense = [p for name, p in self.named.items() if name not in tables]
+        self.parts = [torch.optim.Adam(dense, lr)]
+        if tables:
+            self.parts.append(torch.optim.SparseAdam([self.named[name] for name in self.named if name in tables], lr))
+        self.state = {name: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+                      for name, p in self.named.items()}
+        for name, p in self.named.items():
+            self.parts[name in tables].state[p] = self.state[name]
+
+    def zero_grad(self):
+        for part in self.parts:
+            part.zero_grad()
+
+    def step(self):
+        for part in self.parts:
+            part.step()
 
     def tensors(self):
         """The optimiser's state by name; writing into the tensors restores it."""
-        return {f"{kind}.{name}": t for name, p in self.named.items() for kind, t in self.state[p].items()}
+        return {f"{kind}.{name}": t for name, state in self.state.items() for kind, t in state.items()}
 
 
 def identity(config, train, valid, seed, **more):
@@ -111,7 +128,7 @@ def identity(config, train, valid, seed, **more):
 
 
 def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=None, patience=None, metric="recall",
-        checkpoint=None, callback=None):
+        better=max, checkpoint=None, callback=None):
     """Train epoch by epoch: validate, keep the best, stop early, save, and go on where a killed run stopped.
 
     Each epoch seeds its own random numbers from ``(seed, epoch)``, so a run that resumes after any epoch
@@ -130,6 +147,8 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
         Called after each epoch; ``metric`` in it decides which epoch is kept.
     patience : int, optional
         Stop when ``metric`` has not improved for this many epochs.
+    better : max or min
+        Which values of ``metric`` are the good ones.
     checkpoint : path, optional
         Folder that is rewritten after each epoch and continued from if it exists.
     callback : callable(dict), optional
@@ -159,7 +178,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
 
     def since_best():
         scores = [point[metric] for point in history]
-        return len(scores) - 1 - scores.index(max(scores))
+        return len(scores) - 1 - scores.index(better(scores))
 
     devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
     for epoch in range(len(history), n_epochs):
@@ -222,11 +241,14 @@ def load_checkpoint(path):
                          "it is damaged, save it again") from error
 
 
-def save_model(model, path, **more):
-    """Write a model with ``config``, ``item_ids`` and ``history`` as a checkpoint; ``more`` is what else builds it."""
+def save_model(model, path, beside=None, **more):
+    """Write a model with ``config``, ``item_ids`` and ``history`` as a checkpoint.
+
+    ``more`` is what else builds it, ``beside`` are tensors that are no parameters.
+    """
     info = {"model": type(model).__name__, "config": asdict(model.config), "history": model.history,
             "item_ids": model.item_ids.tolist(), **more}
-    save_checkpoint(path, model.state_dict(), info)
+    save_checkpoint(path, model.state_dict() | (beside or {}), info)
 
 
 def load_model(cls, config_cls, path, device, more=()):
@@ -235,6 +257,11 @@ def load_model(cls, config_cls, path, device, more=()):
     A folder that is of another model, or whose tensors do not fit its settings, raises ValueError.
     """
     tensors, info = load_checkpoint(path)
+    return build_model(cls, config_cls, tensors, info, path, device, more)
+
+
+def build_model(cls, config_cls, tensors, info, path, device, more=()):
+    """`load_model` from a checkpoint that was read already."""
     known = {f.name for f in fields(config_cls)}
     wanted = {"model", "config", "item_ids", *more}
     if info.get("model") != cls.__name__ or not wanted <= info.keys() or set(info["config"]) != known:

@@ -340,7 +340,7 @@ def test_fine_tuning_goes_on_from_the_trained_model(monkeypatch):
     def spy(model, train_epoch, n_epochs, *, optimizer, identity, **options):
         start = {k: v.clone() for k, v in model.state_dict().items()}
         history = run(model, train_epoch, n_epochs, optimizer=optimizer, identity=identity, **options)
-        seen.append((identity["train"], n_epochs, optimizer.param_groups[0]["lr"], start,
+        seen.append((identity["train"], n_epochs, optimizer.parts[0].param_groups[0]["lr"], start,
                      {k: v.clone() for k, v in model.state_dict().items()}))
         return history
 

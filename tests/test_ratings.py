@@ -115,8 +115,15 @@ def test_what_cannot_be_split_or_joined_is_refused():
             data.split_by_time(*shares)
     with pytest.raises(ValueError, match="begins before ratings ends"):
         concatenate(second, first)
-    with pytest.raises(ValueError, match="have other item_ids"):
-        concatenate(first, replace(second, item_ids=np.array([1, 3])))
+
+
+def test_joined_ratings_number_new_ids_behind_the_old():
+    first = RatingData.from_frame(pd.DataFrame({"user": [7, 5], "item": ["b", "a"], "rating": 3, "time": [1, 2]}))
+    second = RatingData.from_frame(pd.DataFrame({"user": [6, 7], "item": ["a", "c"], "rating": 4, "time": [2, 9]}))
+    both = concatenate(first, second)
+    assert rows(both) == rows(first) + rows(second)
+    assert both.user_ids.tolist() == [5, 7, 6] and both.item_ids.tolist() == ["a", "b", "c"]
+    assert both.users.dtype == both.items.dtype == np.int64
 
 
 def test_take_by_place_slice_or_mask_keeps_the_ids():

@@ -1,0 +1,458 @@
+"""The RRN against its slow forms: dense ratings vectors, the LSTM's equations by hand, one rating after another."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from rnnbook import metrics, train as training
+from rnnbook.data import DAY
+from rnnbook.ratings import RatingData, concatenate
+from rnnbook.rrn import RRN, RRNConfig, Steps, batch_loss, batches, fit, new_model
+from rnnbook.worlds import RatingWorld
+
+N_USERS, N_ITEMS = 6, 8
+SMALL = RRNConfig(hidden_size=5, embedding_size=4, dynamic_size=3, stationary_size=2, dropout=0.0, stranger=0.0,
+                  batch_size=20, n_epochs=2, learning_rate=0.01)
+
+
+def random_ratings(n=60, seed=0, start=0.0, n_users=N_USERS, n_items=N_ITEMS, days=30):
+    """Ratings 1 to 5; times are multiples of an hour, so that some fall together."""
+    rng = np.random.default_rng(seed)
+    return RatingData(rng.integers(n_users, size=n), rng.integers(n_items, size=n),
+                      rng.integers(1, 6, size=n).astype(float), start + np.sort(rng.integers(24 * days, size=n)) * 3600.0,
+                      np.arange(100, 100 + n_users), np.array([f"item-{i}" for i in range(n_items)], dtype=object))
+
+
+TRAIN, LATER = random_ratings(), random_ratings(25, seed=1, start=31 * DAY)
+
+
+@pytest.fixture
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def untrained(train=TRAIN, seed=0, **changes):
+    return new_model(train, replace(SMALL, **changes), device="cpu", seed=seed).eval()
+
+
+def as_time_is_read(model):
+    """The model's own parameters made large enough to matter in a comparison."""
+    with torch.no_grad():
+        for side in model.sides:
+            for p in side.lstm.parameters():
+                p.mul_(2)
+            side.bias.weight.add_(0.3 * (side.anchor.weight[:, :1] != 0))
+    return model
+
+
+# --- Steps ------------------------------------------------------------------------------------------------
+
+
+def test_steps_by_hand():
+    owners, others = np.array([1, 0, 1, 1, 0]), np.array([5, 6, 7, 8, 9])
+    steps = Steps(owners, others, np.array([1.0, 2, 3, 4, 5]), np.array([10.0, 11, 19, 20, 30]), 3, 10.0)
+    assert steps.time.tolist() == [10, 30, 10, 20]
+    assert steps.offsets.tolist() == [0, 2, 4, 4]
+    assert steps.bags.tolist() == [0, 1, 2, 4, 5]
+    assert steps.others.tolist() == [6, 9, 5, 7, 8] and steps.ratings.tolist() == [2, 5, 1, 3, 4]
+    assert steps.order.tolist() == [1, 4, 0, 2, 3] and steps.step.tolist() == [2, 0, 2, 3, 1]
+    assert steps.before(np.array([0, 0, 1, 2]), np.array([10.0, 31, 20, 99])).tolist() == [0, 2, 1, 0]
+
+
+def test_instants_are_steps_where_the_width_is_zero():
+    steps = Steps(np.zeros(4, int), np.arange(4), np.ones(4), np.array([1.0, 1, 1.5, 2]), 1, 0)
+    assert steps.time.tolist() == [1, 1.5, 2] and steps.step.tolist() == [0, 0, 1, 2]
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
+def test_batches_hold_every_owner_with_steps_once(sizes, batch_size):
+    sizes = np.array(sizes)
+    parts = batches(sizes, batch_size, np.arange(len(sizes))[::-1])
+    assert sorted(np.concatenate([*parts, []]).tolist()) == np.flatnonzero(sizes).tolist()
+    for part in parts:
+        assert sizes[part[:-1]].sum() < batch_size
+        assert (np.diff(sizes[part]) >= 0).all()
+
+
+def test_what_is_stored_grows_with_ratings_and_with_nothing_else():
+    def floats(n_users, n_items, n):
+        data = random_ratings(n, n_users=n_users, n_items=n_items)
+        return sum(array.size for steps in untrained(data).steps(data) for array in vars(steps).values()
+                   if isinstance(array, np.ndarray))
+
+    n = 4000
+    # Six numbers a rating and a side at most, and an offset an owner.
+    assert floats(100, 100, n) <= 2 * (6 * n + 1) + 202
+    assert floats(100, 100, 2 * n) <= 2.1 * floats(100, 100, n)
+    assert floats(1000, 1000, n) - floats(100, 100, n) <= 2 * 2 * n + 1800  # never users x items
+
+
+# --- The network ------------------------------------------------------------------------------------------
+
+
+def slow_states(model, which, data, owner, time):
+    """Dynamic factors of one owner just before a time: dense vectors x_t and an LSTM written out."""
+    side, config = model.sides[which], model.config
+    width = (config.user_step, config.item_step)[which]
+    clock = np.floor(data.times / width) * width if width else data.times
+    time = np.floor(time / width) * width if width else time
+    mine, theirs = (data.users, data.items) if which == 0 else (data.items, data.users)
+    n_others = side.n_others
+    rated = (mine == owner) & (clock < time)
+    times = [*np.unique(clock[rated]), time]
+    h = c = torch.zeros(config.hidden_size)
+    for k, now in enumerate(times):
+        x, present = torch.zeros(n_others + 2), torch.zeros(n_others + 2)
+        if k:
+            for j in np.flatnonzero(rated & (clock == times[k - 1])):
+                value = (data.ratings[j] - model.scale["mean"]) / model.scale["std"]
+                for row in (theirs[j] + 1, 0):
+                    x[row] += value
+                    present[row] += 1
+        since = now - times[k - 1] if k else 0.0
+        tau = (now - model.scale["start"]) / model.scale["span"]
+        y = torch.cat([x, present]) @ side.read.weight
+        y = y + side.clock.weight @ torch.tensor([float(k == 0), tau, np.log1p(since / 3600) / 5]) + side.clock.bias
+        W, U, b, d = (getattr(side.lstm, name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"))
+        i, f, g, o = (W @ y + b + U @ h + d).chunk(4)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+    return side.to_factors(h)
+
+
+def slow_prediction(model, data, user, item, time):
+    a, b = model.sides
+    u, m = slow_states(model, 0, data, user, time), slow_states(model, 1, data, item, time)
+    r = ((u + a.anchor.weight[user]) @ (m + b.anchor.weight[item]) + a.stationary.weight[user] @ b.stationary.weight[item]
+         + a.bias.weight[user, 0] + b.bias.weight[item, 0])
+    return r.item() * model.scale["std"] + model.scale["mean"]
+
+
+@pytest.mark.parametrize("widths", [(0.0, DAY), (DAY, 0.0), (7 * DAY, 2 * DAY)])
+def test_predictions_are_those_of_the_equations(float64, widths):
+    model = as_time_is_read(untrained(user_step=widths[0], item_step=widths[1]))
+    both = concatenate(TRAIN, LATER)
+    expected = [slow_prediction(model, both, *case) for case in zip(LATER.users, LATER.items, LATER.times)]
+    np.testing.assert_allclose(model.follow(LATER), expected, rtol=0, atol=1e-10)
+    assert np.std(expected) > 0.05  # they do differ
+    model.observe(LATER)
+    cases = [(100, "item-3", 5 * DAY), (103, "item-0", 40 * DAY), (105, "item-7", 0.0), (105, "item-7", 90 * DAY)]
+    expected = [slow_prediction(model, both, user - 100, int(item[-1]), time) for user, item, time in cases]
+    np.testing.assert_allclose(model.predict(*zip(*cases)), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_gradients_are_those_of_the_equations(float64, which):
+    """The users' half moves the users' parameters only, and by the gradient of the slow form."""
+    model = as_time_is_read(untrained(penalty=0.03))
+    steps = model.steps(TRAIN)
+    data = (torch.from_numpy(TRAIN.users), torch.from_numpy(TRAIN.items), torch.from_numpy(model.to_scale(TRAIN.ratings)))
+    owners, known = np.arange(len(steps[which].offsets) - 1), torch.ones(10, dtype=torch.bool)
+    with torch.no_grad():
+        fixed = model.at_all_steps(model.sides[1 - which], steps[1 - which])
+    loss, error, n = batch_loss(model, which, owners, steps, data, fixed, known)
+    loss.backward()
+    fast = {name: p.grad.to_dense().clone() for name, p in model.named_parameters() if p.grad is not None}
+    assert all(name.startswith(("users", "items")[which]) for name in fast) and n == TRAIN.n_ratings
+
+    model.zero_grad()
+    a, b = model.sides
+    total, norm = 0.0, 0.0
+    for user, item, time, rating in zip(TRAIN.users, TRAIN.items, TRAIN.times, TRAIN.ratings):
+        u, m = slow_states(model, 0, TRAIN, user, time), slow_states(model, 1, TRAIN, item, time)
+        ours = (a.anchor.weight[user], a.stationary.weight[user], a.bias.weight[user])
+        theirs = (b.anchor.weight[item], b.stationary.weight[item], b.bias.weight[item])
+        r = (u + ours[0]) @ (m + theirs[0]) + ours[1] @ theirs[1] + ours[2].sum() + theirs[2].sum()
+        total = total + (r - (rating - model.scale["mean"]) / model.scale["std"]) ** 2
+        norm = norm + sum(part.square().sum() for part in (ours, theirs)[which])
+    slow = total / n + 0.03 * norm / n
+    torch.testing.assert_close(loss, slow, rtol=0, atol=1e-10)
+    torch.testing.assert_close(error, total.detach(), rtol=0, atol=1e-9)
+    slow.backward()
+    for name, p in model.named_parameters():
+        if name in fast:
+            grad = p.grad.to_dense()
+            torch.testing.assert_close(fast[name], grad, rtol=0, atol=1e-10)
+            assert grad.abs().max() > 1e-6 or name.endswith("bias_hh_l0")
+
+
+def test_joint_back_propagation_reaches_both_sides_with_the_same_error():
+    errors, sides = [], []
+    for joint in (False, True):
+        model = as_time_is_read(untrained())
+        steps = model.steps(TRAIN)
+        data = (torch.from_numpy(TRAIN.users), torch.from_numpy(TRAIN.items),
+                torch.from_numpy(model.to_scale(TRAIN.ratings).astype(np.float32)))
+        with torch.no_grad():
+            fixed = model.at_all_steps(model.items, steps[1])
+        loss, error, _ = batch_loss(model, 0, np.array([1, 3]), steps, data, None if joint else fixed,
+                                    torch.ones(N_USERS, dtype=torch.bool))
+        loss.backward()
+        errors.append(error.item())
+        sides.append({name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None})
+    assert errors[0] == pytest.approx(errors[1], rel=1e-5)
+    assert sides == [{"users"}, {"users", "items"}]
+
+
+def test_a_stranger_is_predicted_without_what_is_his_own():
+    model = as_time_is_read(untrained())
+    users = torch.arange(N_USERS)
+    for part in model.own(model.users, users, torch.zeros(N_USERS, dtype=torch.bool)):
+        assert not part.any()
+    assert all(part.any() for part in model.own(model.users, users))
+    for row in model.own(model.users, torch.tensor([-1, N_USERS, N_USERS + 7])):
+        assert not row.any()
+
+
+@pytest.mark.parametrize("part,reached", [("newbie", "clock"), ("wall_clock", "clock"), ("dynamic", "lstm"),
+                                          ("stationary", "stationary"), ("anchored", "anchor")])
+def test_each_part_can_be_switched_off_alone(part, reached):
+    torch.manual_seed(0)
+    on, off = (as_time_is_read(untrained(**{part: value})) for value in (True, False))
+    assert np.abs(on.follow(LATER) - off.follow(LATER)).max() > 1e-4
+    if part == "wall_clock":  # then only the order of the steps counts
+        stretched = replace(LATER, times=LATER.times[0] + 3 * (LATER.times - LATER.times[0]))
+        one = replace(off.config, item_step=0.0)
+        off.config = on.config = one
+        off.config, on.config = replace(one, wall_clock=False), one
+        np.testing.assert_allclose(off.follow(stretched), off.follow(LATER), atol=1e-5)
+        assert np.abs(on.follow(stretched) - on.follow(LATER)).max() > 1e-4
+    if part == "dynamic":
+        news = replace(LATER, ratings=6 - LATER.ratings)
+        np.testing.assert_array_equal(off.follow(news), off.follow(LATER))
+
+
+# --- Causality --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["users", "items", "ratings", "times"])
+def test_a_later_event_moves_no_earlier_prediction(field):
+    model = as_time_is_read(untrained())
+    before = model.follow(LATER)
+    moved = 0
+    for at in range(2, LATER.n_ratings):
+        column = getattr(LATER, field).copy()
+        if field == "times":
+            column[at:] += 5 * DAY
+        else:
+            column[at] = {"users": (column[at] + 1) % N_USERS, "items": (column[at] + 1) % N_ITEMS,
+                          "ratings": 6 - column[at] if column[at] != 3 else 5}[field]
+        after = model.follow(replace(LATER, **{field: column}))
+        earlier = LATER.times < LATER.times[at]
+        np.testing.assert_allclose(after[earlier], before[earlier], rtol=0, atol=1e-6)
+        moved += np.abs(after - before).max() > 1e-5
+    assert moved > 15  # what does change, changes something
+
+
+def test_ratings_of_one_instant_do_not_see_each_other():
+    model = as_time_is_read(untrained())
+    together = replace(LATER, users=np.full(25, 2), times=np.full(25, LATER.times[0]))
+    before = model.follow(together)
+    changed = together.ratings.copy()
+    changed[[0, 7]] = 6 - changed[[0, 7]] + (changed[[0, 7]] == 3)
+    np.testing.assert_array_equal(model.follow(replace(together, ratings=changed)), before)
+    one_by_one = np.array([model.follow(together.take(slice(i, i + 1)))[0] for i in range(25)])
+    np.testing.assert_allclose(one_by_one, before, atol=1e-6)
+
+
+def test_following_is_observing_and_predicting_rating_by_rating():
+    model, other = as_time_is_read(untrained()), as_time_is_read(untrained())
+    expected = []
+    for i in range(LATER.n_ratings):
+        now = LATER.take(slice(i, i + 1))
+        expected += list(other.predict(now.user_ids[now.users], now.item_ids[now.items], now.times))
+        other.observe(now)
+    np.testing.assert_allclose(model.follow(LATER), expected, atol=1e-5)
+    np.testing.assert_array_equal(model.follow(LATER), model.follow(LATER))
+    assert model.seen.n_ratings == TRAIN.n_ratings and other.seen.n_ratings == TRAIN.n_ratings + 25
+
+
+# --- Newcomers --------------------------------------------------------------------------------------------
+
+
+def test_newcomers_get_a_prediction_and_learn():
+    model = as_time_is_read(untrained())
+    night = np.full(3, 100 * DAY)
+    first = model.predict([999, 100, 999], ["item-0", "new", "new"], night)
+    assert np.isfinite(first).all()
+    news = replace(random_ratings(4, start=40 * DAY), users=np.zeros(4, int), items=np.array([0, 0, 1, 1]),
+                   user_ids=np.array([999]), item_ids=np.array(["new", "item-0"], dtype=object))
+    assert np.isfinite(model.follow(news)).all()
+    model.observe(news)
+    assert model.seen.user_ids.tolist() == [*range(100, 106), 999] and model.seen.item_ids[-1] == "new"
+    assert (np.abs(model.predict([999, 100, 999], ["item-0", "new", "new"], night) - first) > 1e-5).all()
+    with pytest.raises(ValueError, match="order of time"):
+        model.observe(TRAIN)
+
+
+def test_those_without_a_training_rating_are_strangers():
+    less = TRAIN.take(TRAIN.users != 4)
+    model = as_time_is_read(untrained(less))
+    at = 50 * DAY
+    named, unknown = model.predict([104, 999], ["item-1", "item-1"], [at, at])
+    assert named == pytest.approx(unknown, abs=1e-6)
+    assert not model.users.anchor.weight[4].any() and not model.items.read.weight[5].any()
+    assert model.items.read.weight[4].any() and model.items.read.weight[0].any()
+
+
+def test_trajectories_are_what_predicts():
+    model = as_time_is_read(untrained(anchored=False, stationary=False))
+    way = model.trajectory(103)
+    mine = np.unique(TRAIN.times[TRAIN.users == 3])
+    assert way.times[:-1].tolist() == mine.tolist() and way.times[-1] > mine[-1]
+    movie = model.trajectory(item="item-2", times=way.times)
+    r = (way.factors * movie.factors).sum(1) * model.scale["std"] + model.scale["mean"]
+    np.testing.assert_allclose(model.predict([103] * len(r), ["item-2"] * len(r), way.times), r, atol=1e-5)
+    for bad in ({}, {"user": 103, "item": "item-2"}, {"user": 5}):
+        with pytest.raises(ValueError):
+            model.trajectory(**bad)
+
+
+# --- Training ---------------------------------------------------------------------------------------------
+
+
+def test_a_step_runs_on_the_meta_device():
+    model = RRN(TRAIN.item_ids, replace(SMALL, dropout=0.2), "meta", user_ids=TRAIN.user_ids,
+                scale={"mean": 3.0, "std": 1.0, "start": 0.0, "span": DAY}).train()
+    data = tuple(torch.empty(TRAIN.n_ratings, dtype=kind, device="meta") for kind in (torch.int64, torch.int64, torch.float32))
+    steps = model.steps(TRAIN)
+    loss, _, _ = batch_loss(model, 0, np.arange(N_USERS), steps, data, torch.empty(len(steps[1].time), 3, device="meta"),
+                            torch.ones(N_USERS, dtype=torch.bool, device="meta"))
+    loss.backward()
+    assert loss.device.type == "meta"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_trains_to_the_same_model():
+    cpu, cuda = (fit(TRAIN, SMALL, device=device, progress=False) for device in ("cpu", "cuda"))
+    assert cuda.device.type == "cuda"
+    np.testing.assert_allclose(cpu.follow(LATER), cuda.follow(LATER), atol=0.05)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, at):
+    class Killed(Exception):
+        pass
+
+    config, saves = replace(SMALL, dropout=0.3, stranger=0.4), []
+    options = {"device": "cpu", "seed": 1, "progress": False, "valid": LATER}
+    uncut = fit(TRAIN, config, **options)
+    save = training.save_checkpoint
+
+    def save_and_die(*args):
+        save(*args)
+        saves.append(args)
+        if len(saves) == at:
+            raise Killed
+
+    monkeypatch.setattr(training, "save_checkpoint", save_and_die)
+    with pytest.raises(Killed):
+        fit(TRAIN, config, checkpoint=tmp_path / "run", **options)
+    resumed = fit(TRAIN, config, checkpoint=tmp_path / "run", **options)
+    assert resumed.history == uncut.history
+    for name, tensor in uncut.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name])
+
+
+def test_the_best_epoch_is_that_of_least_error():
+    points = []
+    model = fit(TRAIN, replace(SMALL, n_epochs=12, learning_rate=0.1), device="cpu", valid=LATER, patience=4,
+                progress=False, callback=points.append)
+    least = min(point["rmse"] for point in points)
+    assert len(points) < 12  # the rating noise of so few is soon overfitted
+    assert np.sqrt(np.mean((model.follow(LATER) - LATER.ratings) ** 2)) == pytest.approx(least, rel=1e-6)
+
+
+def test_same_seed_same_model_other_seed_other_model():
+    a, b, c = (fit(TRAIN, SMALL, device="cpu", seed=s, progress=False).follow(LATER) for s in (3, 3, 4))
+    np.testing.assert_array_equal(a, b)
+    assert np.abs(a - c).max() > 1e-4
+
+
+def test_saved_models_go_on_from_what_they_had_seen(tmp_path):
+    model = fit(TRAIN, SMALL, device="cpu", progress=False)
+    model.observe(replace(LATER.take(slice(0, 9)), user_ids=np.arange(102, 108)))
+    model.save(tmp_path / "model")
+    loaded = RRN.load(tmp_path / "model", device="cpu")
+    rest = LATER.take(slice(9, None))
+    np.testing.assert_array_equal(model.follow(rest), loaded.follow(rest))
+    case = ([107, 100], ["item-1", "new"], [60 * DAY] * 2)
+    np.testing.assert_array_equal(model.predict(*case), loaded.predict(*case))
+    assert loaded.history == model.history
+
+
+@pytest.mark.parametrize("name,value", [("users", torch.full((60,), 99)), ("ratings", torch.full((60,), torch.nan).double()),
+                                        ("times", torch.arange(60).flip(0).double()), ("items", torch.zeros(59).long())])
+def test_a_crafted_checkpoint_is_refused(tmp_path, name, value):
+    model = untrained()
+    model.save(tmp_path / "model")
+    tensors, info = training.load_checkpoint(tmp_path / "model")
+    training.save_checkpoint(tmp_path / "model", tensors | {f"seen.{name}": value}, info)
+    with pytest.raises(ValueError, match="seen ratings"):
+        RRN.load(tmp_path / "model", device="cpu")
+
+
+def test_stationary_factors_can_start_from_others():
+    rng = np.random.default_rng(0)
+    start = rng.standard_normal((N_USERS, 2)), rng.standard_normal((N_ITEMS, 2))
+    model = new_model(TRAIN, SMALL, device="cpu", start=start)
+    np.testing.assert_allclose(model.users.stationary.weight[:-1].detach(), start[0], rtol=1e-6)
+    assert not model.users.stationary.weight[-1].any()
+    with pytest.raises(ValueError, match="stationary_size"):
+        new_model(TRAIN, SMALL, device="cpu", start=start[::-1])
+
+
+@pytest.mark.parametrize("field,value", [("hidden_size", 0), ("dropout", 1.0), ("stranger", -0.1), ("penalty", -1.0),
+                                         ("user_step", -5.0)])
+def test_bad_settings_are_named(field, value):
+    with pytest.raises(ValueError, match=field):
+        RRNConfig(**{field: value})
+    with pytest.raises(ValueError, match="nothing is left"):
+        RRNConfig(dynamic=False, stationary=False)
+
+
+def test_nothing_to_learn_from_is_an_error():
+    with pytest.raises(ValueError, match="nothing to learn"):
+        fit(TRAIN.take(slice(0, 0)), SMALL, device="cpu", progress=False)
+
+
+# --- What it learns ---------------------------------------------------------------------------------------
+
+
+class Mean:
+    def fit(self, train):
+        self.mean, self.user_ids, self.item_ids = train.ratings.mean(), train.user_ids, train.item_ids
+        return self
+
+    def follow(self, data):
+        return np.full(data.n_ratings, self.mean)
+
+
+def test_moving_tastes_are_followed_and_the_mean_is_not_enough():
+    world = RatingWorld(n_users=400, n_items=20, n_steps=60, dim=2, rho=0.98)
+    train, valid, test = world.sample(seed=0).split_by_time()
+    config = RRNConfig(hidden_size=32, embedding_size=16, dynamic_size=8, stationary_size=4, dropout=0.0, penalty=1e-3,
+                       user_step=DAY, batch_size=1000, learning_rate=8e-3, n_epochs=14)
+    model = fit(train, config, device="cpu", valid=valid, patience=5, progress=False)
+    model.observe(valid)
+    past = concatenate(train, valid)
+    ours, mean = (metrics.evaluate_ratings(m, test).rmse for m in (model, Mean().fit(past)))
+    best = metrics.evaluate_ratings(world.kalman().fit(past), test).rmse
+    assert best < ours < mean - 0.4 * (mean - best)
+    deaf = replace(test, ratings=np.full(test.n_ratings, past.ratings.mean()))  # it hears no news of the test steps
+    assert np.sqrt(np.mean((model.follow(deaf) - test.ratings) ** 2)) > ours
+
+
+def test_loss_is_finite_where_all_ratings_are_equal():
+    model = fit(replace(TRAIN, ratings=np.full(60, 4.0)), SMALL, device="cpu", progress=False)
+    np.testing.assert_allclose(model.follow(LATER), 4.0, atol=1.0)
+    assert F.relu(torch.tensor(model.history[-1]["loss"])).isfinite()
