@@ -270,7 +270,7 @@ def privileged(experiment):
 # --- Output embedding: cost and recall by the size of the catalogue -----------------------------------------
 
 CATALOGUES = (1_000, 10_000, 100_000, 1_000_000)
-CATALOGUE_TRAIN, CATALOGUE_TEST = 100_000, 300
+CATALOGUE_TRAIN, CATALOGUE_TEST = 30_000, 300
 TABLE_CONFIG = GRU4RecConfig(hidden_size=64, batch_size=256, n_sample=2048, hidden_dropout=0.1, n_epochs=2)
 CATALOGUE_CONFIG = ImprovedConfig(embedding_size=64, hidden_size=64, embedding_dropout=0.0, output_dropout=0.1,
                                   click_dropout=0.0, batch_size=512, learning_rate=3e-3, n_epochs=2)
