@@ -122,9 +122,11 @@ class RRNConfig:
     dynamic_size: int = 40
     stationary_size: int = 160
     dropout: float = 0.5  # of the dynamic factors
-    penalty: float = 0.02  # ℓ2 on a user's and an item's own parameters, once a rating
+    penalty: float = 30.0  # ℓ2 on a user's and an item's own factors, in ratings
+    bias_penalty: float = 1.0
     clip: float = 15.0  # each component of a gradient, ±
     learning_rate: float = 1.5e-3  # Adam
+    own_learning_rate: float = 0.02  # of what is each one's own, which is moved once an epoch
     batch_size: int = 4096  # steps
     n_epochs: int = 10
     user_step: float = 0.0  # seconds that count as one time for a user; 0: each instant
@@ -149,7 +151,7 @@ class RRNConfig:
         for name in ("dropout", "stranger"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}; it must be in [0, 1)")
-        for name in ("penalty", "user_step", "item_step"):
+        for name in ("penalty", "bias_penalty", "user_step", "item_step"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}; it must not be negative")
         if not (self.dynamic or self.stationary):
@@ -191,7 +193,7 @@ class Side(nn.Module):
     def start(self, owners, others):
         """Small random rows for all who have a rating in training, zeros for the others."""
         known = owners.unique()
-        for table, std in ((self.anchor, 0.1), (self.stationary, 0.05), (self.bias, 0.0)):
+        for table, std in ((self.anchor, 0.02), (self.stationary, 0.05), (self.bias, 0.0)):
             rows = torch.randn(len(known), table.embedding_dim, device=known.device) * std
             nn.init.zeros_(table.weight).index_copy_(0, known, rows)
         rows = torch.cat([others.unique() + 1, others.new_zeros(1)])
@@ -395,6 +397,12 @@ class RRN(nn.Module):
         return (side.anchor(rows) * kept * self.config.anchored, side.stationary(rows) * kept,
                 (side.bias(rows) * kept)[:, 0])
 
+    def norm(self, which, owners):
+        """R(θ): the squares of what is each owner's own, by their penalties."""
+        side, config = self.sides[which], self.config
+        return (config.penalty * (side.anchor(owners).square().sum() + side.stationary(owners).square().sum())
+                + config.bias_penalty * side.bias(owners).square().sum())
+
     @staticmethod
     def combine(u, m, ours, theirs):
         """The prediction on the model's scale, float [k], from dynamic factors [k, d] of both sides and the `own` of both."""
@@ -559,14 +567,15 @@ def batch_loss(model, which, owners, steps, data, fixed, known):
         np.repeat(np.arange(len(numbers)), size), ratings, theirs.step[ratings]))
     us, them, y = data[which][at], data[1 - which][at], data[2][at]
     own, other = model.own(model.sides[which], us, known[us]), model.own(model.sides[1 - which], them)
-    penalised = [own] if fixed is not None else [own, other]
+    norm = model.norm(which, torch.from_numpy(owners).to(model.device))
     if fixed is None:
-        fixed = model.at_all_steps(model.sides[1 - which], theirs, them.unique().cpu().numpy())
+        needed = them.unique()
+        fixed = model.at_all_steps(model.sides[1 - which], theirs, needed.cpu().numpy())
+        norm = norm + model.norm(1 - which, needed)
     else:
         other = tuple(part.detach() for part in other)
     error = (model.combine(factors[place], fixed[their_step], own, other) - y).square()
-    norm = sum(part.square().sum() for parts in penalised for part in parts) / len(ratings)
-    return error.mean() + model.config.penalty * norm, error.detach().sum(), len(ratings)
+    return error.mean() + norm / len(ratings), error.detach().sum(), len(ratings)
 
 
 def new_model(train, config, *, device="auto", seed=0, start=None):
@@ -625,7 +634,8 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     if train.n_ratings == 0:
         raise ValueError(f"{train.name}: nothing to learn from")
     model = new_model(train, config, device=device, seed=seed, start=start)
-    tables = {name for name, _ in model.named_parameters() if name.split(".")[1] in TABLES}
+    tables = {name: config.learning_rate if ".read." in name else config.own_learning_rate
+              for name, _ in model.named_parameters() if name.split(".")[1] in TABLES}
     optimizer = training.Adam(dict(model.named_parameters()), config.learning_rate, tables)
     dense = [p for name, p in model.named_parameters() if name not in tables]
     steps = model.steps(train)

@@ -48,6 +48,7 @@ def as_time_is_read(model):
         for side in model.sides:
             for p in side.lstm.parameters():
                 p.mul_(2)
+            side.anchor.weight.mul_(10)
             side.bias.weight.add_(0.3 * (side.anchor.weight[:, :1] != 0))
     return model
 
@@ -152,7 +153,7 @@ def test_predictions_are_those_of_the_equations(float64, widths):
 @pytest.mark.parametrize("which", [0, 1])
 def test_gradients_are_those_of_the_equations(float64, which):
     """The users' half moves the users' parameters only, and by the gradient of the slow form."""
-    model = as_time_is_read(untrained(penalty=0.03))
+    model = as_time_is_read(untrained(penalty=0.3, bias_penalty=0.7))
     steps = model.steps(TRAIN)
     data = (torch.from_numpy(TRAIN.users), torch.from_numpy(TRAIN.items), torch.from_numpy(model.to_scale(TRAIN.ratings)))
     owners, known = np.arange(len(steps[which].offsets) - 1), torch.ones(10, dtype=torch.bool)
@@ -165,15 +166,16 @@ def test_gradients_are_those_of_the_equations(float64, which):
 
     model.zero_grad()
     a, b = model.sides
-    total, norm = 0.0, 0.0
+    total = 0.0
     for user, item, time, rating in zip(TRAIN.users, TRAIN.items, TRAIN.times, TRAIN.ratings):
         u, m = slow_states(model, 0, TRAIN, user, time), slow_states(model, 1, TRAIN, item, time)
         ours = (a.anchor.weight[user], a.stationary.weight[user], a.bias.weight[user])
         theirs = (b.anchor.weight[item], b.stationary.weight[item], b.bias.weight[item])
         r = (u + ours[0]) @ (m + theirs[0]) + ours[1] @ theirs[1] + ours[2].sum() + theirs[2].sum()
         total = total + (r - (rating - model.scale["mean"]) / model.scale["std"]) ** 2
-        norm = norm + sum(part.square().sum() for part in (ours, theirs)[which])
-    slow = total / n + 0.03 * norm / n
+    side = model.sides[which]  # the last rows are the strangers', zero
+    norm = 0.3 * (side.anchor.weight.square().sum() + side.stationary.weight.square().sum()) + 0.7 * side.bias.weight.square().sum()
+    slow = total / n + norm / n
     torch.testing.assert_close(loss, slow, rtol=0, atol=1e-10)
     torch.testing.assert_close(error, total.detach(), rtol=0, atol=1e-9)
     slow.backward()
