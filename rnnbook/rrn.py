@@ -182,6 +182,7 @@ class Side(nn.Module):
         # W_embed: a row for the rating of each other one, and a row for its having been rated at all, since a
         # rating of 0, the mean, is not the same as none. The very first row of each kind is common to all.
         self.read = nn.EmbeddingBag(2 * (n_others + 2), config.embedding_size, mode="sum", sparse=True)
+        self.read_anchor = nn.Linear(config.dynamic_size, 2 * config.embedding_size, bias=False)
         self.clock = nn.Linear(3, config.embedding_size)
         self.lstm = nn.LSTM(config.embedding_size, config.hidden_size)
         self.to_factors = nn.Linear(config.hidden_size, config.dynamic_size)
@@ -212,7 +213,7 @@ class Side(nn.Module):
         known = (self.anchor.weight[:-1] != 0).any(1, keepdim=True)
         table[:-1] = factors * known
 
-    def forward(self, steps, owners, n_before, last, clock, rating):
+    def forward(self, steps, owners, n_before, last, clock, read):
         """Dynamic factors at every place of some sequences.
 
         A sequence reads the steps 1 … n_before of its owner and has n_before + 1 places. At place k it has read
@@ -231,8 +232,8 @@ class Side(nn.Module):
             The time of the last place, in seconds.
         clock : callable(float64 array) -> float64 array
             Seconds to the model's time.
-        rating : callable(float64 array) -> float64 array
-            Ratings to the model's scale.
+        read : callable(int64 array [k]) -> (Tensor, float [k], Tensor, float [k, d])
+            The values of ratings of ``steps``, and the anchors of those rated.
 
         Returns
         -------
@@ -251,11 +252,8 @@ class Side(nn.Module):
 
         size = steps.bags[reads + 1] - steps.bags[reads]
         held = _runs(steps.bags[reads], size)
-        value = rating(steps.ratings[held])
-        one = np.ones_like(value)
         who, zero = np.minimum(steps.others[held], self.n_others) + 1, np.zeros(len(held), dtype=np.int64)
         index = np.stack([who, zero, who + self.n_others + 2, zero + self.n_others + 2], axis=1).ravel()
-        weight = np.stack([value, value, one, one], axis=1).ravel()
 
         since = np.zeros(len(row))
         since[1:] = np.where(place[1:] > 0, np.diff(time), 0.0)
@@ -268,8 +266,13 @@ class Side(nn.Module):
         row, place = here(row, torch.int64), here(place, torch.int64)
         y = self.clock(here(given, dtype))
         if len(reads):
+            value, anchor = read(held)
+            weight = torch.stack([value, value, torch.ones_like(value), torch.ones_like(value)], dim=1).ravel()
             bag = self.read(here(index, torch.int64), here(4 * (np.cumsum(size) - size), torch.int64),
-                            per_sample_weights=here(weight, dtype))
+                            per_sample_weights=weight)
+            with_value, without = self.read_anchor(anchor).chunk(2, dim=1)
+            bag = bag.index_add(0, here(np.repeat(np.arange(len(size)), size), torch.int64),
+                                value[:, None] * with_value + without)
             y = y.index_add(0, here(np.flatnonzero(earlier), torch.int64) + 1, bag)
         padded = y.new_zeros(int(n_before.max()) + 1, len(owners), config.embedding_size)
         h = self.lstm(padded.index_put((place, row), y))[0][place, row]
@@ -347,7 +350,14 @@ class RRN(nn.Module):
         """`Side.forward`, or zeros where the model has no dynamic part."""
         if not self.config.dynamic:
             return self.zeros(int((n_before + 1).sum()))
-        return side(steps, owners, n_before, last, self.to_clock, self.to_scale)
+        other = self.items if side is self.users else self.users
+
+        def read(ratings):
+            value = torch.from_numpy(self.to_scale(steps.ratings[ratings])).to(self.device, self.zeros(0).dtype)
+            anchor, _, bias = self.own(other, torch.from_numpy(steps.others[ratings]).to(self.device))
+            return value - bias.detach(), anchor.detach()
+
+        return side(steps, owners, n_before, last, self.to_clock, read)
 
     def at_steps(self, side, steps, owners):
         """Dynamic factors at all steps of some owners, each from the steps before it.

@@ -84,3 +84,40 @@ def test_deletion_makes_no_clear_difference_whatever_the_noise():
     recall = results.rows("improved-noise", "recall@20")  # the models did learn, and there was room above them
     assert recall["noise 0 · deletion 0"]["low"] > recall["noise 0 · Last-item ceiling"]["high"]
     assert all(recall[f"noise {q:g} · deletion 0"]["high"] < recall[f"noise {q:g} · Bayes optimum"]["low"] for q in gains)
+
+
+def on_clicks(a, b, metric="recall@20"):
+    return paired("improved-yoochoose-100k", a, b, metric)
+
+
+@pytest.mark.claim("prefixes-on-real-clicks")
+def test_prefixes_are_worth_most_and_deletion_some_on_real_clicks():
+    others = ("M + prefixes", "M3, teacher sees x*", "M3, teacher sees (x, x*)", "M4", "M2, 1/4")
+    for metric in ("recall@20", "mrr@20"):
+        prefixes = on_clicks("M + prefixes", "M, whole sessions", metric)
+        assert prefixes["low"] > 0.05
+        assert all(max(abs(row["low"]), abs(row["high"])) < prefixes["low"]
+                   for row in (on_clicks(name, "M1", metric) for name in others))
+        for sees in ("x*", "(x, x*)"):
+            teacher = on_clicks(f"M3, teacher sees {sees}", "M1", metric)
+            assert teacher["low"] < 0 < teacher["high"]
+    assert on_clicks("M + prefixes", "M1")["high"] < 0
+    deletion = on_clicks("M + prefixes", "M1", "mrr@20")
+    assert deletion["low"] < 0 < deletion["high"]
+
+
+@pytest.mark.claim("m1-and-gru4rec")
+def test_m1_stays_below_gru4rec_until_it_shares_its_table():
+    assert all(on_clicks("M1", "GRU4Rec cross-entropy", metric)["high"] < 0 for metric in ("recall@20", "mrr@20"))
+    shared = on_clicks("M1, shared table", "GRU4Rec cross-entropy")
+    assert shared["low"] < 0 < shared["high"]
+    assert on_clicks("M1, shared table", "M1")["low"] > 0
+
+
+@pytest.mark.claim("fine-tuning-within-a-week")
+@pytest.mark.parametrize("fraction", ["1/256", "1/64", "1/16", "1/4"])
+def test_within_a_week_fine_tuning_changes_nothing_and_recent_sessions_are_too_few(fraction):
+    for metric in ("recall@20", "mrr@20"):
+        row = on_clicks(f"M2, {fraction}", "M1", metric)
+        assert row["low"] < 0 < row["high"]
+        assert on_clicks(f"recent only, {fraction}", "M1", metric)["high"] < 0
