@@ -121,3 +121,18 @@ def test_within_a_week_fine_tuning_changes_nothing_and_recent_sessions_are_too_f
         row = on_clicks(f"M2, {fraction}", "M1", metric)
         assert row["low"] < 0 < row["high"]
         assert on_clicks(f"recent only, {fraction}", "M1", metric)["high"] < 0
+
+
+@pytest.mark.claim("a-step-that-does-not-see-the-catalogue")
+def test_the_output_embedding_costs_the_same_for_any_catalogue_and_some_recall():
+    seconds, recall = (results.rows("improved-catalogue", metric) for metric in ("step_seconds", "recall@20"))
+    sizes = results.load("improved-catalogue")["config"]["catalogues"]
+    assert (sizes[0], sizes[-1]) == (1_000, 1_000_000)
+
+    def growth(name):
+        return seconds[f"m={sizes[-1]} · {name}"]["mean"] / seconds[f"m={sizes[0]} · {name}"]["mean"]
+
+    assert growth("full softmax") > 100 and growth("output embedding") < 1.5
+    for m in sizes:
+        reached = [recall[f"m={m} · {name}"]["mean"] for name in ("output embedding", "sampled softmax", "Bayes optimum")]
+        assert reached == sorted(reached) and reached[0] > 0
