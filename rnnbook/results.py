@@ -185,8 +185,8 @@ def badge(name):
 
 
 def describe(train, test):
-    """The ``data`` entry of a result file for a pair of SessionData."""
-    return {"name": train.name, "sha256": train.sha256, "n_train": train.n_events, "n_test": test.n_events}
+    """The ``data`` entry of a result file for a pair of SessionData or RatingData."""
+    return {"name": train.name, "sha256": train.sha256, "n_train": len(train.items), "n_test": len(test.items)}
 
 
 def new_result(experiment, data, config):

@@ -126,9 +126,9 @@ class RRNConfig:
     bias_penalty: float = 1.0
     clip: float = 15.0  # each component of a gradient, ±
     learning_rate: float = 1.5e-3  # Adam
-    own_learning_rate: float = 0.02  # of what is each one's own, which is moved once an epoch
+    own_learning_rate: float = 0.005  # of what is each one's own, which is moved once an epoch
     batch_size: int = 4096  # steps
-    n_epochs: int = 10
+    n_epochs: int = 16
     user_step: float = 0.0  # seconds that count as one time for a user; 0: each instant
     item_step: float = DAY
 

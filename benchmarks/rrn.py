@@ -1,0 +1,196 @@
+"""The recurrent recommender network on MovieLens 100K, on MovieTweetings, and on the world of drifting tastes.
+
+``python -m rnnbook reproduce rrn-movielens-100k``, and so ``rrn-movietweetings-100k`` and ``rrn-world``
+"""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from rnnbook import data, metrics, results
+from rnnbook.benchmarks.gru4rec import in_parallel
+from rnnbook.benchmarks.improved import collect, mean_row
+from rnnbook.data import DAY
+from rnnbook.ratings import concatenate
+from rnnbook.rating_baselines import AutoRec, Biases, MatrixFactorization, OnlineMF, TimeSVDpp
+from rnnbook.rrn import RRNConfig, fit
+from rnnbook.worlds import RatingWorld
+
+SEEDS = range(5)
+
+# Wu et al., 2017 (RMSE): six months of Netflix, and IMDb with at least 15 ratings a user and movie
+PAPER = {("Netflix, 6 months", "PMF"): 0.9584, ("Netflix, 6 months", "TimeSVD++"): 0.9589,
+         ("Netflix, 6 months", "U-AutoRec"): 0.9836, ("Netflix, 6 months", "I-AutoRec"): 0.9778,
+         ("Netflix, 6 months", "RRN"): 0.9427, ("IMDb", "PMF"): 1.7355, ("IMDb", "TimeSVD++"): 1.7348,
+         ("IMDb", "U-AutoRec"): 1.7332, ("IMDb", "I-AutoRec"): 1.7135, ("IMDb", "RRN"): 1.7047}
+
+
+class Mean:
+    """The mean of the training ratings for everyone."""
+
+    def fit(self, train):
+        self.user_ids, self.item_ids, self.mean = train.user_ids, train.item_ids, train.ratings.mean()
+        return self
+
+    def follow(self, data):
+        return np.full(data.n_ratings, self.mean)
+
+
+# --- Real ratings: the first 80 % to learn from, 10 % to choose with, the last 10 % one after another ------------
+
+ABLATIONS = {"RRN": {}, "RRN, no newbie flag": {"newbie": False}, "RRN, no clock": {"wall_clock": False},
+             "RRN, no stationary part": {"stationary": False}, "RRN, no dynamic part": {"dynamic": False},
+             "RRN, no anchors": {"anchored": False}, "RRN, users step by the day": {"user_step": DAY}}
+
+
+def load(name):
+    return data.load_ratings(name, min_user_ratings=10 if name == "movietweetings-100k" else 1).split_by_time()
+
+
+def fitted(parts, config, seed, start=None):
+    """An RRN of the first two parts, for as many epochs as the second, held out, says."""
+    train, valid, _ = parts
+    options = {"device": "cpu", "seed": seed, "progress": False}
+    history = fit(train, config, valid=valid, start=start and start(train), **options).history
+    n_epochs = int(np.argmin([point["rmse"] for point in history])) + 1
+    past = concatenate(train, valid)
+    return fit(past, replace(config, n_epochs=n_epochs), start=start and start(past), **options), n_epochs
+
+
+def from_autorec(train):
+    """Stationary factors of an I-AutoRec, as the paper starts from them; its own mean over users is left out."""
+    autorec = AutoRec("item", hidden_size=RRNConfig.stationary_size).fit(train)
+    scale = np.sqrt(train.ratings.std())
+    return autorec.user_factors / scale, (autorec.item_factors - autorec.item_factors.mean(0)) / scale
+
+
+def train_real(job):
+    """{model: RatingScores} of one seed: every RRN and the baselines that have chance in them."""
+    name, seed = job
+    parts = load(name)
+    past, test = concatenate(*parts[:2]), parts[2]
+    scores, epochs = {}, {}
+    for model, changes in ABLATIONS.items():
+        network, epochs[model] = fitted(parts, RRNConfig(**changes), seed)
+        scores[model] = metrics.evaluate_ratings(network, test)
+    network, epochs["RRN, started from I-AutoRec"] = fitted(parts, RRNConfig(), seed, start=from_autorec)
+    scores["RRN, started from I-AutoRec"] = metrics.evaluate_ratings(network, test)
+    for model, baseline in {"MF": MatrixFactorization(seed=seed), "PMF (no biases)": MatrixFactorization(seed=seed, biased=False),
+                            "Online MF": OnlineMF(seed=seed), "TimeSVD++": TimeSVDpp(seed=seed),
+                            "I-AutoRec": AutoRec("item", seed=seed), "U-AutoRec": AutoRec("user", seed=seed)}.items():
+        scores[model] = metrics.evaluate_ratings(baseline.fit(past), test)
+    return scores, epochs
+
+
+def real(experiment):
+    name = experiment.removeprefix("rrn-")
+    train, valid, test = load(name)
+    past = concatenate(train, valid)
+    known = np.isin(test.users, past.users)
+    result = results.new_result(experiment, results.describe(past, test), {
+        "seeds": list(SEEDS), "split": "80, 10, 10 % by time; the last fit has the first 90 %",
+        "test ratings by new users": float(1 - known.mean()),
+        "test ratings of new items": float(1 - np.isin(test.items, past.items).mean()), "model": asdict(RRNConfig())})
+    done = in_parallel(train_real, [(name, seed) for seed in SEEDS])
+    scores = collect([s for s, _ in done])
+    result["config"]["epochs"] = {model: [e[model] for _, e in done] for model in done[0][1]}
+    for model, baseline in {"Mean": Mean(), "Biases": Biases()}.items():
+        scores[model] = [metrics.evaluate_ratings(baseline.fit(past), test)]
+    for model, runs in scores.items():
+        mean, low, high = metrics.seed_interval(runs, "rmse")
+        result["rows"].append({"model": model, "metric": "rmse", "mean": mean, "low": low, "high": high,
+                               "values": [s.rmse for s in runs]})
+        for group, which in {"new users": ~known, "known users": known}.items():
+            by_group = [float(np.sqrt(np.mean(s.errors[which] ** 2))) for s in runs]
+            result["rows"].append(mean_row(model, f"rmse, {group}", by_group))
+        if model != "RRN":
+            mean, low, high = metrics.paired_seed_difference(scores["RRN"], runs, "rmse")
+            result["paired"].append({"a": "RRN", "b": model, "metric": "rmse", "difference": mean, "low": low, "high": high})
+    for (source, model), rmse in PAPER.items():
+        result["paper"].append({"source": f"{source}, Wu et al. 2017", "model": model, "metric": "rmse", "value": rmse})
+    results.write(result)
+
+
+# --- The world of drifting tastes ---------------------------------------------------------------------------
+
+RHOS = (0.98, 0.995, 1.0)
+PENALTIES = (1.0, 3.0, 10.0, 30.0)
+WORLD_CONFIG = RRNConfig(hidden_size=32, embedding_size=16, dynamic_size=8, stationary_size=4, dropout=0.1, penalty=1.0,
+                         user_step=DAY, learning_rate=4e-3, own_learning_rate=0.01, batch_size=2048, n_epochs=80)
+
+
+class FittedOnce:
+    """A model that follows nothing: its answers are those that it had after training."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def fit(self, train):
+        self.user_ids, self.item_ids = train.user_ids, train.item_ids
+        self.model.fit(train)
+        return self
+
+    def follow(self, data):
+        return self.model.predict(data.user_ids[data.users], data.item_ids[data.items], data.times)
+
+
+def train_world(job):
+    """{model: RMSE on the last tenth} of one draw of the world."""
+    rho, seed = job
+    world = RatingWorld(rho=rho)
+    train, valid, test = world.sample(seed).split_by_time()
+    past = concatenate(train, valid)
+
+    def rmse(model, data=test):
+        return metrics.evaluate_ratings(model, data, n_boot=1).rmse
+
+    def tuned(kind):
+        """The penalty that does best on the validation steps, then fitted on all before the test."""
+        def of(penalty):
+            return kind(n_factors=world.dim, penalty=penalty, bias_penalty=penalty, seed=seed)
+
+        best = min(PENALTIES, key=lambda penalty: rmse(of(penalty).fit(train), valid))
+        return of(best).fit(past)
+
+    scores = {"Mean": Mean().fit(past), "MF": tuned(MatrixFactorization), "Online MF": tuned(OnlineMF),
+              "Static, items known, fitted once": FittedOnce(world.static()).fit(past),
+              "Static, items known, kept up to date": world.static().fit(past),
+              "Kalman optimum": world.kalman().fit(past)}
+    arms = {"RRN": {}} | ({"RRN, no anchors": {"anchored": False}} if rho == RHOS[0] else {})
+    for model, changes in arms.items():
+        scores[model] = fit(train, replace(WORLD_CONFIG, **changes), device="cpu", seed=seed, valid=valid, patience=8,
+                            progress=False)
+        scores[model].observe(valid)
+    return {model: rmse(predictor) for model, predictor in scores.items()}
+
+
+def world(experiment):
+    """RMSE beside the optimum, and the share of the gap between the best static model and the optimum that is closed."""
+    jobs = [(rho, seed) for rho in RHOS for seed in SEEDS]
+    sample = RatingWorld().sample(0)
+    train, valid, test = sample.split_by_time()
+    result = results.new_result(experiment, results.describe(concatenate(train, valid), test), {
+        "seeds": list(SEEDS), "world": asdict(RatingWorld()), "rhos": RHOS, "penalties of MF": PENALTIES,
+        "model": asdict(WORLD_CONFIG)})
+    done = dict(zip(jobs, in_parallel(train_world, jobs)))
+    for rho in RHOS:
+        by_model = collect([done[rho, seed] for seed in SEEDS])
+        for model, values in by_model.items():
+            result["rows"].append(mean_row(f"ρ={rho:g} · {model}", "rmse", values))
+        rmse = {model: np.array(values) for model, values in by_model.items()}
+        static = np.minimum(rmse["MF"], rmse["Static, items known, fitted once"])
+        optimum = rmse["Kalman optimum"]
+        if rho < 1:
+            for model in ("RRN", "Online MF", "Static, items known, kept up to date"):
+                closed = (static - rmse[model]) / (static - optimum)
+                result["rows"].append(mean_row(f"ρ={rho:g} · {model}", "gap_closed", closed))
+        for model in by_model:
+            if model != "RRN":
+                row = mean_row("", "rmse", rmse["RRN"] - rmse[model])
+                result["paired"].append({"a": f"ρ={rho:g} · RRN", "b": f"ρ={rho:g} · {model}", "metric": "rmse",
+                                         "difference": row["mean"], "low": row["low"], "high": row["high"]})
+    results.write(result)
+
+
+def main(experiment):
+    (world if experiment == "rrn-world" else real)(experiment)
