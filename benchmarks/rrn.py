@@ -116,7 +116,7 @@ def real(experiment):
 RHOS = (0.98, 0.995, 1.0)
 PENALTIES = (1.0, 3.0, 10.0, 30.0)
 WORLD_CONFIG = RRNConfig(hidden_size=32, embedding_size=16, dynamic_size=8, stationary_size=4, dropout=0.1, penalty=1.0,
-                         user_step=DAY, learning_rate=4e-3, own_learning_rate=0.01, batch_size=2048, n_epochs=80)
+                         user_step=DAY, learning_rate=4e-3, batch_size=2048, n_epochs=60)
 
 
 class FittedOnce:

@@ -119,14 +119,13 @@ class RRNConfig:
 
     hidden_size: int = 40  # of each LSTM
     embedding_size: int = 40  # of its input y_t
-    dynamic_size: int = 40
+    dynamic_size: int = 20  # the paper's 40 overfits our smaller logs
     stationary_size: int = 160
     dropout: float = 0.5  # of the dynamic factors
     penalty: float = 30.0  # ℓ2 on a user's and an item's own factors, in ratings
     bias_penalty: float = 1.0
     clip: float = 15.0  # each component of a gradient, ±
     learning_rate: float = 1.5e-3  # Adam
-    own_learning_rate: float = 0.005  # of what is each one's own, which is moved once an epoch
     batch_size: int = 4096  # steps
     n_epochs: int = 16
     user_step: float = 0.0  # seconds that count as one time for a user; 0: each instant
@@ -202,6 +201,10 @@ class Side(nn.Module):
         noise = torch.randn(len(rows), self.read.embedding_dim, device=known.device) * 0.1
         nn.init.zeros_(self.read.weight).index_copy_(0, rows, noise)
 
+    def rows(self, owners):
+        """Each one's row of the tables, int64 [k]; -1 and all that were not there in training have the last."""
+        return torch.where((owners < 0) | (owners > self.n_owners), self.n_owners, owners)
+
     @torch.no_grad()
     def start_from(self, factors):
         """Stationary factors [n_owners, s] to begin with; rows of those without a rating in training stay zero."""
@@ -221,7 +224,8 @@ class Side(nn.Module):
 
             y_k = W_embed [x_{k−1}, 1_newbie, τ_k, τ_{k−1}],    h_k = LSTM(h_{k−1}, y_k)
 
-        where x_{k−1} is a bag of ratings, empty at the first place, which is the newbie's.
+        where x_{k−1} is a bag of ratings, empty at the first place, which is the newbie's. Of a rating counts what its
+        subject's bias leaves. A row of W_embed is one of its own plus, from the subject's anchor, a linear function.
 
         Parameters
         ----------
@@ -354,8 +358,9 @@ class RRN(nn.Module):
 
         def read(ratings):
             value = torch.from_numpy(self.to_scale(steps.ratings[ratings])).to(self.device, self.zeros(0).dtype)
-            anchor, _, bias = self.own(other, torch.from_numpy(steps.others[ratings]).to(self.device))
-            return value - bias.detach(), anchor.detach()
+            rows = other.rows(torch.from_numpy(steps.others[ratings]).to(self.device))
+            anchor = other.anchor(rows) * (self.config.stationary * self.config.anchored)
+            return value - other.bias(rows)[:, 0].detach() * self.config.stationary, anchor.detach()
 
         return side(steps, owners, n_before, last, self.to_clock, read)
 
@@ -398,20 +403,23 @@ class RRN(nn.Module):
         Parameters
         ----------
         owners : Tensor, int64 [k]
-            -1, and all that were not there in training, have the last row, which is zero.
         known : Tensor, bool [k], optional
             Where False, the owner is treated as such a stranger.
         """
-        rows = torch.where((owners < 0) | (owners > side.n_owners), side.n_owners, owners)
+        rows = side.rows(owners)
         kept = float(self.config.stationary) if known is None else self.config.stationary * known[:, None].float()
         return (side.anchor(rows) * kept * self.config.anchored, side.stationary(rows) * kept,
                 (side.bias(rows) * kept)[:, 0])
 
-    def norm(self, which, owners):
-        """R(θ): the squares of what is each owner's own, by their penalties."""
-        side, config = self.sides[which], self.config
-        return (config.penalty * (side.anchor(owners).square().sum() + side.stationary(owners).square().sum())
-                + config.bias_penalty * side.bias(owners).square().sum())
+    def norm(self, side, owners, counts):
+        """R(θ) of some ratings' owners: the squares of what is each one's own, by their penalties.
+
+        Every rating carries its share, one part in ``counts`` (float [k], how many ratings its owner has), so
+        that each owner counts once an epoch on either side.
+        """
+        config, rows = self.config, side.rows(owners)
+        factors = side.anchor(rows).square().sum(1) + side.stationary(rows).square().sum(1)
+        return ((config.penalty * factors + config.bias_penalty * side.bias(rows)[:, 0].square()) / counts).sum()
 
     @staticmethod
     def combine(u, m, ours, theirs):
@@ -543,8 +551,26 @@ def _check_seen(seen, path):
 # --- Training ---------------------------------------------------------------------------------------------
 
 
+class Targets(NamedTuple):
+    """The ratings to learn, in the order of the data."""
+
+    owners: tuple  # of two Tensors, int64 [n]: users and items
+    counts: tuple  # of two Tensors, float [n_users] and [n_items]: how many ratings each has
+    y: torch.Tensor  # float [n]: ratings on the model's scale
+
+
+def targets(model, data):
+    """The Targets of a RatingData, on the model's device."""
+    owners = tuple(torch.from_numpy(ids).to(model.device) for ids in (data.users, data.items))
+    dtype = model.zeros(0).dtype
+    counts = tuple(torch.bincount(ids, minlength=n).to(dtype) for ids, n in zip(owners, (data.n_users, data.n_items)))
+    return Targets(owners, counts, torch.from_numpy(model.to_scale(data.ratings)).to(model.device, dtype))
+
+
 def batch_loss(model, which, owners, steps, data, fixed, known):
     """The loss over the ratings of some owners, with the other side's dynamic factors as they are.
+
+    What belongs to a user or an item alone is no sequence, and gets its gradient on either side.
 
     Parameters
     ----------
@@ -553,8 +579,7 @@ def batch_loss(model, which, owners, steps, data, fixed, known):
         Whose sequences are run.
     owners : int64 array [B]
     steps : pair of Steps
-    data : tuple of Tensors
-        ``users, items`` int64 [n] and ``ratings`` float [n] on the model's scale.
+    data : Targets
     fixed : Tensor, float [S', d], or None
         The other side's dynamic factors at all its steps. None computes those that are needed, and the gradient
         then goes through both sides: joint back-propagation.
@@ -575,16 +600,13 @@ def batch_loss(model, which, owners, steps, data, fixed, known):
     ratings = mine.order[_runs(mine.bags[numbers], size)]
     place, at, their_step = (torch.from_numpy(i).to(model.device) for i in (
         np.repeat(np.arange(len(numbers)), size), ratings, theirs.step[ratings]))
-    us, them, y = data[which][at], data[1 - which][at], data[2][at]
+    us, them = data.owners[which][at], data.owners[1 - which][at]
     own, other = model.own(model.sides[which], us, known[us]), model.own(model.sides[1 - which], them)
-    norm = model.norm(which, torch.from_numpy(owners).to(model.device))
     if fixed is None:
-        needed = them.unique()
-        fixed = model.at_all_steps(model.sides[1 - which], theirs, needed.cpu().numpy())
-        norm = norm + model.norm(1 - which, needed)
-    else:
-        other = tuple(part.detach() for part in other)
-    error = (model.combine(factors[place], fixed[their_step], own, other) - y).square()
+        fixed = model.at_all_steps(model.sides[1 - which], theirs, them.unique().cpu().numpy())
+    norm = sum(model.norm(side, ids[at], counts[ids[at]])
+               for side, ids, counts in zip(model.sides, data.owners, data.counts))
+    error = (model.combine(factors[place], fixed[their_step], own, other) - data.y[at]).square()
     return error.mean() + norm / len(ratings), error.detach().sum(), len(ratings)
 
 
@@ -644,13 +666,11 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     if train.n_ratings == 0:
         raise ValueError(f"{train.name}: nothing to learn from")
     model = new_model(train, config, device=device, seed=seed, start=start)
-    tables = {name: config.learning_rate if ".read." in name else config.own_learning_rate
-              for name, _ in model.named_parameters() if name.split(".")[1] in TABLES}
+    tables = {name for name, _ in model.named_parameters() if name.split(".")[1] in TABLES}
     optimizer = training.Adam(dict(model.named_parameters()), config.learning_rate, tables)
     dense = [p for name, p in model.named_parameters() if name not in tables]
     steps = model.steps(train)
-    data = tuple(torch.from_numpy(array).to(model.device) for array in (
-        train.users, train.items, model.to_scale(train.ratings).astype(np.float32)))
+    data = targets(model, train)
     sizes = [np.diff(side.offsets) for side in steps]
     n_steps = [len(batches(size, config.batch_size, np.arange(len(size)))) for size in sizes]
     hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides

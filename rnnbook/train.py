@@ -7,7 +7,6 @@ import os
 import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError
@@ -95,16 +94,16 @@ class Adam:
     parameters : dict of str to Tensor
         Every parameter by name, the tables among them.
     lr : float
-    tables : dict of str to float
-        The names of those with sparse gradients, and the learning rate of each.
+    tables : set of str
+        The names of those with sparse gradients.
     """
 
-    def __init__(self, parameters, lr, tables=MappingProxyType({})):
+    def __init__(self, parameters, lr, tables=frozenset()):
         self.named = dict(parameters)
         dense = [p for name, p in self.named.items() if name not in tables]
         self.parts = [torch.optim.Adam(dense, lr)]
         if tables:
-            self.parts.append(torch.optim.SparseAdam([{"params": [self.named[name]], "lr": rate} for name, rate in tables.items()]))
+            self.parts.append(torch.optim.SparseAdam([p for name, p in self.named.items() if name in tables], lr))
         self.state = {name: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
                       for name, p in self.named.items()}
         for name, p in self.named.items():

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from rnnbook import metrics, train as training
 from rnnbook.data import DAY
 from rnnbook.ratings import RatingData, concatenate
-from rnnbook.rrn import RRN, RRNConfig, Steps, batch_loss, batches, fit, new_model
+from rnnbook.rrn import RRN, RRNConfig, Steps, Targets, batch_loss, batches, fit, new_model, targets
 from rnnbook.worlds import RatingWorld
 
 N_USERS, N_ITEMS = 6, 8
@@ -101,7 +101,7 @@ def test_what_is_stored_grows_with_ratings_and_with_nothing_else():
 
 def slow_states(model, which, data, owner, time):
     """Dynamic factors of one owner just before a time: dense vectors x_t and an LSTM written out."""
-    side, config = model.sides[which], model.config
+    side, other, config = model.sides[which], model.sides[1 - which], model.config
     width = (config.user_step, config.item_step)[which]
     clock = np.floor(data.times / width) * width if width else data.times
     time = np.floor(time / width) * width if width else time
@@ -112,15 +112,19 @@ def slow_states(model, which, data, owner, time):
     h = c = torch.zeros(config.hidden_size)
     for k, now in enumerate(times):
         x, present = torch.zeros(n_others + 2), torch.zeros(n_others + 2)
+        anchors = torch.zeros(config.embedding_size)
         if k:
             for j in np.flatnonzero(rated & (clock == times[k - 1])):
                 value = (data.ratings[j] - model.scale["mean"]) / model.scale["std"]
+                value -= other.bias.weight[theirs[j], 0].item()
+                per_value, per_rating = side.read_anchor.weight.chunk(2)
+                anchors = anchors + (value * per_value + per_rating) @ other.anchor.weight[theirs[j]].detach()
                 for row in (theirs[j] + 1, 0):
                     x[row] += value
                     present[row] += 1
         since = now - times[k - 1] if k else 0.0
         tau = (now - model.scale["start"]) / model.scale["span"]
-        y = torch.cat([x, present]) @ side.read.weight
+        y = torch.cat([x, present]) @ side.read.weight + anchors
         y = y + side.clock.weight @ torch.tensor([float(k == 0), tau, np.log1p(since / 3600) / 5]) + side.clock.bias
         W, U, b, d = (getattr(side.lstm, name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"))
         i, f, g, o = (W @ y + b + U @ h + d).chunk(4)
@@ -152,17 +156,19 @@ def test_predictions_are_those_of_the_equations(float64, widths):
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_gradients_are_those_of_the_equations(float64, which):
-    """The users' half moves the users' parameters only, and by the gradient of the slow form."""
+    """A half moves its own side's parameters and the tables of both, by the gradient of the slow form."""
     model = as_time_is_read(untrained(penalty=0.3, bias_penalty=0.7))
     steps = model.steps(TRAIN)
-    data = (torch.from_numpy(TRAIN.users), torch.from_numpy(TRAIN.items), torch.from_numpy(model.to_scale(TRAIN.ratings)))
+    data = targets(model, TRAIN)
     owners, known = np.arange(len(steps[which].offsets) - 1), torch.ones(10, dtype=torch.bool)
     with torch.no_grad():
         fixed = model.at_all_steps(model.sides[1 - which], steps[1 - which])
     loss, error, n = batch_loss(model, which, owners, steps, data, fixed, known)
     loss.backward()
     fast = {name: p.grad.to_dense().clone() for name, p in model.named_parameters() if p.grad is not None}
-    assert all(name.startswith(("users", "items")[which]) for name in fast) and n == TRAIN.n_ratings
+    assert n == TRAIN.n_ratings
+    other = {name for name in fast if name.startswith(("items", "users")[which])}
+    assert {name.split(".")[1] for name in other} == {"anchor", "stationary", "bias"}
 
     model.zero_grad()
     a, b = model.sides
@@ -173,8 +179,8 @@ def test_gradients_are_those_of_the_equations(float64, which):
         theirs = (b.anchor.weight[item], b.stationary.weight[item], b.bias.weight[item])
         r = (u + ours[0]) @ (m + theirs[0]) + ours[1] @ theirs[1] + ours[2].sum() + theirs[2].sum()
         total = total + (r - (rating - model.scale["mean"]) / model.scale["std"]) ** 2
-    side = model.sides[which]  # the last rows are the strangers', zero
-    norm = 0.3 * (side.anchor.weight.square().sum() + side.stationary.weight.square().sum()) + 0.7 * side.bias.weight.square().sum()
+    norm = sum(0.3 * (side.anchor.weight.square().sum() + side.stationary.weight.square().sum())
+               + 0.7 * side.bias.weight.square().sum() for side in model.sides)  # a stranger's row is zero
     slow = total / n + norm / n
     torch.testing.assert_close(loss, slow, rtol=0, atol=1e-10)
     torch.testing.assert_close(error, total.detach(), rtol=0, atol=1e-9)
@@ -191,15 +197,14 @@ def test_joint_back_propagation_reaches_both_sides_with_the_same_error():
     for joint in (False, True):
         model = as_time_is_read(untrained())
         steps = model.steps(TRAIN)
-        data = (torch.from_numpy(TRAIN.users), torch.from_numpy(TRAIN.items),
-                torch.from_numpy(model.to_scale(TRAIN.ratings).astype(np.float32)))
+        data = targets(model, TRAIN)
         with torch.no_grad():
             fixed = model.at_all_steps(model.items, steps[1])
         loss, error, _ = batch_loss(model, 0, np.array([1, 3]), steps, data, None if joint else fixed,
                                     torch.ones(N_USERS, dtype=torch.bool))
         loss.backward()
         errors.append(error.item())
-        sides.append({name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None})
+        sides.append({side for side in ("users", "items") if getattr(model, side).lstm.weight_ih_l0.grad is not None})
     assert errors[0] == pytest.approx(errors[1], rel=1e-5)
     assert sides == [{"users"}, {"users", "items"}]
 
@@ -324,7 +329,8 @@ def test_trajectories_are_what_predicts():
 def test_a_step_runs_on_the_meta_device():
     model = RRN(TRAIN.item_ids, replace(SMALL, dropout=0.2), "meta", user_ids=TRAIN.user_ids,
                 scale={"mean": 3.0, "std": 1.0, "start": 0.0, "span": DAY}).train()
-    data = tuple(torch.empty(TRAIN.n_ratings, dtype=kind, device="meta") for kind in (torch.int64, torch.int64, torch.float32))
+    rated = torch.empty(TRAIN.n_ratings, device="meta")
+    data = Targets((rated.long(), rated.long()), (rated[:N_USERS], rated[:N_ITEMS]), rated)
     steps = model.steps(TRAIN)
     loss, _, _ = batch_loss(model, 0, np.arange(N_USERS), steps, data, torch.empty(len(steps[1].time), 3, device="meta"),
                             torch.ones(N_USERS, dtype=torch.bool, device="meta"))
