@@ -6,6 +6,7 @@ from rnnbook.widgets.loss_curves import LossCurves
 from rnnbook.widgets.prefix_explorer import PrefixExplorer
 from rnnbook.widgets.ranking_loss import RankingLossExplorer
 from rnnbook.widgets.session_parallel import SessionParallelStepper
+from rnnbook.widgets.tastes import TasteExplorer, TimeTravel
 
 __all__ = ["DistillationExplorer", "GradientFlowExplorer", "LossCurves", "PrefixExplorer",
-           "RankingLossExplorer", "SessionParallelStepper"]
+           "RankingLossExplorer", "SessionParallelStepper", "TasteExplorer", "TimeTravel"]
