@@ -138,15 +138,15 @@ SOURCES = {source.name: source for source in (
         url="https://raw.githubusercontent.com/sidooms/MovieTweetings/master/snapshots/100K/ratings.dat",
     ),
     Source(
-        "movielens-1m", "ratings of movies, 1 to 5 stars, 2000 to 2003",
-        "25 MB, 1,000,209 ratings", **MOVIELENS,
+        "movielens-1m", "ratings of movies, 1 to 5 stars",
+        "1 million ratings", **MOVIELENS,
         how="fetched from the official address when first loaded; by hand, take ratings.dat out of ml-1m.zip",
         files=(("ratings.dat",),),
         url="https://files.grouplens.org/datasets/movielens/ml-1m.zip",
         url_hash="md5:c4d9eecfca2ab87c1945afe126590906",
     ),
     Source(
-        "movielens-32m", "ratings of movies, half a star to 5, 1995 to 2023",
+        "movielens-32m", "ratings of movies, half a star to 5",
         "32 million ratings", **MOVIELENS,
         how="fetched from the official address when first loaded; by hand, take ratings.csv out of ml-32m.zip",
         files=(("ratings.csv",),),

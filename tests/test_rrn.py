@@ -240,6 +240,7 @@ def test_each_part_can_be_switched_off_alone(part, reached):
 # --- Causality --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.claim("no-rating-predicts-itself")
 @pytest.mark.parametrize("field", ["users", "items", "ratings", "times"])
 def test_a_later_event_moves_no_earlier_prediction(field):
     model = as_time_is_read(untrained())
@@ -259,6 +260,7 @@ def test_a_later_event_moves_no_earlier_prediction(field):
     assert moved > 15  # what does change, changes something
 
 
+@pytest.mark.claim("no-rating-predicts-itself")
 def test_ratings_of_one_instant_do_not_see_each_other():
     model = as_time_is_read(untrained())
     together = replace(LATER, users=np.full(25, 2), times=np.full(25, LATER.times[0]))
