@@ -11,3 +11,23 @@ def paired(name, a, b):
     return next(row for row in results.load(name)["paired"] if (row["a"], row["b"]) == (a, b))
 
 
+@pytest.mark.claim("drift-is-followed")
+@pytest.mark.parametrize("rho,share", [(0.98, 0.6), (0.995, 0.4)])
+def test_the_rrn_closes_much_of_the_gap_and_beats_a_factorisation_that_hears_the_same_news(rho, share):
+    closed = results.rows("rrn-world", "gap_closed")
+    assert closed[f"ρ={rho:g} · RRN"]["low"] > share
+    assert closed[f"ρ={rho:g} · Online MF"]["high"] < 0.15  # the gap is not closed by hearing the news alone
+    assert paired("rrn-world", f"ρ={rho:g} · RRN", f"ρ={rho:g} · Online MF")["high"] < 0
+    assert paired("rrn-world", f"ρ={rho:g} · RRN", f"ρ={rho:g} · Kalman optimum")["low"] > 0  # no one beats it
+
+
+@pytest.mark.claim("anchors-carry-it")
+def test_without_anchors_the_drift_is_followed_less():
+    assert paired("rrn-world", "ρ=0.98 · RRN", "ρ=0.98 · RRN, no anchors")["high"] < 0
+
+
+@pytest.mark.claim("nothing-moves")
+def test_where_nothing_moves_the_rrn_is_worse_than_a_factorisation():
+    assert paired("rrn-world", "ρ=1 · RRN", "ρ=1 · MF")["low"] > 0
+    rmse = results.rows("rrn-world", "rmse")  # the control is sound: the static model is the optimum there
+    assert abs(rmse["ρ=1 · Static, items known, kept up to date"]["mean"] - rmse["ρ=1 · Kalman optimum"]["mean"]) < 1e-9
