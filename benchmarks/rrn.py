@@ -38,7 +38,7 @@ class Mean:
 
 # --- Real ratings: the first 80 % to learn from, 10 % to choose with, the last 10 % one after another ------------
 
-# Every part is left out on MovieLens; on MovieTweetings those that made a difference there.
+# Every part is left out once on MovieLens, the three main ones on MovieTweetings too.
 ABLATIONS = {"RRN": {}, "RRN, no newbie flag": {"newbie": False}, "RRN, no clock": {"wall_clock": False},
              "RRN, no stationary part": {"stationary": False}, "RRN, no dynamic part": {"dynamic": False},
              "RRN, no anchors": {"anchored": False}, "RRN, users step by the day": {"user_step": DAY}}
