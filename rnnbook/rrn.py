@@ -691,7 +691,8 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
                 loss, error, k = batch_loss(model, which, split[i], steps, data, fixed, known)
                 optimizer.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_value_(dense, config.clip)
+                if config.dynamic:  # PyTorch refuses to clip nothing
+                    nn.utils.clip_grad_value_(dense, config.clip)
                 optimizer.step()
                 total, n = total + error, n + k
                 bar.update()

@@ -382,6 +382,12 @@ def test_the_best_epoch_is_that_of_least_error():
     assert np.sqrt(np.mean((model.follow(LATER) - LATER.ratings) ** 2)) == pytest.approx(least, rel=1e-6)
 
 
+@pytest.mark.parametrize("off", ["newbie", "wall_clock", "dynamic", "stationary", "anchored"])
+def test_it_trains_without_any_one_part(off):
+    model = fit(TRAIN, replace(SMALL, n_epochs=4, **{off: False}), device="cpu", progress=False)
+    assert model.history[-1]["loss"] < model.history[0]["loss"]
+
+
 def test_same_seed_same_model_other_seed_other_model():
     a, b, c = (fit(TRAIN, SMALL, device="cpu", seed=s, progress=False).follow(LATER) for s in (3, 3, 4))
     np.testing.assert_array_equal(a, b)
