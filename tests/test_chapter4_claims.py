@@ -31,3 +31,17 @@ def test_where_nothing_moves_the_rrn_is_worse_than_a_factorisation():
     assert paired("rrn-world", "ρ=1 · RRN", "ρ=1 · MF")["low"] > 0
     rmse = results.rows("rrn-world", "rmse")  # the control is sound: the static model is the optimum there
     assert abs(rmse["ρ=1 · Static, items known, kept up to date"]["mean"] - rmse["ρ=1 · Kalman optimum"]["mean"]) < 1e-9
+
+
+@pytest.mark.claim("new-users-are-met")
+def test_on_movielens_the_rrn_is_below_all_that_is_fitted_once():
+    name = "rrn-movielens-100k"
+    for model in ("Mean", "Biases", "MF", "PMF (no biases)", "TimeSVD++", "I-AutoRec", "U-AutoRec", "RRN, no dynamic part"):
+        assert paired(name, "RRN", model)["high"] < 0, model
+    assert results.load(name)["config"]["test ratings by new users"] > 0.5
+
+
+@pytest.mark.claim("online-factorisation-wins")
+@pytest.mark.parametrize("name", REAL)
+def test_an_online_factorisation_is_better_on_both_logs(name):
+    assert paired(name, "RRN", "Online MF")["low"] > 0
