@@ -52,8 +52,15 @@ class KalmanFilter:
 
     def fit(self, train):
         """Remember the ratings to go on from (there is nothing to learn); returns the filter."""
-        self.seen = concatenate(self.seen.take(slice(0)), train)
+        self.seen = self._after(self.seen.take(slice(0)), train)
         return self
+
+    def _after(self, seen, data):
+        """Both, one after the other; the indices of ``data`` must be those of the world."""
+        for ids in ("user_ids", "item_ids"):
+            if not np.array_equal(getattr(self, ids), getattr(data, ids)):
+                raise ValueError(f"{data.name} has other {ids} than the world, whose factors go by its own")
+        return concatenate(seen, data)
 
     def predict(self, users, items, times):
         """Raw ids [n] and seconds [n] to predictions, float64 [n], each from the fitted ratings before its time.
@@ -69,7 +76,7 @@ class KalmanFilter:
 
     def follow_with_variance(self, data):
         """As :meth:`follow`, with the variance s of each rating: two float64 arrays [n_ratings]."""
-        return self._forecast(concatenate(self.seen, data), data.users, data.items, data.times)
+        return self._forecast(self._after(self.seen, data), data.users, data.items, data.times)
 
     def _forecast(self, seen, users, items, times):
         """Mean and variance [n] of ratings by these indices (-1: unknown), each after the ratings before it."""
