@@ -63,7 +63,7 @@ def fitted(parts, config, seed, start=None):
 
 
 def from_autorec(train):
-    """Stationary factors of an I-AutoRec, as the paper starts from them; its own mean over users is left out."""
+    """Stationary factors of an I-AutoRec, as the paper starts from them, the items' taken around their mean."""
     autorec = AutoRec("item", hidden_size=RRNConfig.stationary_size).fit(train)
     scale = np.sqrt(train.ratings.std())
     return autorec.user_factors / scale, (autorec.item_factors - autorec.item_factors.mean(0)) / scale

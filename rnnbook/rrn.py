@@ -91,7 +91,7 @@ def batches(sizes, batch_size, order):
     sizes : int64 array [n_owners]
         Steps of each; owners without any are left out.
     batch_size : int
-        Padding counts. A longer sequence is a batch of its own.
+        The sequence that fills a batch stays whole.
     order : int64 array
         Owners; those of equal length stay in this order.
 
@@ -119,7 +119,7 @@ class RRNConfig:
 
     hidden_size: int = 40  # of each LSTM
     embedding_size: int = 40  # of its input y_t
-    dynamic_size: int = 20  # the paper's 40 overfits our smaller logs
+    dynamic_size: int = 20  # not 40, which did worse on validation ratings
     stationary_size: int = 160
     dropout: float = 0.5  # of the dynamic factors
     penalty: float = 30.0  # ℓ2 on a user's and an item's own factors, in ratings
@@ -526,9 +526,10 @@ class RRN(nn.Module):
     def load(cls, path, device="auto"):
         """Read what `save` wrote. A folder that does not fit raises ValueError and names what is wrong."""
         tensors, info = training.load_checkpoint(path)
+        if not {"user_ids", "item_ids", "name"} <= info.get("seen", {}).keys():
+            raise ValueError(f"{path}: info.json says nothing of the seen ratings; save the model again")
         seen = {name: tensors.pop(f"seen.{name}", torch.empty(0)).numpy() for name in SEEN}
-        model = training.build_model(cls, RRNConfig, tensors, info, path, device,
-                                     ["user_ids", "scale"])
+        model = training.build_model(cls, RRNConfig, tensors, info, path, device, ["user_ids", "scale"])
         ids = {name: np.asarray(info["seen"][name]) for name in ("user_ids", "item_ids")}
         model.seen = RatingData(**seen, **ids, name=info["seen"]["name"])
         _check_seen(model.seen, path)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional as F
 
 from rnnbook import metrics, train as training
 from rnnbook.data import DAY
@@ -189,7 +188,7 @@ def test_gradients_are_those_of_the_equations(float64, which):
         if name in fast:
             grad = p.grad.to_dense()
             torch.testing.assert_close(fast[name], grad, rtol=0, atol=1e-10)
-            assert grad.abs().max() > 1e-6 or name.endswith("bias_hh_l0")
+            assert grad.abs().max() > 1e-6
 
 
 def test_joint_back_propagation_reaches_both_sides_with_the_same_error():
@@ -417,6 +416,15 @@ def test_a_crafted_checkpoint_is_refused(tmp_path, name, value):
         RRN.load(tmp_path / "model", device="cpu")
 
 
+def test_a_checkpoint_without_seen_ratings_is_refused(tmp_path):
+    untrained().save(tmp_path / "model")
+    tensors, info = training.load_checkpoint(tmp_path / "model")
+    info.pop("seen")
+    training.save_checkpoint(tmp_path / "model", tensors, info)
+    with pytest.raises(ValueError, match="seen ratings"):
+        RRN.load(tmp_path / "model", device="cpu")
+
+
 def test_stationary_factors_can_start_from_others():
     rng = np.random.default_rng(0)
     start = rng.standard_normal((N_USERS, 2)), rng.standard_normal((N_ITEMS, 2))
@@ -468,7 +476,6 @@ def test_moving_tastes_are_followed_and_the_mean_is_not_enough():
     assert np.sqrt(np.mean((model.follow(deaf) - test.ratings) ** 2)) > ours
 
 
-def test_loss_is_finite_where_all_ratings_are_equal():
+def test_equal_ratings_are_predicted_as_they_are():
     model = fit(replace(TRAIN, ratings=np.full(60, 4.0)), SMALL, device="cpu", progress=False)
-    np.testing.assert_allclose(model.follow(LATER), 4.0, atol=1.0)
-    assert F.relu(torch.tensor(model.history[-1]["loss"])).isfinite()
+    np.testing.assert_allclose(model.follow(LATER), 4.0, atol=0.1)
