@@ -1,9 +1,9 @@
-"""Read clicks or ratings from any table, and say exactly where it is wrong.
+"""Read clicks, ratings or reviews from any table, and say exactly where it is wrong.
 
-:func:`read_events` and :func:`read_ratings` turn a file (csv, tsv or any separator; parquet; either gzipped)
-or a DataFrame into typed, checked columns. Polars streams the file, so that 33 million rows fit in a few
-gigabytes. What cannot be read is a :class:`DataError` that names file, column and line; nothing is dropped
-but blank lines, and those are counted.
+:func:`read_events`, :func:`read_ratings` and :func:`read_reviews` turn a file (csv, tsv or any separator; JSON
+lines; parquet; each also gzipped) or a DataFrame into typed, checked columns. Polars streams the file, so that
+33 million rows fit in a few gigabytes. What cannot be read is a :class:`DataError` that names file, column and
+line; nothing is dropped but blank lines, and those are counted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import csv
 import gzip
 import itertools
+import json
 import re
 import tempfile
 import zlib
@@ -26,19 +27,23 @@ import polars as pl
 USUAL_NAMES = {
     "session": ("session", "sessionid", "sessid", "sid"),
     "user": ("user", "userid", "uid", "customerid", "reviewerid"),
-    "item": ("item", "itemid", "productid", "product", "articleid", "trackid", "movieid", "movie", "asin",
-             "parentasin"),
+    "item": ("item", "itemid", "productid", "product", "articleid", "trackid", "movieid", "movie",
+             "parentasin", "asin"),
     "rating": ("rating", "stars", "score", "overall"),
     "time": ("time", "timestamp", "ts", "datetime", "eventtime", "unixtime", "unixreviewtime", "date",
              "eventdate"),
+    "text": ("text", "reviewtext", "review"),
 }
 ID_ROLES = ("session", "user", "item")
 TIME_FORMATS = (
     "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z",
     "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d",
 )
+AMAZON_2023 = {"user": "user_id", "item": "parent_asin", "rating": "rating", "time": "timestamp",
+               "text": "text"}  # a table with these columns has its times in milliseconds
 LATEST = 1e11  # seconds: the year 5138; a larger number is milliseconds read as seconds
 SHOWN = 3  # faulty rows that an error names
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no encoding can hold
 
 
 class DataError(ValueError):
@@ -113,12 +118,43 @@ def read_ratings(source, *, user=None, item=None, rating=None, time=None, header
     return _read(source, {"user": user, "item": item, "rating": rating, "time": time}, header, 1)
 
 
+def read_reviews(source, *, user=None, item=None, rating=None, time=None, text=None):
+    """Read, type and check the user, item, rating, time and text columns of a table.
+
+    All that :func:`read_ratings` says holds here too, but for its ``header``. Numeric times are seconds; in a
+    table with the columns of Amazon's reviews of 2023 (``AMAZON_2023``) they are milliseconds.
+
+    Parameters
+    ----------
+    source : path, or pandas or polars DataFrame
+    user, item, rating, time, text : str, optional
+        Column names; guessed where not given (``reviewerID``, ``parent_asin``, ``overall``, ``reviewText``, …).
+
+    Returns
+    -------
+    frame : polars DataFrame
+        Columns ``user``, ``item``, ``rating``, ``time`` as of :func:`read_ratings`, and ``text`` (str, as it
+        stands there, empty where nothing does); a row a review, in the order of the table. Half a surrogate
+        pair, and bytes that are not UTF-8, become U+FFFD.
+    report : dict of str to int
+        ``"rows read"`` and, if there were any, ``"blank lines skipped"``.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_ratings`, and for a text that is none.
+    """
+    return _read(source, {"user": user, "item": item, "rating": rating, "time": time, "text": text}, None, 1)
+
+
 def _read(source, wanted, header, per_second):
     with contextlib.ExitStack() as stack:
         if isinstance(source, (str, Path)):
             table = _open(Path(source), header, wanted, stack)
         else:
             table = _frame(source, wanted)
+        if AMAZON_2023.items() <= table.roles.items():
+            per_second = 1000
         frame = _typed(table, per_second)
     blank = int(frame["blank"].sum())
     if blank:
@@ -181,6 +217,12 @@ def _typed(table, per_second):
     as_int = {role: _all_ints(head[role]) for role in ID_ROLES if role in table.roles}
     numbers = [_number("rating", head.schema["rating"])] if "rating" in table.roles else []
     others = [role for role in table.roles if role not in USUAL_NAMES]
+    if "text" in table.roles:
+        if head.schema["text"] not in (pl.String, pl.Categorical, pl.Enum):
+            first = table.collect(table.lazy.select("text"))["text"]
+            if first.count():
+                table.refuse("text", first.is_not_null(), "not a text", "Name the column of the reviews: text=….")
+        others.append(pl.col("text").cast(pl.String).fill_null(""))
     time, per_second = _time(head["time"], per_second)
     if time is None:
         first = table.collect(table.lazy.select("blank", "time"))
@@ -199,7 +241,7 @@ def _typed(table, per_second):
         _check_ids(table, frame, role)
     if numbers:
         _check_ratings(table, frame)
-    _check_times(table, frame)
+    _check_times(table, frame, per_second)
     return frame
 
 
@@ -267,7 +309,7 @@ def _check_ratings(table, frame):
                      "Write every rating as a number (4.5, not 4,5), or delete those rows.")
 
 
-def _check_times(table, frame):
+def _check_times(table, frame, per_second):
     time, used = frame["time"], ~frame["blank"]
     unread = ~time.is_finite() & used
     if unread.any():
@@ -278,6 +320,9 @@ def _check_times(table, frame):
     if (late := (time > LATEST) & used).any():
         table.refuse("time", late, "a time after the year 5000",
                      "These look like milliseconds: divide them by 1000.")
+    if per_second == 1000 and (early := (time < LATEST / 1000) & used).any():
+        table.refuse("time", early, "a time before 1973, in milliseconds",
+                     "These look like seconds: multiply them by 1000.")
 
 
 def _frame(df, wanted):
@@ -307,11 +352,17 @@ def _series(role, column):
             raise DataError(f"the DataFrame, column {column.name!r}: {kinds[0].__name__} in the first row, "
                             f"{kinds[other].__name__} in row {filled.index[other]!r}. Make them alike: "
                             f"df[{column.name!r}].astype(str).")
+    if role == "text":
+        column = column.map(_whole, na_action="ignore")
     return pl.from_pandas(column.reset_index(drop=True)).alias(role)
 
 
+def _whole(text):
+    return LONE_SURROGATE.sub("\ufffd", text) if isinstance(text, str) else text
+
+
 def _open(path, header, wanted, stack):
-    """A table from a file; text or parquet, gzipped or not."""
+    """A table from a file; text, JSON lines or parquet, gzipped or not."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     name, start = path.name, _start(path)
@@ -333,6 +384,8 @@ def _open(path, header, wanted, stack):
         raise DataError(f"{name} is UTF-16. Save it as UTF-8: iconv -f utf-16 -t utf-8 OLD > NEW.")
     if start[:2] == b"PK" or start[:2] == b"7z" or b"\0" in start:
         raise DataError(f"{name} is no text table. If it is an archive, unpack it and load the file inside.")
+    if Path(name.removesuffix(".gz")).suffix in (".json", ".jsonl"):
+        return _json_lines(path, name, wanted)
     line = start.decode("utf-8-sig", "replace").splitlines()[0]
     separator = max(("\t", ";", ",", "|", "::"), key=line.count)
     headed = header is None and re.fullmatch(r"\d+:", line)
@@ -352,6 +405,48 @@ def _open(path, header, wanted, stack):
                        infer_schema=False, encoding="utf8-lossy", glob=False)
     text = _Text(path, separator, has_header, 1 if cut else len(names))
     return _Table(name, roles, _renamed(lazy.select(**cut) if cut else lazy, roles), text.places, text.ragged)
+
+
+def _json_lines(path, name, wanted):
+    """A table from a file with one JSON object a line, read by Python: polars drops halves of surrogate pairs."""
+    with open(path, "rb") as file:
+        records = (_record(name, number, line) for number, line in enumerate(file, 1))
+        head = list(itertools.islice(records, 1000))  # a record may lack a column
+        roles = _roles(name, list(dict.fromkeys(itertools.chain.from_iterable(filter(None, head)))), wanted)
+        columns, blank = {role: [] for role in roles}, []
+        for number, record in enumerate(itertools.chain(head, records), 1):
+            blank.append(record is None)
+            for role, column in roles.items():
+                value = None if record is None else record.get(column)
+                if value is not None and not isinstance(value, str):
+                    raise DataError(f"{name}, column {column!r}: neither a string nor a number at line {number} "
+                                    f"({value!r:.60}). Correct or delete that line.")
+                columns[role].append(_whole(value))
+    lazy = pl.LazyFrame(columns, schema=dict.fromkeys(roles, pl.String)).with_columns(pl.Series("blank", blank))
+    return _Table(name, roles, lazy, lambda rows: [f"line {row + 1}" for row in rows], lambda: None)
+
+
+# numbers stay as they are written, as those in a csv do
+_decode = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False).decode
+
+
+def _record(name, number, line):
+    """The object in a line as a dict, None if the line is blank."""
+    if line.isspace():
+        return None
+    try:
+        record = _decode(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        fault = "bytes that are not UTF-8. Save the file as UTF-8."
+    except json.JSONDecodeError as error:
+        fault = f"{error.msg} at character {error.colno}. Correct or delete that line."
+    except RecursionError:
+        fault = "too many brackets. Correct or delete that line."
+    else:
+        if isinstance(record, dict):
+            return record
+        fault = "no object. One object a line is needed, {…}, and no list around them."
+    raise DataError(f"{name} cannot be read: line {number}: {fault}")
 
 
 def _between_colons(names):
