@@ -22,6 +22,8 @@ EXPERIMENTS = {
     "rrn-movielens-100k": "rrn",
     "rrn-movietweetings-100k": "rrn",
     "rrn-world": "rrn",
+    "rrn-scale": "rrn_scale",
+    "rrn-descent": "rrn_scale",
     "peer-speed": "peer_speed",
     "rnn-memory": "rnn",
     "rsc15-preprocess": "rsc15_preprocess",
@@ -32,7 +34,7 @@ def list_data():
     """The data sets as text: name, here or not, size, licence; below them where from and how to get it."""
     from . import sources
 
-    row = "{:19} {:8} {:24} {}"
+    row = "{:22} {:8} {:23} {}"
     lines = [row.format("name", "here", "size", "licence"), "-" * 100]
     for source in sources.SOURCES.values():
         paths = sources.find(source)

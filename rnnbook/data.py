@@ -14,6 +14,7 @@ import polars as pl
 
 from . import sources
 from .ratings import RatingData, load_ratings  # noqa: F401 - data.load_ratings beside data.load_sessions
+from .reviews import ReviewData, load_reviews  # noqa: F401 - and data.load_reviews
 from .tables import DataError, read_events
 
 DAY = 86_400  # seconds

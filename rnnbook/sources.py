@@ -11,13 +11,14 @@ import contextlib
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ class Wheel(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """One data set.
+    """One data set, or many of one form: ``<Category>`` then stands in its name, its files and its address.
 
     Attributes
     ----------
@@ -65,7 +66,13 @@ class Source:
     url_hash: str | None = None
     wheel: Wheel | None = None
 
+    @property
+    def folder(self):
+        """The name of its own folder; the categories of one form share theirs."""
+        return self.name.partition(":")[0]
 
+
+CATEGORY = "<Category>"
 MOVIELENS = {"licence": "research; no redistribution without permission",
              "origin": "GroupLens, https://grouplens.org/datasets/movielens"}
 
@@ -159,7 +166,60 @@ SOURCES = {source.name: source for source in (
         "log in to Kaggle, download, unzip, take the four files combined_data_1.txt to combined_data_4.txt",
         files=tuple((f"combined_data_{part}.txt",) for part in range(1, 5)),
     ),
+    Source(
+        "review-world", "ratings with short reviews, made up; what a text tells about the next rating is known",
+        "8,000 reviews", "MIT, with the package",
+        "rnnbook.worlds.ReviewWorld",
+        "nothing to do, it is made here",
+    ),
+    Source(
+        "amazon-gift-cards", "reviews of gift cards, of users and items with five or more, many of them repeated",
+        "0.2 MB, 2,972 reviews", "none stated",
+        "Jianmo Ni, UCSD, Amazon Review Data 2018, https://nijianmo.github.io/amazon/index.html",
+        "fetched from the official address when first loaded",
+        files=(("Gift_Cards_5.json",),),
+        url="https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2/categoryFilesSmall/Gift_Cards_5.json.gz",
+    ),
+    Source(
+        f"amazon-2014:{CATEGORY}", "reviews until July 2014, of users and items with five or more",
+        "depends on the category", "none stated",
+        "Julian McAuley, UCSD, https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html",
+        "fetched from the official address when first loaded; that page lists the categories: "
+        "amazon-2014:Digital_Music is its 5-core file reviews_Digital_Music_5.json.gz",
+        files=((f"reviews_{CATEGORY}_5.json",),),
+        url=f"http://snap.stanford.edu/data/amazon/productGraph/categoryFiles/reviews_{CATEGORY}_5.json.gz",
+    ),
+    Source(
+        f"amazon-2023:{CATEGORY}", "all reviews of a category until September 2023",
+        "depends on the category", "none stated",
+        "McAuley Lab, UCSD, https://amazon-reviews-2023.github.io",
+        "fetched from the official address when first loaded; that page lists the categories: "
+        "amazon-2023:Gift_Cards is its Gift_Cards.jsonl.gz",
+        files=((f"{CATEGORY}.jsonl",),),
+        url=f"https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw/review_categories/{CATEGORY}.jsonl.gz",
+    ),
 )}
+
+
+def named(name):
+    """The data set of that name, as ``"netflix"`` or ``"amazon-2014:Digital_Music"``.
+
+    Raises
+    ------
+    KeyError
+        There is none.
+    ValueError
+        The category is not written as one.
+    """
+    form, colon, category = name.partition(":")
+    if not colon:
+        return SOURCES[name]
+    source = SOURCES[f"{form}:{CATEGORY}"]
+    if not re.fullmatch("[A-Za-z0-9_]+", category):  # it becomes part of a path and of an address
+        raise ValueError(f"{name!r} names no category: {source.name} with letters, digits and _ only, such as "
+                         f"{form}:Digital_Music. They are listed at {source.origin.split()[-1]}")
+    return replace(source, name=name, url=source.url.replace(CATEGORY, category),
+                   files=tuple(tuple(file.replace(CATEGORY, category) for file in names) for names in source.files))
 
 
 def cache():
@@ -173,17 +233,18 @@ def folders(source):
     Where two data sets have files of one name, each is found only in a folder with the data set's own name.
     """
     given = os.environ.get("RNNBOOK_DATA")
-    places = [Path(given) / source.name, Path(given)] if given else []
+    places = [Path(given) / source.folder, Path(given)] if given else []
     if any(set(source.files) & set(other.files) for other in SOURCES.values() if other.name != source.name):
         places = places[:1]
-    return [*places, cache() / source.name]
+    return [*places, cache() / source.folder]
 
 
 def find(source):
-    """Paths of the data set's files, or None unless all of them are in one folder."""
+    """Paths of the data set's files, of any category if none is said; None unless all are in one folder."""
     for folder in folders(source):
-        paths = [next((path for name in names for path in (folder / name, folder / f"{name}.gz")
-                       if path.is_file()), None) for names in source.files]
+        paths = [next((path for name in names for end in ("", ".gz")
+                       for path in folder.glob(f"{name}{end}".replace(CATEGORY, "*")) if path.is_file()), None)
+                 for names in source.files]
         if paths and None not in paths:
             return paths
     return None
@@ -218,13 +279,13 @@ def _by_hand(source):
     wanted = " and ".join(" or ".join(names) for names in source.files)
     given = os.environ.get("RNNBOOK_DATA")
     return (f"To have it: {source.how}. Source: {source.origin}. Licence: {source.licence}. "
-            f"Put {wanted} (may end in .gz) into {cache() / source.name}, or into a folder {source.name} "
+            f"Put {wanted} (may end in .gz) into {cache() / source.folder}, or into a folder {source.folder} "
             f"inside the one that RNNBOOK_DATA names ({f'now {given}' if given else 'now not set'}).")
 
 
 def _download(source):
     """Fetch the address under a temporary name, check it, unpack it if it is an archive."""
-    folder = cache() / source.name
+    folder = cache() / source.folder
     name = source.url.rsplit("/", 1)[-1]
     try:
         known = source.url_hash or next(iter(source.digests), None)

@@ -1,5 +1,6 @@
 """Finding and downloading: the order of places, and nothing half-written or wrong may stay."""
 
+import gzip
 import hashlib
 import io
 import re
@@ -18,12 +19,15 @@ from rnnbook import __main__ as cli
 from rnnbook import sources
 from rnnbook.data import LOGS, SPLITS, load_sessions
 from rnnbook.ratings import RATINGS, load_ratings
+from rnnbook.reviews import REVIEWS, load_reviews
 from rnnbook.tables import DataError
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 CLICKS = (SAMPLES / "rsc15" / "yoochoose-clicks.dat").read_bytes()
 STARS = (SAMPLES / "movielens-100k" / "u.data").read_bytes()
 TWEETS = (SAMPLES / "movietweetings-100k" / "ratings.dat").read_bytes()
+REVIEW = gzip.compress(b'{"reviewerID": "A1", "asin": "B1", "overall": 5.0, "reviewText": "Soft.", '
+                       b'"unixReviewTime": 1}')
 INTER = b"user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + STARS
 
 
@@ -48,7 +52,7 @@ class Site(BaseHTTPRequestHandler):
              "/bad/yoochoose-data.7z": b"no", "/good/ml-100k.zip": ZIP, "/cut/ml-100k.zip": ZIP,
              "/bad/ml-100k.zip": zipped({"ml-100k/u.data": STARS}, damage=True), "/html/ml-100k.zip": b"<html>",
              "/empty/ml-100k.zip": zipped({"ml-100k/README": "gone"}), "/good/ratings.dat": TWEETS,
-             "/wrong/ratings.dat": TWEETS[:-1] + b"9"}
+             "/wrong/ratings.dat": TWEETS[:-1] + b"9", "/good/reviews_Baby_5.json.gz": REVIEW}
 
     def do_GET(self):
         body = self.pages.get(self.path)
@@ -158,6 +162,27 @@ def test_what_has_no_address_is_explained(cache, name, load):
         assert part in str(error.value)
 
 
+def test_the_categories_of_one_form_share_a_folder(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNBOOK_DATA", str(tmp_path))
+    music, baby = (sources.named(f"amazon-2014:{category}") for category in ("Digital_Music", "Baby"))
+    assert music.url.endswith("/categoryFiles/reviews_Digital_Music_5.json.gz") and music.folder == "amazon-2014"
+    inside = put(tmp_path / "amazon-2014", name="reviews_Digital_Music_5.json")
+    assert sources.locate(music) == [inside] and sources.find(baby) is None
+    stored = put(cache / "amazon-2014", name="reviews_Baby_5.json.gz")
+    assert sources.locate(baby) == [stored]
+    assert sources.named("netflix") is sources.SOURCES["netflix"]
+
+
+@pytest.mark.parametrize("category", ["../../etc", "", "<Category>", "Digital Music", "*", "a/b", "a.b", "Bücher",
+                                      "a:b", "Baby\n"])
+@pytest.mark.parametrize("form", ["amazon-2014", "amazon-2023"])
+def test_what_is_no_category_is_refused_before_any_file_is_touched(cache, form, category):
+    with pytest.raises(ValueError, match=f"names no category: {form}:<Category> with letters, digits and _ only, such "
+                                         f"as {form}:Digital_Music. They are listed at https://"):
+        load_reviews(f"{form}:{category}")
+    assert left_over(cache) == []
+
+
 # ---- downloads ---------------------------------------------------------------------------------------------
 
 
@@ -182,6 +207,18 @@ def test_a_failed_download_leaves_nothing_and_says_what_to_do(address, cache, rs
     assert left_over(cache) == []
     for part in (address + url, "Nothing of it was kept", "yoochoose-clicks.dat", str(cache / "rsc15")):
         assert part in str(error.value)
+
+
+def test_a_category_is_downloaded_to_the_folder_of_its_form(address, cache, change):
+    change("amazon-2014:<Category>", url=f"{address}/good/reviews_<Category>_5.json.gz")
+    data = load_reviews("amazon-2014:Baby")
+    assert (data.name, data.text(0)) == ("amazon-2014:Baby", "Soft.")
+    [stored] = left_over(cache)
+    assert stored == cache / "amazon-2014" / "reviews_Baby_5.json.gz" and stored.read_bytes() == REVIEW
+    with pytest.raises(DataError, match=r"_Books_5.json.gz did not arrive whole: 404.* lists the cat") as error:
+        load_reviews("amazon-2014:Books")
+    assert f"into {cache / 'amazon-2014'}, or into a folder amazon-2014 " in str(error.value)
+    assert left_over(cache) == [stored]
 
 
 def test_no_one_answers(cache, rsc15):
@@ -341,7 +378,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(tmp_path, monkeypatch, 
 
 
 def test_every_source_can_be_loaded_and_every_loader_has_a_source():
-    assert set(sources.SOURCES) == set(SPLITS | LOGS | RATINGS)
+    assert set(sources.SOURCES) == set(SPLITS | LOGS | RATINGS | REVIEWS)
 
 
 def test_the_samples_are_the_only_data_in_the_repository():
@@ -360,6 +397,9 @@ def test_the_list_names_every_set_its_place_licence_and_way(cache, tmp_path, mon
     assert f"path {tmp_path / 'rsc15'}" in text and f"get {sources.SOURCES['retailrocket'].how}" in text
     assert "session-world built in" in text and "rating-world built in" in text and "netflix no" in text
     assert "rsc15 yes" in text and "diginetica no" in text
+    assert "amazon-2014:<Category> no" in text and "amazon-2023:<Category> no" in text
+    put(tmp_path / "amazon-2014", name="reviews_Baby_5.json.gz")
+    assert re.search(r"amazon-2014:<Category> +yes", cli.list_data())
 
 
 def test_the_list_comes_without_loading_torch():
