@@ -17,6 +17,7 @@ from . import metrics
 from .baselines import LastItemRecommender
 from .data import SessionData
 from .rating_world import RatingWorld  # noqa: F401 - worlds.RatingWorld beside the others
+from .review_world import ReviewWorld  # noqa: F401
 
 
 class Optimum(NamedTuple):
