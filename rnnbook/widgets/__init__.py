@@ -1,6 +1,7 @@
 """Widgets of the book: in JupyterLab, and on a static page without kernel or network."""
 
 from rnnbook.widgets.distillation import DistillationExplorer
+from rnnbook.widgets.evidence import Evidence
 from rnnbook.widgets.gradient_flow import GradientFlowExplorer
 from rnnbook.widgets.loss_curves import LossCurves
 from rnnbook.widgets.prefix_explorer import PrefixExplorer
@@ -8,5 +9,5 @@ from rnnbook.widgets.ranking_loss import RankingLossExplorer
 from rnnbook.widgets.session_parallel import SessionParallelStepper
 from rnnbook.widgets.tastes import TasteExplorer, TimeTravel
 
-__all__ = ["DistillationExplorer", "GradientFlowExplorer", "LossCurves", "PrefixExplorer",
+__all__ = ["DistillationExplorer", "Evidence", "GradientFlowExplorer", "LossCurves", "PrefixExplorer",
            "RankingLossExplorer", "SessionParallelStepper", "TasteExplorer", "TimeTravel"]
