@@ -119,10 +119,19 @@ def real(experiment):
 
 # --- The world of drifting tastes ---------------------------------------------------------------------------
 
-RHOS = (0.98, 0.995, 1.0)
-PENALTIES = (1.0, 3.0, 10.0, 30.0)
+SIZE = {"n_users": 4000}
+WORLDS = {"ρ=0.98": RatingWorld(rho=0.98, **SIZE), "ρ=0.995": RatingWorld(rho=0.995, **SIZE),
+          "ρ=1": RatingWorld(rho=1.0, **SIZE), "ρ=0.98, 1,000 users": RatingWorld(rho=0.98),
+          "ρ=0.98, level shift": RatingWorld(rho=0.98, level_shift=1.0, **SIZE),
+          "ρ=0.98, season": RatingWorld(rho=0.98, season=1.0, **SIZE),
+          "ρ=0.98, new users": RatingWorld(rho=0.98, wave=0.5, **SIZE)}
+CONTROLLED = ("ρ=0.98", "ρ=0.995", "ρ=1")  # with a choice of settings and five draws; the others have three
+WORLD_SEEDS = {name: SEEDS if name in CONTROLLED else range(3) for name in WORLDS}
+PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 WORLD_CONFIG = RRNConfig(hidden_size=32, embedding_size=16, dynamic_size=8, stationary_size=4, dropout=0.1, penalty=1.0,
-                         user_step=DAY, learning_rate=4e-3, batch_size=2048, n_epochs=60)
+                         user_step=DAY, learning_rate=4e-3, decay=True, batch_size=2048, n_epochs=20)
+# What the validation steps choose from: to count on what is remembered, or on each one's own parameters.
+CHOICES = {"as a stranger": {}, "at home": {"stranger": 0.0, "dropout": 0.5, "penalty": 10.0}}
 
 
 class FittedOnce:
@@ -141,9 +150,9 @@ class FittedOnce:
 
 
 def train_world(job):
-    """{model: RMSE on the last tenth} of one draw of the world."""
-    rho, seed = job
-    world = RatingWorld(rho=rho)
+    """{model: RMSE on the last tenth} of one draw of a world, and which settings were chosen."""
+    name, seed = job
+    world = WORLDS[name]
     train, valid, test = world.sample(seed).split_by_time()
     past = concatenate(train, valid)
 
@@ -158,42 +167,45 @@ def train_world(job):
         best = min(PENALTIES, key=lambda penalty: rmse(of(penalty).fit(train), valid))
         return of(best).fit(past)
 
+    def rrn(data, **changes):
+        return fit(data, replace(WORLD_CONFIG, **changes), device="cpu", seed=seed, progress=False)
+
+    chosen = "as a stranger"
+    if name in CONTROLLED:
+        chosen = min(CHOICES, key=lambda choice: rmse(rrn(train, **CHOICES[choice]), valid))
     scores = {"Mean": Mean().fit(past), "MF": tuned(MatrixFactorization), "Online MF": tuned(OnlineMF),
               "Static, items known, fitted once": FittedOnce(world.static()).fit(past),
               "Static, items known, kept up to date": world.static().fit(past),
-              "Kalman optimum": world.kalman().fit(past)}
-    arms = {"RRN": {}} | ({"RRN, no anchors": {"anchored": False}} if rho == RHOS[0] else {})
-    for model, changes in arms.items():
-        scores[model] = fit(train, replace(WORLD_CONFIG, **changes), device="cpu", seed=seed, valid=valid, patience=8,
-                            progress=False)
-        scores[model].observe(valid)
-    return {model: rmse(predictor) for model, predictor in scores.items()}
+              "Kalman optimum": world.kalman().fit(past), "RRN": rrn(past, **CHOICES[chosen])}
+    if name == "ρ=0.98":
+        scores["RRN, no anchors"] = rrn(past, **CHOICES[chosen], anchored=False)
+    return {model: rmse(predictor) for model, predictor in scores.items()}, chosen
 
 
 def world(experiment):
     """RMSE beside the optimum, and the share of the gap between the best static model and the optimum that is closed."""
-    jobs = [(rho, seed) for rho in RHOS for seed in SEEDS]
-    sample = RatingWorld().sample(0)
-    train, valid, test = sample.split_by_time()
+    jobs = [(name, seed) for name in WORLDS for seed in WORLD_SEEDS[name]]
+    train, valid, test = WORLDS["ρ=0.98"].sample(0).split_by_time()
     result = results.new_result(experiment, results.describe(concatenate(train, valid), test), {
-        "seeds": list(SEEDS), "world": asdict(RatingWorld()), "rhos": RHOS, "penalties of MF": PENALTIES,
-        "model": asdict(WORLD_CONFIG)})
+        "seeds": list(SEEDS), "worlds": {name: asdict(world) for name, world in WORLDS.items()},
+        "penalties of MF": PENALTIES, "model": asdict(WORLD_CONFIG), "choices": CHOICES})
     done = dict(zip(jobs, in_parallel(train_world, jobs)))
-    for rho in RHOS:
-        by_model = collect([done[rho, seed] for seed in SEEDS])
+    result["config"]["chosen"] = {name: [done[name, seed][1] for seed in WORLD_SEEDS[name]] for name in WORLDS}
+    for name in WORLDS:
+        by_model = collect([done[name, seed][0] for seed in WORLD_SEEDS[name]])
         for model, values in by_model.items():
-            result["rows"].append(mean_row(f"ρ={rho:g} · {model}", "rmse", values))
+            result["rows"].append(mean_row(f"{name} · {model}", "rmse", values))
         rmse = {model: np.array(values) for model, values in by_model.items()}
         static = np.minimum(rmse["MF"], rmse["Static, items known, fitted once"])
         optimum = rmse["Kalman optimum"]
-        if rho < 1:
+        if WORLDS[name].rho < 1:
             for model in ("RRN", "Online MF", "Static, items known, kept up to date"):
                 closed = (static - rmse[model]) / (static - optimum)
-                result["rows"].append(mean_row(f"ρ={rho:g} · {model}", "gap_closed", closed))
+                result["rows"].append(mean_row(f"{name} · {model}", "gap_closed", closed))
         for model in by_model:
             if model != "RRN":
                 row = mean_row("", "rmse", rmse["RRN"] - rmse[model])
-                result["paired"].append({"a": f"ρ={rho:g} · RRN", "b": f"ρ={rho:g} · {model}", "metric": "rmse",
+                result["paired"].append({"a": f"{name} · RRN", "b": f"{name} · {model}", "metric": "rmse",
                                          "difference": row["mean"], "low": row["low"], "high": row["high"]})
     results.write(result)
 

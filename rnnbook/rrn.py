@@ -126,6 +126,7 @@ class RRNConfig:
     bias_penalty: float = 1.0
     clip: float = 15.0  # each component of a gradient, ±
     learning_rate: float = 1.5e-3  # Adam
+    decay: bool = False  # let the learning rate fall epoch by epoch, in a straight line to 0 after the last
     batch_size: int = 4096  # steps
     n_epochs: int = 16
     user_step: float = 0.0  # seconds that count as one time for a user; 0: each instant
@@ -679,6 +680,8 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
 
     def train_epoch(epoch):
         bar.update(epoch * sum(n_steps) - bar.n)
+        if config.decay:
+            optimizer.set_lr(config.learning_rate * (1 - epoch / config.n_epochs))
         total, n = torch.zeros((), device=model.device), 0
         for which in (0, 1):
             fixed = None

@@ -117,6 +117,10 @@ class Adam:
         for part in self.parts:
             part.step()
 
+    def set_lr(self, lr):
+        for part in self.parts:
+            part.param_groups[0]["lr"] = lr
+
     def tensors(self):
         """The optimiser's state by name; writing into the tensors restores it."""
         return {f"{kind}.{name}": t for name, state in self.state.items() for kind, t in state.items()}

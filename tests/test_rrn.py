@@ -352,7 +352,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, at):
     class Killed(Exception):
         pass
 
-    config, saves = replace(SMALL, dropout=0.3, stranger=0.4), []
+    config, saves = replace(SMALL, dropout=0.3, stranger=0.4, decay=True), []
     options = {"device": "cpu", "seed": 1, "progress": False, "valid": LATER}
     uncut = fit(TRAIN, config, **options)
     save = training.save_checkpoint
@@ -370,6 +370,13 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, at):
     assert resumed.history == uncut.history
     for name, tensor in uncut.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name])
+
+
+def test_decay_lets_the_learning_rate_fall_to_nothing(monkeypatch):
+    rates = []
+    monkeypatch.setattr(training.Adam, "set_lr", lambda self, lr: rates.append(lr))
+    fit(TRAIN, replace(SMALL, n_epochs=4, learning_rate=0.08, decay=True), device="cpu", progress=False)
+    assert rates == pytest.approx([0.08, 0.06, 0.04, 0.02])
 
 
 def test_the_best_epoch_is_that_of_least_error():

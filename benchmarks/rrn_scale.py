@@ -1,0 +1,107 @@
+"""What an RRN costs: by the number of ratings, and by how far the gradient goes back.
+
+``python -m rnnbook reproduce rrn-scale`` and ``… rrn-descent``
+"""
+
+import multiprocessing
+import resource
+import time
+from dataclasses import asdict, replace
+
+import numpy as np
+import torch
+
+from rnnbook import results
+from rnnbook.benchmarks.improved import mean_row
+from rnnbook.rrn import RRNConfig, fit
+from rnnbook.worlds import RatingWorld
+
+SIZES = (100_000, 1_000_000, 10_000_000)
+RUNS = {100_000: 5, 1_000_000: 3, 10_000_000: 1}
+EPOCHS = 2  # the second is what counts: the first also pays for what is set up once
+GIB = 2**30
+
+
+def world_of(n_ratings):
+    """Users of a hundred ratings each, films of a thousand."""
+    return RatingWorld(n_users=n_ratings // 100, n_items=n_ratings // 1000)
+
+
+def alone(function, *args):
+    """The answer of a function that is run in a process of its own, whose peak of memory is then its own."""
+    with multiprocessing.get_context("spawn").Pool(1, torch.set_num_threads, (1,)) as pool:
+        return pool.apply(function, args)
+
+
+def peak():
+    """Bytes of memory that this process has held at most."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def epoch_of(n_ratings, seed):
+    """Seconds of an epoch, bytes at the peak and numbers stored, of a run with the chapter's settings."""
+    train = world_of(n_ratings).sample(seed)
+    clock = [time.perf_counter()]
+    model = fit(train, RRNConfig(n_epochs=EPOCHS), device="cpu", seed=seed, progress=False,
+                callback=lambda _: clock.append(time.perf_counter()))
+    parameters = sum(p.numel() for p in model.parameters())
+    arrays = sum(a.size for steps in model.steps(train) for a in vars(steps).values() if isinstance(a, np.ndarray))
+    return {"seconds": clock[-1] - clock[-2], "peak": peak(), "parameters": parameters, "arrays": arrays}
+
+
+def scale(experiment):
+    """Microseconds a rating and memory, from 100 thousand ratings to 10 million."""
+    small = world_of(SIZES[0]).sample(0)
+    result = results.new_result(experiment, results.describe(small, small.take(slice(0))), {
+        "seeds": list(range(max(RUNS.values()))), "runs": {str(n): k for n, k in RUNS.items()}, "threads": 1,
+        "world": asdict(world_of(SIZES[0])), "model": asdict(RRNConfig(n_epochs=EPOCHS))})
+    for n in SIZES:
+        done = [alone(epoch_of, n, seed) for seed in range(RUNS[n])]
+        for metric, values in {
+                "microseconds_per_rating": [1e6 * d["seconds"] / n for d in done],
+                "peak_gib": [d["peak"] / GIB for d in done],
+                "parameters_per_rating": [d["parameters"] / n for d in done],
+                "stored_numbers_per_rating": [d["arrays"] / n for d in done]}.items():
+            result["rows"].append(mean_row(f"{n:,} ratings", metric, values))
+    results.write(result)
+
+
+# --- One side at a time against both at once -------------------------------------------------------------
+
+DESCENT_WORLD = RatingWorld(n_users=1000, n_items=200)
+DESCENT_CONFIG = RRNConfig(hidden_size=32, embedding_size=16, dynamic_size=8, stationary_size=4, dropout=0.1, penalty=1.0,
+                           user_step=86_400.0, learning_rate=4e-3, batch_size=2048, n_epochs=40)
+DESCENT_SEEDS = range(3)
+
+
+def descend(joint, seed):
+    """Seconds of an epoch, bytes at the peak, least RMSE on the validation ratings and the epoch that had it."""
+    train, valid, _ = DESCENT_WORLD.sample(seed).split_by_time()
+    clock = [time.perf_counter()]
+    model = fit(train, replace(DESCENT_CONFIG, joint=joint), device="cpu", seed=seed, valid=valid, patience=8,
+                progress=False, callback=lambda _: clock.append(time.perf_counter()))
+    errors = [point["rmse"] for point in model.history]
+    return {"epoch_seconds": float(np.median(np.diff(clock))), "peak_gib": peak() / GIB, "rmse": min(errors),
+            "epochs": int(np.argmin(errors)) + 1, "seconds": clock[1 + int(np.argmin(errors))] - clock[0]}
+
+
+def descent(experiment):
+    """Time, memory and error of subspace descent and of back-propagation through both sides at once."""
+    train, valid, _ = DESCENT_WORLD.sample(0).split_by_time()
+    result = results.new_result(experiment, results.describe(train, valid), {
+        "seeds": list(DESCENT_SEEDS), "threads": 1, "world": asdict(DESCENT_WORLD), "model": asdict(DESCENT_CONFIG)})
+    # By turns, so that a busy minute of the machine falls on both.
+    done = [{joint: alone(descend, joint, seed) for joint in (False, True)} for seed in DESCENT_SEEDS]
+    names = {False: "one side at a time", True: "both sides at once"}
+    for joint, name in names.items():
+        for metric in done[0][joint]:
+            result["rows"].append(mean_row(name, metric, [d[joint][metric] for d in done]))
+    for metric in ("rmse", "epoch_seconds"):
+        row = mean_row("", metric, [d[True][metric] - d[False][metric] for d in done])
+        result["paired"].append({"a": names[True], "b": names[False], "metric": metric, "difference": row["mean"],
+                                 "low": row["low"], "high": row["high"]})
+    results.write(result)
+
+
+def main(experiment):
+    (scale if experiment == "rrn-scale" else descent)(experiment)
