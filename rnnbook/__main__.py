@@ -24,6 +24,7 @@ EXPERIMENTS = {
     "rrn-world": "rrn",
     "rrn-scale": "rrn_scale",
     "rrn-descent": "rrn_scale",
+    "rrn-surprise": "rrn_surprise",
     "peer-speed": "peer_speed",
     "rnn-memory": "rnn",
     "rsc15-preprocess": "rsc15_preprocess",
