@@ -126,6 +126,7 @@ class RRNConfig:
     bias_penalty: float = 1.0
     clip: float = 15.0  # each component of a gradient, ±
     learning_rate: float = 1.5e-3  # Adam
+    table_learning_rate: float | None = None  # of what is each one's own, if another; rare rows need large steps
     decay: bool = False  # let the learning rate fall epoch by epoch, in a straight line to 0 after the last
     batch_size: int = 4096  # steps
     n_epochs: int = 16
@@ -319,6 +320,9 @@ class RRN(nn.Module):
         All ratings so far: those of the training, and what was observed since.
     """
 
+    Config = RRNConfig
+    BUILT_FROM = ("user_ids", "scale")  # beside the settings and the item_ids; what a checkpoint has to hold
+
     def __init__(self, item_ids, config, device="cpu", *, user_ids, scale):
         super().__init__()
         self.item_ids, self.user_ids = np.asarray(item_ids), np.asarray(user_ids)
@@ -430,9 +434,28 @@ class RRN(nn.Module):
 
     def ratings(self, u, m, users, items):
         """`combine` on the data's scale, for indices (int64 [k]) of users and items: float64 array [k]."""
-        owners = (torch.from_numpy(i).to(self.device) for i in (users, items))
-        own = [self.own(side, i) for side, i in zip(self.sides, owners)]
-        return self.combine(u, m, *own).cpu().double().numpy() * self.scale["std"] + self.scale["mean"]
+        return self.combine(u, m, *self.own_of_both(users, items)).cpu().double().numpy() * self.scale["std"] \
+            + self.scale["mean"]
+
+    def own_of_both(self, users, items):
+        """What is the users' own and what the items', by indices (int64 arrays [k])."""
+        return [self.own(side, torch.from_numpy(i).to(self.device)) for side, i in zip(self.sides, (users, items))]
+
+    def ahead(self, data):
+        """Where users and items are at every rating of ``data``, if these came in one after another.
+
+        Returns
+        -------
+        u, m : Tensors, float [data.n_ratings, d]
+            Dynamic factors of both sides.
+        users, items : int64 arrays [data.n_ratings]
+            Indices; those that training did not know come behind the others.
+        """
+        both = concatenate(self.seen, data)
+        new = slice(self.seen.n_ratings, None)
+        u, m = (self.at_all_steps(side, steps, np.unique(owners[new]))[torch.from_numpy(steps.step[new]).to(self.device)]
+                for side, steps, owners in zip(self.sides, self.steps(both), (both.users, both.items)))
+        return u, m, both.users[new], both.items[new]
 
     @torch.no_grad()
     def follow(self, data):
@@ -448,12 +471,16 @@ class RRN(nn.Module):
         float64 array [data.n_ratings]
             Each from what was seen and from the ratings of ``data`` at earlier steps.
         """
-        self.eval()
-        both = concatenate(self.seen, data)
-        new = slice(self.seen.n_ratings, None)
-        u, m = (self.at_all_steps(side, steps, np.unique(owners[new]))[torch.from_numpy(steps.step[new]).to(self.device)]
-                for side, steps, owners in zip(self.sides, self.steps(both), (both.users, both.items)))
-        return self.ratings(u, m, both.users[new], both.items[new])
+        return self.eval().ratings(*self.ahead(data))
+
+    def at(self, users, items, times):
+        """As `ahead`, of raw ids [k] at any times [k] (s), from what was seen; an unknown id has the index -1."""
+        times = np.asarray(times, dtype=np.float64)
+        users, items = (pd.Index(ids).get_indexer(pd.Index(raw)).astype(np.int64)
+                        for ids, raw in ((self.seen.user_ids, users), (self.seen.item_ids, items)))
+        u, m = (self.at_times(side, steps, owners, times)
+                for side, steps, owners in zip(self.sides, self.steps(self.seen), (users, items)))
+        return u, m, users, items
 
     @torch.no_grad()
     def predict(self, users, items, times):
@@ -469,13 +496,7 @@ class RRN(nn.Module):
         -------
         float64 array [k], on the scale of the ratings
         """
-        self.eval()
-        times = np.asarray(times, dtype=np.float64)
-        users, items = (pd.Index(ids).get_indexer(pd.Index(raw)).astype(np.int64)
-                        for ids, raw in ((self.seen.user_ids, users), (self.seen.item_ids, items)))
-        u, m = (self.at_times(side, steps, owners, times)
-                for side, steps, owners in zip(self.sides, self.steps(self.seen), (users, items)))
-        return self.ratings(u, m, users, items)
+        return self.eval().ratings(*self.at(users, items, times))
 
     def observe(self, data):
         """Take in new ratings: predictions after them start from the moved states. Nothing is trained.
@@ -519,7 +540,8 @@ class RRN(nn.Module):
     def save(self, path):
         """Write the folder ``path``: parameters and seen ratings as safetensors, settings and ids as JSON."""
         seen = {f"seen.{name}": torch.from_numpy(getattr(self.seen, name)) for name in SEEN}
-        training.save_model(self, path, beside=seen, user_ids=self.user_ids.tolist(), scale=self.scale,
+        more = {name: getattr(self, name) for name in self.BUILT_FROM} | {"user_ids": self.user_ids.tolist()}
+        training.save_model(self, path, beside=seen, **more,
                             seen={"user_ids": self.seen.user_ids.tolist(), "item_ids": self.seen.item_ids.tolist(),
                                   "name": self.seen.name})
 
@@ -530,7 +552,7 @@ class RRN(nn.Module):
         if not {"user_ids", "item_ids", "name"} <= info.get("seen", {}).keys():
             raise ValueError(f"{path}: info.json says nothing of the seen ratings; save the model again")
         seen = {name: tensors.pop(f"seen.{name}", torch.empty(0)).numpy() for name in SEEN}
-        model = training.build_model(cls, RRNConfig, tensors, info, path, device, ["user_ids", "scale"])
+        model = training.build_model(cls, cls.Config, tensors, info, path, device, cls.BUILT_FROM)
         ids = {name: np.asarray(info["seen"][name]) for name in ("user_ids", "item_ids")}
         model.seen = RatingData(**seen, **ids, name=info["seen"]["name"])
         _check_seen(model.seen, path)
@@ -569,8 +591,8 @@ def targets(model, data):
     return Targets(owners, counts, torch.from_numpy(model.to_scale(data.ratings)).to(model.device, dtype))
 
 
-def batch_loss(model, which, owners, steps, data, fixed, known):
-    """The loss over the ratings of some owners, with the other side's dynamic factors as they are.
+def batch_of(model, which, owners, steps, data, fixed, known):
+    """All that the ratings of some owners are predicted from, with the other side's dynamic factors as they are.
 
     What belongs to a user or an item alone is no sequence, and gets its gradient on either side.
 
@@ -590,11 +612,10 @@ def batch_loss(model, which, owners, steps, data, fixed, known):
 
     Returns
     -------
-    loss : Tensor, scalar
-    error : Tensor, scalar
-        The sum of squared errors, on the model's scale.
-    k : int
-        How many ratings that was.
+    at : Tensor, int64 [k]
+        Places of the ratings in the data.
+    parts : u, m, ours, theirs
+        What `RRN.combine` takes, of users and items.
     """
     mine, theirs = steps[which], steps[1 - which]
     numbers, factors = model.at_steps(model.sides[which], mine, owners)
@@ -606,21 +627,36 @@ def batch_loss(model, which, owners, steps, data, fixed, known):
     own, other = model.own(model.sides[which], us, known[us]), model.own(model.sides[1 - which], them)
     if fixed is None:
         fixed = model.at_all_steps(model.sides[1 - which], theirs, them.unique().cpu().numpy())
+    one, two = (factors[place], own), (fixed[their_step], other)
+    (u, ours), (m, others) = (one, two) if which == 0 else (two, one)
+    return at, (u, m, ours, others)
+
+
+def batch_loss(model, data, at, parts):
+    """The loss over the ratings of a batch, from what `batch_of` returned.
+
+    Returns
+    -------
+    loss : Tensor, scalar
+        The mean squared error on the model's scale, and the penalties.
+    error : Tensor, scalar
+        The sum of squared errors.
+    """
     norm = sum(model.norm(side, ids[at], counts[ids[at]])
                for side, ids, counts in zip(model.sides, data.owners, data.counts))
-    error = (model.combine(factors[place], fixed[their_step], own, other) - data.y[at]).square()
-    return error.mean() + norm / len(ratings), error.detach().sum(), len(ratings)
+    error = (model.combine(*parts) - data.y[at]).square()
+    return error.mean() + norm / len(at), error.detach().sum()
 
 
-def new_model(train, config, *, device="auto", seed=0, start=None):
-    """An untrained RRN that has seen ``train``; the caller's random numbers are left alone."""
+def new_model(train, config, *, device="auto", seed=0, start=None, kind=RRN):
+    """An untrained model of a kind of RRN that has seen ``train``; the caller's random numbers are left alone."""
     device = training.pick_device(device)
     scale = {"mean": float(train.ratings.mean()), "std": float(train.ratings.std()) or 1.0,
              "start": float(train.times[0]), "span": float(train.times[-1] - train.times[0]) or 1.0}
     owners = [torch.from_numpy(i).to(device) for i in (train.users, train.items)]
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = RRN(train.item_ids, config, device, user_ids=train.user_ids, scale=scale)
+        model = kind(train.item_ids, config, device, user_ids=train.user_ids, scale=scale)
         for side, mine, theirs in zip(model.sides, owners, owners[::-1]):
             side.start(mine, theirs)
     if start is not None:
@@ -668,8 +704,29 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     if train.n_ratings == 0:
         raise ValueError(f"{train.name}: nothing to learn from")
     model = new_model(train, config, device=device, seed=seed, start=start)
-    tables = {name for name, _ in model.named_parameters() if name.split(".")[1] in TABLES}
-    optimizer = training.Adam(dict(model.named_parameters()), config.learning_rate, tables)
+    descend(model, train, batch_loss, seed=seed, valid=valid, patience=patience, checkpoint=checkpoint,
+            progress=progress, callback=callback,
+            identity=training.identity(config, train, valid, seed, start=start is not None))
+    return model
+
+
+def descend(model, train, loss_of, *, seed, valid, patience, checkpoint, progress, callback, identity, before=None):
+    """The training of `fit`.
+
+    Parameters
+    ----------
+    model : RRN
+    train, valid : RatingData, RatingData or None
+    loss_of : callable
+        `batch_loss`, or what stands in its place.
+    identity : dict
+        See `rnnbook.train.run`.
+    before : callable(optimizer), optional
+        Called at the beginning of the first epoch.
+    """
+    config = model.config
+    tables = {name for name, _ in model.named_parameters() if name.split(".")[-2] in TABLES}
+    optimizer = training.Adam(dict(model.named_parameters()), config.learning_rate, tables, config.table_learning_rate)
     dense = [p for name, p in model.named_parameters() if name not in tables]
     steps = model.steps(train)
     data = targets(model, train)
@@ -680,8 +737,10 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
 
     def train_epoch(epoch):
         bar.update(epoch * sum(n_steps) - bar.n)
+        if before and epoch == 0:
+            before(optimizer)
         if config.decay:
-            optimizer.set_lr(config.learning_rate * (1 - epoch / config.n_epochs))
+            optimizer.slow_down(1 - epoch / config.n_epochs)
         total, n = torch.zeros((), device=model.device), 0
         for which in (0, 1):
             fixed = None
@@ -692,13 +751,15 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
             known = torch.rand(len(sizes[which]), device=model.device) >= config.stranger
             split = batches(sizes[which], config.batch_size, torch.randperm(len(sizes[which])).numpy())
             for i in torch.randperm(len(split)).tolist():
-                loss, error, k = batch_loss(model, which, split[i], steps, data, fixed, known)
                 optimizer.zero_grad()
+                at, parts = batch_of(model, which, split[i], steps, data, fixed, known)
+                loss, error = loss_of(model, data, at, parts)
                 loss.backward()
-                if config.dynamic:  # PyTorch refuses to clip nothing
-                    nn.utils.clip_grad_value_(dense, config.clip)
+                moved = [p for p in dense if p.grad is not None]
+                if moved:  # PyTorch refuses to clip nothing
+                    nn.utils.clip_grad_value_(moved, config.clip)
                 optimizer.step()
-                total, n = total + error, n + k
+                total, n = total + error, n + len(at)
                 bar.update()
         return total.item() / n
 
@@ -706,8 +767,7 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
         return {"rmse": float(np.sqrt(np.mean((model.follow(valid) - valid.ratings) ** 2)))}
 
     model.history = training.run(
-        model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
-        identity=training.identity(config, train, valid, seed, start=start is not None), validate=valid and validate,
-        patience=patience, metric="rmse", better=min, checkpoint=checkpoint, callback=callback)
+        model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer, identity=identity,
+        validate=valid and validate, patience=patience, metric="rmse", better=min, checkpoint=checkpoint,
+        callback=callback)
     bar.close()
-    return model

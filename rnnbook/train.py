@@ -96,14 +96,17 @@ class Adam:
     lr : float
     tables : set of str
         The names of those with sparse gradients.
+    table_lr : float, optional
+        Of the tables, if another.
     """
 
-    def __init__(self, parameters, lr, tables=frozenset()):
-        self.named = dict(parameters)
+    def __init__(self, parameters, lr, tables=frozenset(), table_lr=None):
+        self.named, self.rates = dict(parameters), (lr, lr if table_lr is None else table_lr)
         dense = [p for name, p in self.named.items() if name not in tables]
         self.parts = [torch.optim.Adam(dense, lr)]
         if tables:
-            self.parts.append(torch.optim.SparseAdam([p for name, p in self.named.items() if name in tables], lr))
+            self.parts.append(torch.optim.SparseAdam([p for name, p in self.named.items() if name in tables],
+                                                     self.rates[1]))
         self.state = {name: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
                       for name, p in self.named.items()}
         for name, p in self.named.items():
@@ -117,9 +120,10 @@ class Adam:
         for part in self.parts:
             part.step()
 
-    def set_lr(self, lr):
-        for part in self.parts:
-            part.param_groups[0]["lr"] = lr
+    def slow_down(self, share):
+        """Go on with this share of the learning rates that were given."""
+        for part, lr in zip(self.parts, self.rates):
+            part.param_groups[0]["lr"] = share * lr
 
     def tensors(self):
         """The optimiser's state by name; writing into the tensors restores it."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rnnbook import metrics, train as training
 from rnnbook.data import DAY
 from rnnbook.ratings import RatingData, concatenate
-from rnnbook.rrn import RRN, RRNConfig, Steps, Targets, batch_loss, batches, fit, new_model, targets
+from rnnbook.rrn import RRN, RRNConfig, Steps, Targets, batch_loss, batch_of, batches, fit, new_model, targets
 from rnnbook.worlds import RatingWorld
 
 N_USERS, N_ITEMS = 6, 8
@@ -162,7 +162,8 @@ def test_gradients_are_those_of_the_equations(float64, which):
     owners, known = np.arange(len(steps[which].offsets) - 1), torch.ones(10, dtype=torch.bool)
     with torch.no_grad():
         fixed = model.at_all_steps(model.sides[1 - which], steps[1 - which])
-    loss, error, n = batch_loss(model, which, owners, steps, data, fixed, known)
+    at, parts = batch_of(model, which, owners, steps, data, fixed, known)
+    (loss, error), n = batch_loss(model, data, at, parts), len(at)
     loss.backward()
     fast = {name: p.grad.to_dense().clone() for name, p in model.named_parameters() if p.grad is not None}
     assert n == TRAIN.n_ratings
@@ -199,8 +200,8 @@ def test_joint_back_propagation_reaches_both_sides_with_the_same_error():
         data = targets(model, TRAIN)
         with torch.no_grad():
             fixed = model.at_all_steps(model.items, steps[1])
-        loss, error, _ = batch_loss(model, 0, np.array([1, 3]), steps, data, None if joint else fixed,
-                                    torch.ones(N_USERS, dtype=torch.bool))
+        loss, error = batch_loss(model, data, *batch_of(model, 0, np.array([1, 3]), steps, data,
+                                                        None if joint else fixed, torch.ones(N_USERS, dtype=torch.bool)))
         loss.backward()
         errors.append(error.item())
         sides.append({side for side in ("users", "items") if getattr(model, side).lstm.weight_ih_l0.grad is not None})
@@ -333,8 +334,9 @@ def test_a_step_runs_on_the_meta_device():
     rated = torch.empty(TRAIN.n_ratings, device="meta")
     data = Targets((rated.long(), rated.long()), (rated[:N_USERS], rated[:N_ITEMS]), rated)
     steps = model.steps(TRAIN)
-    loss, _, _ = batch_loss(model, 0, np.arange(N_USERS), steps, data, torch.empty(len(steps[1].time), 3, device="meta"),
-                            torch.ones(N_USERS, dtype=torch.bool, device="meta"))
+    fixed = torch.empty(len(steps[1].time), 3, device="meta")
+    known = torch.ones(N_USERS, dtype=torch.bool, device="meta")
+    loss, _ = batch_loss(model, data, *batch_of(model, 0, np.arange(N_USERS), steps, data, fixed, known))
     loss.backward()
     assert loss.device.type == "meta"
 
@@ -372,11 +374,13 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, at):
         assert torch.equal(tensor, resumed.state_dict()[name])
 
 
-def test_decay_lets_the_learning_rate_fall_to_nothing(monkeypatch):
-    rates = []
-    monkeypatch.setattr(training.Adam, "set_lr", lambda self, lr: rates.append(lr))
-    fit(TRAIN, replace(SMALL, n_epochs=4, learning_rate=0.08, decay=True), device="cpu", progress=False)
-    assert rates == pytest.approx([0.08, 0.06, 0.04, 0.02])
+def test_decay_lets_both_learning_rates_fall_to_nothing(monkeypatch):
+    rates, step = [], training.Adam.step
+    monkeypatch.setattr(training.Adam, "step", lambda self: (
+        rates.append([part.param_groups[0]["lr"] for part in self.parts]), step(self)))
+    fit(TRAIN, replace(SMALL, n_epochs=4, learning_rate=0.08, table_learning_rate=0.4, decay=True), device="cpu",
+        progress=False)
+    np.testing.assert_allclose(np.unique(rates, axis=0), [[0.02, 0.1], [0.04, 0.2], [0.06, 0.3], [0.08, 0.4]])
 
 
 def test_the_best_epoch_is_that_of_least_error():

@@ -1,0 +1,375 @@
+"""Ratings and reviews trained together (Wu, Ahmed, Beutel & Smola, ICLR workshop 2017).
+
+An RRN that predicts ratings, and beside it a character LSTM that is told where user and item are and has to write the
+review. The reviews are never an input: they shape the parameters, from which the ratings are predicted.
+
+Read from top to bottom: characters as symbols, the settings, the net that writes, the model, training, and the measure.
+
+Letters: n ratings, k of them in a batch, c symbols, B reviews side by side of at most L characters, g size of x_joint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from rnnbook import rrn
+from rnnbook import train as training
+from rnnbook.rrn import RRN, RRNConfig, batches
+
+# --- Characters as symbols ---------------------------------------------------------------------------------
+
+END, UNKNOWN = 0, 1  # END also begins a review; the characters of the alphabet are the symbols from 2 on
+
+
+def alphabet_of(reviews, min_count):
+    """The characters that occur at least so often, as a str in the order of their code points."""
+    codes, counts = np.unique(reviews.characters, return_counts=True)
+    known = codes[(counts >= min_count) & ~((0xD800 <= codes) & (codes < 0xE000))]  # half a character is none
+    return "".join(map(chr, known.tolist()))
+
+
+def encode(characters, alphabet):
+    """Code points (uint32 [n]) to symbols (int32 [n]); what is not in the alphabet is UNKNOWN."""
+    codes = np.array([ord(c) for c in alphabet], dtype=np.uint32)
+    place = np.searchsorted(codes, characters)
+    found = np.append(codes, 0)[place] == characters if len(codes) else np.zeros(len(characters), bool)
+    return np.where(found & (place < len(codes)), place + 2, UNKNOWN).astype(np.int32)
+
+
+def decode(symbols, alphabet):
+    """Symbols (ints, without END) to a str; UNKNOWN is shown as U+FFFD."""
+    return "".join("\ufffd" if s == UNKNOWN else alphabet[s - 2] for s in symbols)
+
+
+class Texts:
+    """Reviews as symbols, on the model's device.
+
+    Attributes
+    ----------
+    symbols : Tensor, int32 [n_characters]
+    starts, lengths : int64 arrays [n]
+    """
+
+    def __init__(self, reviews, alphabet, device):
+        self.symbols = torch.from_numpy(encode(reviews.characters, alphabet)).to(device)
+        self.starts, self.lengths = reviews.offsets[:-1], reviews.lengths
+
+    def pack(self, rows):
+        """The inputs and the targets of some reviews, whose lengths should be alike.
+
+        Parameters
+        ----------
+        rows : int64 array [B]
+
+        Returns
+        -------
+        inputs : Tensor, int64 [L + 1, B]
+            END, then the review; END again where a shorter one is over.
+        targets : Tensor, int64 [sum of length + 1]
+            What comes after each of them: the review, then END. Review after review.
+        place, row : Tensors, int64, like ``targets``
+            Where in ``inputs`` each stands.
+        """
+        starts, lengths = (torch.from_numpy(a[rows]).to(self.symbols.device) for a in (self.starts, self.lengths))
+        row = torch.repeat_interleave(torch.arange(len(rows), device=lengths.device), lengths + 1)
+        first = torch.cumsum(lengths + 1, 0) - lengths - 1
+        place = torch.arange(len(row), device=row.device) - first[row]
+        over = place == lengths[row]
+        padded = torch.cat([self.symbols, self.symbols.new_zeros(1)])  # END for the place after the last
+        targets = padded[torch.where(over, len(self.symbols), starts[row] + place)].long()
+        inputs = targets.new_zeros(int(lengths.max()) + 2, len(rows))
+        inputs[place + 1, row] = targets
+        return inputs[:-1], targets, place, row
+
+
+# --- Settings ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class JointConfig(RRNConfig):
+    """Settings of an RRN, and of the net that writes.
+
+    The sizes of a character's embedding and of x_joint and the two layers are the paper's. It gives neither the size of
+    the layers nor λ.
+    """
+
+    text_weight: float = 1.0  # λ, of the nats per character of a review; 0 trains on the ratings alone
+    character_size: int = 30
+    joint_size: int = 40
+    text_hidden_size: int = 128
+    text_layers: int = 2
+    min_count: int = 5  # rarer characters are UNKNOWN
+    text_batch: int = 16384  # characters that are run side by side
+    warm_up: int = 1  # epochs of the text alone, told nothing, before the first one of both
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("character_size", "joint_size", "text_hidden_size", "text_layers", "min_count", "text_batch"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)!r}; it must be an integer of at least 1")
+        if self.text_weight < 0 or self.warm_up < 0:
+            raise ValueError(f"text_weight={self.text_weight}, warm_up={self.warm_up}; neither may be negative")
+
+
+# --- The net that writes -----------------------------------------------------------------------------------
+
+
+class Writer(nn.Module):
+    r"""A character LSTM that is told at every character about whom and what it writes:
+
+    .. math::
+        \tilde x_k = [x_{o_k}, x_\mathrm{joint}], \qquad h_k = \mathrm{LSTM}(h_{k-1}, \tilde x_k), \qquad
+        \hat o_{k+1} = \mathrm{softmax}(W_\mathrm{out} h_k + b_\mathrm{out}).
+
+    Parameters
+    ----------
+    n_symbols : int
+    told_size : int
+        Of all that x_joint is made from.
+    config : JointConfig
+    """
+
+    def __init__(self, n_symbols, told_size, config):
+        super().__init__()
+        self.tell = nn.Linear(told_size, config.joint_size)
+        self.character = nn.Embedding(n_symbols, config.character_size)
+        self.lstm = nn.LSTM(config.character_size + config.joint_size, config.text_hidden_size, config.text_layers)
+        self.out = nn.Linear(config.text_hidden_size, n_symbols)
+
+    def x_joint(self, u, m, ours, theirs):
+        r""":math:`x_\mathrm{joint} = \tanh(W [u_{it}, m_{jt}, u_i, m_j] + b)`: float [k, g]; the paper leaves φ open.
+
+        The arguments are those of `RRN.combine`; a user's own are anchor, stationary factors and bias.
+        """
+        (a, p, c), (b, q, d) = ours, theirs
+        return torch.tanh(self.tell(torch.cat([u, m, a, b, p, q, c[:, None], d[:, None]], dim=1)))
+
+    def forward(self, symbols, x_joint, state=None):
+        """Symbols int64 [L, B] and x_joint [B, g] to h, float [L, B, hidden], and the state to go on from."""
+        told = x_joint.expand(len(symbols), *x_joint.shape)
+        return self.lstm(torch.cat([self.character(symbols), told], dim=2), state)
+
+    def nats(self, texts, rows, x_joint):
+        """−log Pr of whole reviews, their ends included: float [B], for the rows (int64 array [B]) of ``texts``."""
+        inputs, targets, place, row = texts.pack(rows)
+        h, _ = self(inputs, x_joint)
+        each = F.cross_entropy(self.out(h[place, row]), targets, reduction="none")
+        return each.new_zeros(len(rows)).index_add(0, row, each)
+
+
+# --- The model ---------------------------------------------------------------------------------------------
+
+
+class Joint(RRN):
+    """An RRN with a writer. All that an `RRN` has, it has: ratings are predicted without any text.
+
+    Parameters
+    ----------
+    alphabet : str
+        Of the writer; see `RRN` for the others.
+    """
+
+    Config = JointConfig
+    BUILT_FROM = (*RRN.BUILT_FROM, "alphabet")
+
+    def __init__(self, item_ids, config, device="cpu", *, user_ids, scale, alphabet):
+        super().__init__(item_ids, config, device, user_ids=user_ids, scale=scale)
+        self.alphabet = alphabet
+        with torch.device(device):
+            told = 2 * (2 * config.dynamic_size + config.stationary_size + 1)
+            self.writer = Writer(len(alphabet) + 2, told, config)
+
+    @torch.no_grad()
+    def write(self, user, item, *, rating=None, time=None, temperature=1.0, max_length=500, seed=0):
+        """Write the review that a user would give an item, character by character.
+
+        Parameters
+        ----------
+        user, item : raw ids
+            Unknown ones are newcomers.
+        rating : float, optional
+            The review for this rating: the item's bias is moved until the model would predict it. By default as
+            predicted.
+        time : float, optional
+            Seconds since 1970; by default the moment after all that was seen.
+        temperature : float
+            The logits are divided by it; 0 takes the likeliest character every time.
+        max_length : int
+        seed : int
+
+        Returns
+        -------
+        str
+        """
+        return "".join(c for c, _ in self.writing(user, item, rating, time, temperature, max_length, seed))
+
+    @torch.no_grad()
+    def writing(self, user, item, rating=None, time=None, temperature=1.0, max_length=500, seed=0):
+        """As `write`, a character at a time: yields it with the probabilities of all symbols, float64 array [c].
+
+        The last one is followed by no more; that the review is over is the symbol `END`.
+        """
+        if temperature < 0 or max_length < 1:
+            raise ValueError(f"temperature={temperature}, max_length={max_length}; the first must not be negative, "
+                             "the second at least 1")
+        self.eval()
+        time = self.seen.times[-1] + 1 if time is None else time
+        u, m, users, items = self.at([user], [item], [time])
+        ours, (b, q, d) = self.own_of_both(users, items)
+        if rating is not None:
+            [predicted] = self.ratings(u, m, users, items)
+            d = d + (rating - predicted) / self.scale["std"]
+        x, state = self.writer.x_joint(u, m, ours, (b, q, d)), None
+        rng, symbol = np.random.default_rng(seed), END
+        for _ in range(max_length):
+            h, state = self.writer(torch.full((1, 1), symbol, device=self.device), x, state)
+            logits = self.writer.out(h[0, 0]).double().cpu().numpy()
+            p = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+            drawn = np.exp((logits - logits.max()) / max(temperature, 1e-6))
+            symbol = int(rng.choice(len(p), p=drawn / drawn.sum()))
+            if symbol == END:
+                return
+            yield decode([symbol], self.alphabet), p
+
+
+# --- Training ----------------------------------------------------------------------------------------------
+
+
+def batch_loss(model, texts, data, at, parts):
+    """The loss of a batch of ratings and their reviews.
+
+    .. math::
+        L = \\frac 1k \\sum_r \\Big( (\\hat r - r)^2 - \\frac{\\lambda}{L_r + 1} \\sum_k \\log \\Pr(o_k) \\Big) + R(\\theta)
+
+    A rating without a review has no second part. Reviews of similar length are run side by side, ``text_batch``
+    characters at a time, and each such run goes backward at once: what has to be kept does not grow with the length of
+    all reviews. The gradient that reaches x_joint is handed on as a product in the returned loss.
+
+    Returns
+    -------
+    loss : Tensor, scalar
+        Its gradient is that of L, the writer's own being there already.
+    error : Tensor, scalar
+        The sum of squared errors.
+    """
+    loss, error = rrn.batch_loss(model, data, at, parts)
+    config = model.config
+    if config.text_weight == 0:
+        return loss, error
+    x = model.writer.x_joint(*parts)
+    slope = text_gradient(model.writer, texts, at.cpu().numpy(), x, config.text_weight / len(at), config.text_batch)
+    return loss + (x * slope).sum(), error
+
+
+def text_gradient(writer, texts, rows, x_joint, weight, text_batch):
+    """Add the gradient of ``weight`` × the nats per character of each review to the writer's, and return x_joint's.
+
+    Parameters
+    ----------
+    rows : int64 array [k]
+        Of ``texts``; those without a character are left out.
+    x_joint : Tensor, float [k, g]
+
+    Returns
+    -------
+    Tensor, float [k, g]
+    """
+    leaf = x_joint.detach().requires_grad_()
+    lengths = texts.lengths[rows]
+    for some in batches(lengths, text_batch, np.arange(len(rows))):
+        length = torch.from_numpy(lengths[some] + 1).to(leaf)
+        nats = writer.nats(texts, rows[some], leaf[torch.from_numpy(some).to(leaf.device)])
+        (weight * (nats / length).sum()).backward()
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None, progress=True,
+        callback=None, start=None):
+    """Train ratings and reviews together by subspace descent, see `rnnbook.rrn.fit`.
+
+    The writer learns in both halves of an epoch, from the reviews of the ratings at hand.
+
+    Parameters
+    ----------
+    train : ReviewData
+    config : JointConfig
+    valid : ReviewData, optional
+        The ratings and reviews that come next; the epoch of least RMSE is kept.
+    device, seed, patience, checkpoint, progress, callback, start
+        As for an RRN.
+
+    Returns
+    -------
+    Joint
+    """
+    ratings = train.ratings
+    if ratings.n_ratings == 0:
+        raise ValueError(f"{train.name}: nothing to learn from")
+    alphabet = alphabet_of(train, config.min_count)
+    model = rrn.new_model(ratings, config, device=device, seed=seed, start=start, kind=partial(Joint, alphabet=alphabet))
+    texts = Texts(train, alphabet, model.device)
+
+    def warm_up(optimizer):
+        """The characters' own habits first, with nothing told of whom and what is written about."""
+        told = torch.zeros(1, config.joint_size, device=model.device)
+        rows = np.arange(ratings.n_ratings)
+        for _ in range(config.warm_up * (config.text_weight > 0)):
+            split = batches(texts.lengths, config.text_batch, torch.randperm(len(rows)).numpy())
+            for i in torch.randperm(len(split)).tolist():
+                optimizer.zero_grad()
+                some = split[i]
+                text_gradient(model.writer, texts, some, told.expand(len(some), -1), 1 / len(some), config.text_batch)
+                optimizer.step()
+
+    rrn.descend(model, ratings, lambda model, data, at, parts: batch_loss(model, texts, data, at, parts), seed=seed,
+                valid=valid and valid.ratings, patience=patience, checkpoint=checkpoint, progress=progress,
+                callback=callback, before=warm_up,
+                identity=training.identity(config, train, valid, seed, start=start is not None))
+    return model
+
+
+# --- The measure -------------------------------------------------------------------------------------------
+
+
+class TextScores(NamedTuple):
+    """How well reviews are foretold."""
+
+    perplexity: float  # per character, the end of a review counting as one
+    word_perplexity: float  # the same likelihood, per word: what white space divides
+    nats: np.ndarray  # float64 [n]: −log Pr of each review that is not empty
+
+
+@torch.no_grad()
+def evaluate_text(model, reviews):
+    """How well a model foretells the reviews that come next, each from what was seen before it.
+
+    Parameters
+    ----------
+    model : Joint
+    reviews : ReviewData
+        What comes after ``model.seen``; users and items may be new. Characters that the model does not know count
+        as one symbol.
+
+    Returns
+    -------
+    TextScores
+    """
+    u, m, users, items = model.eval().ahead(reviews.ratings)
+    x = model.writer.x_joint(u, m, *model.own_of_both(users, items))
+    texts = Texts(reviews, model.alphabet, model.device)
+    written = np.flatnonzero(reviews.lengths)
+    if not len(written):
+        raise ValueError(f"{reviews.name}: there is no review that is not empty")
+    nats = np.zeros(reviews.n_ratings)
+    for rows in batches(reviews.lengths, 4 * model.config.text_batch, np.arange(reviews.n_ratings)):
+        nats[rows] = model.writer.nats(texts, rows, x[torch.from_numpy(rows).to(x.device)]).double().cpu().numpy()
+    words = sum(len(reviews.text(i).split()) for i in written)
+    return TextScores(float(np.exp(nats.sum() / (reviews.lengths[written] + 1).sum())),
+                      float(np.exp(nats.sum() / max(words, 1))), nats[written])
