@@ -10,11 +10,10 @@ import pandas as pd
 
 from rnnbook import metrics, results
 from rnnbook.benchmarks.gru4rec import in_parallel
-from rnnbook.benchmarks.rrn import load
+from rnnbook.benchmarks.rrn import SEEDS, load
 from rnnbook.ratings import concatenate
 from rnnbook.rrn import RRNConfig, fit
 
-SEEDS = range(3)
 # The package's own settings, but for MovieTweetings, where fewer factors and a larger penalty do better.
 SETTINGS = {"movielens-100k": {"BaselineOnly": {}, "SVD": {}, "SVDpp": {}},
             "movietweetings-100k": {"BaselineOnly": {}, "SVD": {"n_factors": 20, "reg_all": 0.05}}}
