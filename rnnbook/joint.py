@@ -53,12 +53,14 @@ class Texts:
 
     Attributes
     ----------
-    symbols : Tensor, int32 [n_characters]
+    symbols : Tensor, int32 [n_characters + 1]
+        Review after review, then one END.
     starts, lengths : int64 arrays [n]
     """
 
     def __init__(self, reviews, alphabet, device):
-        self.symbols = torch.from_numpy(encode(reviews.characters, alphabet)).to(device)
+        symbols = np.append(encode(reviews.characters, alphabet), np.int32(END))
+        self.symbols = torch.from_numpy(symbols).to(device)
         self.starts, self.lengths = reviews.offsets[:-1], reviews.lengths
 
     def pack(self, rows):
@@ -77,15 +79,14 @@ class Texts:
         place, row : Tensors, int64, like ``targets``
             Where in ``inputs`` each stands.
         """
-        starts, lengths = (torch.from_numpy(a[rows]).to(self.symbols.device) for a in (self.starts, self.lengths))
-        row = torch.repeat_interleave(torch.arange(len(rows), device=lengths.device), lengths + 1)
-        first = torch.cumsum(lengths + 1, 0) - lengths - 1
-        place = torch.arange(len(row), device=row.device) - first[row]
-        over = place == lengths[row]
-        padded = torch.cat([self.symbols, self.symbols.new_zeros(1)])  # END for the place after the last
-        targets = padded[torch.where(over, len(self.symbols), starts[row] + place)].long()
-        inputs = targets.new_zeros(int(lengths.max()) + 2, len(rows))
-        inputs[place + 1, row] = targets
+        size = self.lengths[rows] + 1
+        row = np.repeat(np.arange(len(rows)), size)
+        place = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)
+        over = place == size[row] - 1
+        source, place, row = (torch.from_numpy(i).to(self.symbols.device)
+                              for i in (np.where(over, -1, self.starts[rows][row] + place), place, row))
+        targets = self.symbols[source].long()
+        inputs = targets.new_full((int(size.max()) + 1, len(rows)), END).index_put((place + 1, row), targets)
         return inputs[:-1], targets, place, row
 
 
@@ -128,6 +129,8 @@ class Writer(nn.Module):
         \tilde x_k = [x_{o_k}, x_\mathrm{joint}], \qquad h_k = \mathrm{LSTM}(h_{k-1}, \tilde x_k), \qquad
         \hat o_{k+1} = \mathrm{softmax}(W_\mathrm{out} h_k + b_\mathrm{out}).
 
+    As the dynamic factors, x_joint is thinned out by dropout in training.
+
     Parameters
     ----------
     n_symbols : int
@@ -138,6 +141,7 @@ class Writer(nn.Module):
 
     def __init__(self, n_symbols, told_size, config):
         super().__init__()
+        self.dropout = config.dropout
         self.tell = nn.Linear(told_size, config.joint_size)
         self.character = nn.Embedding(n_symbols, config.character_size)
         self.lstm = nn.LSTM(config.character_size + config.joint_size, config.text_hidden_size, config.text_layers)
@@ -149,7 +153,8 @@ class Writer(nn.Module):
         The arguments are those of `RRN.combine`; a user's own are anchor, stationary factors and bias.
         """
         (a, p, c), (b, q, d) = ours, theirs
-        return torch.tanh(self.tell(torch.cat([u, m, a, b, p, q, c[:, None], d[:, None]], dim=1)))
+        told = torch.cat([u, m, a, b, p, q, c[:, None], d[:, None]], dim=1)
+        return F.dropout(torch.tanh(self.tell(told)), self.dropout, self.training)
 
     def forward(self, symbols, x_joint, state=None):
         """Symbols int64 [L, B] and x_joint [B, g] to h, float [L, B, hidden], and the state to go on from."""
@@ -242,6 +247,12 @@ class Joint(RRN):
 # --- Training ----------------------------------------------------------------------------------------------
 
 
+def new_model(train, config, *, device="auto", seed=0, start=None):
+    """An untrained Joint that has seen the ratings of ``train``, a ReviewData."""
+    kind = partial(Joint, alphabet=alphabet_of(train, config.min_count))
+    return rrn.new_model(train.ratings, config, device=device, seed=seed, start=start, kind=kind)
+
+
 def batch_loss(model, texts, data, at, parts):
     """The loss of a batch of ratings and their reviews.
 
@@ -312,9 +323,8 @@ def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patie
     ratings = train.ratings
     if ratings.n_ratings == 0:
         raise ValueError(f"{train.name}: nothing to learn from")
-    alphabet = alphabet_of(train, config.min_count)
-    model = rrn.new_model(ratings, config, device=device, seed=seed, start=start, kind=partial(Joint, alphabet=alphabet))
-    texts = Texts(train, alphabet, model.device)
+    model = new_model(train, config, device=device, seed=seed, start=start)
+    texts = Texts(train, model.alphabet, model.device)
 
     def warm_up(optimizer):
         """The characters' own habits first, with nothing told of whom and what is written about."""

@@ -1,0 +1,386 @@
+"""The joint model against its slow forms: one review after another, the LSTM's equations by hand."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rnnbook import joint, rrn, train as training
+from rnnbook.data import DAY
+from rnnbook.joint import (END, UNKNOWN, Joint, JointConfig, Texts, alphabet_of, batch_loss, decode, encode, evaluate_text,
+                           fit, new_model, text_gradient)
+from rnnbook.ratings import RatingData
+from rnnbook.reviews import ReviewData
+from rnnbook.rrn import RRN
+from rnnbook.worlds import ReviewWorld
+
+N_USERS, N_ITEMS = 5, 6
+SMALL = JointConfig(hidden_size=5, embedding_size=4, dynamic_size=3, stationary_size=2, dropout=0.0, stranger=0.0,
+                    batch_size=20, n_epochs=2, learning_rate=0.01, character_size=4, joint_size=3, text_hidden_size=6,
+                    min_count=1, text_batch=100, warm_up=1, text_weight=0.7)
+WORDS = ["good", "bad", "so so", "ä ö ü", "🙂👍", "", "tab\there\n", "a" * 40]
+
+
+def some_reviews(n=50, seed=0, start=0.0, words=WORDS):
+    rng = np.random.default_rng(seed)
+    texts = [" ".join(words[i] for i in rng.integers(len(words), size=rng.integers(0, 4))) for _ in range(n)]
+    ratings = RatingData(rng.integers(N_USERS, size=n), rng.integers(N_ITEMS, size=n),
+                         rng.integers(1, 6, size=n).astype(float), start + np.sort(rng.integers(24 * 30, size=n)) * 3600.0,
+                         np.arange(100, 100 + N_USERS), np.array([f"item-{i}" for i in range(N_ITEMS)], dtype=object))
+    characters = np.array([ord(c) for c in "".join(texts)], dtype=np.uint32)
+    return ReviewData(ratings, characters, np.append(0, np.cumsum([len(t) for t in texts])))
+
+
+TRAIN, LATER = some_reviews(), some_reviews(20, seed=1, start=31 * DAY)
+
+
+@pytest.fixture
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def untrained(**changes):
+    model = new_model(TRAIN, replace(SMALL, **changes), device="cpu")
+    with torch.no_grad():
+        for side in model.sides:  # large enough to matter in a comparison
+            side.anchor.weight.mul_(10)
+            side.stationary.weight.mul_(5)
+            side.bias.weight.add_(0.3 * (side.anchor.weight[:, :1] != 0))
+    return model.eval()
+
+
+def everything(model):
+    """Of all training ratings as one batch of users: the Targets, and what `batch_of` returns."""
+    steps, data = model.steps(TRAIN.ratings), rrn.targets(model, TRAIN.ratings)
+    with torch.no_grad():
+        fixed = model.at_all_steps(model.items, steps[1])
+    known = torch.ones(N_USERS, dtype=torch.bool)
+    return data, rrn.batch_of(model, 0, np.arange(N_USERS), steps, data, fixed, known)
+
+
+def nats_by_hand(writer, symbols, x):
+    """−log Pr of a review, and of its end, by the paper's equations: layer by layer, gate by gate."""
+    layers = writer.lstm.num_layers
+    h = [x.new_zeros(writer.lstm.hidden_size) for _ in range(layers)]
+    c = [x.new_zeros(writer.lstm.hidden_size) for _ in range(layers)]
+    total = x.new_zeros(())
+    for before, after in zip([END, *symbols], [*symbols, END]):
+        y = torch.cat([writer.character.weight[before], x])
+        for k in range(layers):
+            gates = (getattr(writer.lstm, f"weight_ih_l{k}") @ y + getattr(writer.lstm, f"bias_ih_l{k}")
+                     + getattr(writer.lstm, f"weight_hh_l{k}") @ h[k] + getattr(writer.lstm, f"bias_hh_l{k}"))
+            i, f, g, o = gates.chunk(4)
+            c[k] = torch.sigmoid(f) * c[k] + torch.sigmoid(i) * torch.tanh(g)
+            h[k] = y = torch.sigmoid(o) * torch.tanh(c[k])
+        total = total - torch.log_softmax(writer.out.weight @ y + writer.out.bias, 0)[after]
+    return total
+
+
+def gradients(model):
+    return {name: p.grad.to_dense().clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+# --- Characters -------------------------------------------------------------------------------------------
+
+
+def test_the_alphabet_holds_what_is_frequent_and_the_rest_is_one_symbol():
+    reviews = some_reviews(1)
+    reviews = replace(reviews, characters=np.array([ord(c) for c in "abab🙂c\x00\x00"], dtype=np.uint32))
+    alphabet = alphabet_of(reviews, 2)
+    assert alphabet == "\x00ab"
+    symbols = encode(reviews.characters, alphabet)
+    assert symbols.dtype == np.int32 and symbols.tolist() == [3, 4, 3, 4, UNKNOWN, UNKNOWN, 2, 2]
+    assert decode(symbols, alphabet) == "abab\ufffd\ufffd\x00\x00"
+    assert encode(reviews.characters, "").tolist() == [UNKNOWN] * 8
+
+
+def test_text_comes_back_from_its_symbols():
+    text = "".join(WORDS)
+    alphabet = alphabet_of(TRAIN, 1)
+    assert decode(encode(np.array([ord(c) for c in text], dtype=np.uint32), alphabet), alphabet) == text
+
+
+def test_a_lone_surrogate_is_no_letter():
+    reviews = replace(some_reviews(1), characters=np.array([0xD800] * 9 + [97], dtype=np.uint32))
+    assert alphabet_of(reviews, 1) == "a"
+
+
+def test_packed_reviews_by_hand():
+    texts = Texts(replace(some_reviews(1), characters=np.array([97, 98, 97, 98, 98], dtype=np.uint32),
+                          offsets=np.array([0, 2, 2, 5])), "ab", "cpu")
+    inputs, targets, place, row = texts.pack(np.array([2, 0]))
+    assert inputs.T.tolist() == [[0, 2, 3, 3], [0, 2, 3, 0]]
+    assert targets.tolist() == [2, 3, 3, 0, 2, 3, 0]
+    assert row.tolist() == [0, 0, 0, 0, 1, 1, 1] and place.tolist() == [0, 1, 2, 3, 0, 1, 2]
+
+
+# --- The loss against one review after another, in float64 ------------------------------------------------
+
+
+def test_nats_and_x_joint_are_those_of_the_equations(float64):
+    model = untrained()
+    texts, (data, (at, parts)) = Texts(TRAIN, model.alphabet, "cpu"), everything(model)
+    x = model.writer.x_joint(*parts)
+    (u, m, (a, p, c), (b, q, d)) = parts
+    for k in (0, 7, 31):
+        told = torch.cat([u[k], m[k], a[k], b[k], p[k], q[k], c[k, None], d[k, None]])
+        np.testing.assert_allclose(x[k].detach(), torch.tanh(model.writer.tell.weight @ told + model.writer.tell.bias).detach())
+    nats = model.writer.nats(texts, at.numpy(), x)
+    for k, i in enumerate(at.tolist()):
+        by_hand = nats_by_hand(model.writer, encode(TRAIN.characters[TRAIN.offsets[i]:TRAIN.offsets[i + 1]], model.alphabet), x[k])
+        assert nats[k].item() == pytest.approx(by_hand.item(), rel=1e-10)
+
+
+@pytest.mark.parametrize("text_batch", [1, 100, 10_000])
+def test_the_gradient_is_that_of_the_loss_written_out_whatever_runs_side_by_side(float64, text_batch):
+    model = untrained(text_batch=text_batch)
+    texts, (data, (at, parts)) = Texts(TRAIN, model.alphabet, "cpu"), everything(model)
+    loss, _ = batch_loss(model, texts, data, at, parts)
+    loss.backward()
+    found = gradients(model)
+
+    model.zero_grad()
+    data, (at, parts) = everything(model)
+    loss, _ = rrn.batch_loss(model, data, at, parts)
+    x = model.writer.x_joint(*parts)
+    for k, i in enumerate(at.tolist()):
+        symbols = encode(TRAIN.characters[TRAIN.offsets[i]:TRAIN.offsets[i + 1]], model.alphabet)
+        if len(symbols):
+            loss = loss + 0.7 * nats_by_hand(model.writer, symbols, x[k]) / (len(symbols) + 1) / len(at)
+    loss.backward()
+    wanted = gradients(model)
+    assert found.keys() == wanted.keys() and any(name.startswith("writer.lstm") for name in found)
+    for name, grad in wanted.items():
+        np.testing.assert_allclose(found[name], grad, rtol=1e-8, atol=1e-12, err_msg=name)
+
+
+def test_the_text_reaches_states_and_own_parameters_of_both(float64):
+    model = untrained(joint=True)
+    steps, data = model.steps(TRAIN.ratings), rrn.targets(model, TRAIN.ratings)
+    known = torch.ones(N_USERS, dtype=torch.bool)
+    at, parts = rrn.batch_of(model, 0, np.arange(N_USERS), steps, data, None, known)
+    x = model.writer.x_joint(*parts)
+    (x * text_gradient(model.writer, Texts(TRAIN, model.alphabet, "cpu"), at.numpy(), x, 1.0, 500)).sum().backward()
+    reached = {name for name, grad in gradients(model).items() if grad.abs().max() > 1e-9}
+    for side in ("users", "items"):
+        assert {f"{side}.{part}" for part in ("lstm.weight_ih_l0", "lstm.weight_hh_l0", "read.weight", "anchor.weight",
+                                              "stationary.weight", "bias.weight", "to_factors.weight")} <= reached
+
+
+def test_without_a_review_there_is_no_text_loss(float64):
+    model, silent = untrained(), replace(TRAIN, characters=TRAIN.characters[:0], offsets=0 * TRAIN.offsets)
+    data, (at, parts) = everything(model)
+    loss, _ = batch_loss(model, Texts(silent, model.alphabet, "cpu"), data, at, parts)
+    assert loss.item() == rrn.batch_loss(model, data, at, parts)[0].item()
+    loss.backward()
+    assert not any("writer.lstm" in name for name in gradients(model))
+
+
+def test_a_step_runs_on_the_meta_device():
+    model = Joint(TRAIN.ratings.item_ids, SMALL, "meta", user_ids=TRAIN.ratings.user_ids, alphabet="ab",
+                  scale={"mean": 3.0, "std": 1.0, "start": 0.0, "span": DAY}).train()
+    texts = Texts(TRAIN, "ab", "meta")
+    nats = model.writer.nats(texts, np.arange(9), torch.empty(9, SMALL.joint_size, device="meta"))
+    nats.sum().backward()
+    assert nats.device.type == "meta" and nats.shape == (9,)
+
+
+# --- What is known when -----------------------------------------------------------------------------------
+
+
+def test_no_text_moves_a_rating_and_none_another_text():
+    model = untrained()
+    before, scores = model.follow(LATER.ratings), evaluate_text(model, LATER)
+    other = replace(LATER, characters=LATER.characters.copy())
+    other.characters[other.offsets[-2]:] = ord("b")  # the last review
+    written = np.flatnonzero(LATER.lengths)
+    assert written[-1] == LATER.n_ratings - 1
+    after = evaluate_text(model, other)
+    np.testing.assert_array_equal(model.follow(other.ratings), before)
+    np.testing.assert_array_equal(after.nats[:-1], scores.nats[:-1])
+    assert after.nats[-1] != scores.nats[-1]
+
+
+def test_a_rating_moves_only_what_is_written_later():
+    model, k = untrained(), 8
+    news = replace(LATER, ratings=replace(LATER.ratings, ratings=LATER.ratings.ratings.copy()))
+    news.ratings.ratings[k] += 3
+    moved = np.abs(evaluate_text(model, news).nats - evaluate_text(model, LATER).nats) > 1e-7
+    place = np.flatnonzero(LATER.lengths)
+    assert moved.any() and (LATER.ratings.times[place[moved]] > LATER.ratings.times[k]).all()
+
+
+# --- Training ---------------------------------------------------------------------------------------------
+
+
+def test_perplexity_is_the_same_however_reviews_are_batched(float64):
+    model = untrained()
+    scores = evaluate_text(model, LATER)
+    model.config = replace(SMALL, text_batch=1)
+    np.testing.assert_allclose(evaluate_text(model, LATER).nats, scores.nats, rtol=1e-12)
+    n = LATER.lengths[LATER.lengths > 0]
+    assert scores.perplexity == pytest.approx(np.exp(scores.nats.sum() / (n + 1).sum()))
+    words = sum(len(LATER.text(i).split()) for i in range(LATER.n_ratings))
+    assert scores.word_perplexity == pytest.approx(np.exp(scores.nats.sum() / words))
+
+
+def test_training_foretells_better_than_the_frequency_of_characters():
+    world = ReviewWorld(n_items=150, n=3)
+    train, valid, _ = world.split(world.sample())
+    config = replace(SMALL, n_epochs=6, warm_up=4, text_hidden_size=24, text_batch=1000, learning_rate=0.02, text_weight=5.0)
+    model = fit(train, config, device="cpu", progress=False)
+    _, counts = np.unique(train.characters, return_counts=True)
+    p = np.append(counts, train.n_ratings) / (counts.sum() + train.n_ratings)
+    frequency, uniform = np.exp(-(p * np.log(p)).sum()), len(p)
+    found = evaluate_text(model, valid).perplexity
+    assert found < 0.35 * frequency < frequency < uniform
+    assert found > world.oracle(train, valid).expected_nats.character_perplexity * 0.95
+
+
+def test_the_writer_is_warmed_up_before_the_first_epoch(monkeypatch):
+    told = []
+    real = joint.text_gradient
+    monkeypatch.setattr(joint, "text_gradient", lambda writer, texts, rows, x, *rest: (
+        told.append(bool(x.any())), real(writer, texts, rows, x, *rest))[1])
+    fit(TRAIN, replace(SMALL, warm_up=2), device="cpu", progress=False)
+    n = told.index(True)
+    assert n > 0 and not any(told[:n]) and all(told[n:])
+
+
+def test_without_weight_the_writer_learns_nothing_and_the_ratings_do():
+    before = new_model(TRAIN, replace(SMALL, text_weight=0.0), device="cpu").state_dict()
+    after = fit(TRAIN, replace(SMALL, text_weight=0.0), device="cpu", progress=False).state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and not any(name.startswith("writer") for name in changed)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, at):
+    class Killed(Exception):
+        pass
+
+    config, saves = replace(SMALL, n_epochs=3, dropout=0.3, stranger=0.4), []
+    options = {"device": "cpu", "seed": 1, "progress": False, "valid": LATER}
+    uncut, save = fit(TRAIN, config, **options), training.save_checkpoint
+
+    def save_and_die(*args):
+        save(*args)
+        saves.append(args)
+        if len(saves) == at:
+            raise Killed
+
+    monkeypatch.setattr(training, "save_checkpoint", save_and_die)
+    with pytest.raises(Killed):
+        fit(TRAIN, config, checkpoint=tmp_path / "run", **options)
+    resumed = fit(TRAIN, config, checkpoint=tmp_path / "run", **options)
+    assert resumed.history == uncut.history
+    for name, tensor in uncut.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name])
+    edited = replace(TRAIN, characters=TRAIN.characters[::-1].copy())
+    with pytest.raises(ValueError, match="train"):
+        fit(edited, config, checkpoint=tmp_path / "run", **options)
+
+
+def test_long_reviews_and_odd_characters_go_through():
+    texts = ["x" * 20_000, "", "\x00\x07\u202e", "🙂" * 300, "é"]
+    ratings = TRAIN.ratings.take(slice(5))
+    odd = ReviewData(ratings, np.array([ord(c) for c in "".join(texts)], dtype=np.uint32),
+                     np.append(0, np.cumsum([len(t) for t in texts])))
+    model = fit(odd, replace(SMALL, n_epochs=1, warm_up=0), device="cpu", progress=False)
+    assert np.isfinite(model.history[0]["loss"]) and all(torch.isfinite(p).all() for p in model.parameters())
+    assert set(model.write(100, "item-1", seed=3)) <= set(model.alphabet) | {"\ufffd"}
+
+
+def test_silence_throughout_is_no_obstacle_to_training_but_to_scores():
+    silent = replace(TRAIN, characters=TRAIN.characters[:0], offsets=0 * TRAIN.offsets)
+    model = fit(silent, SMALL, device="cpu", progress=False)
+    assert model.alphabet == ""
+    with pytest.raises(ValueError, match="no review"):
+        evaluate_text(model, replace(silent, ratings=LATER.ratings.take(slice(0)), offsets=silent.offsets[:1]))
+    with pytest.raises(ValueError, match="nothing to learn"):
+        fit(TRAIN.take(slice(0)), SMALL, device="cpu", progress=False)
+
+
+@pytest.mark.parametrize("name,value", [("text_weight", -1.0), ("warm_up", -1), ("text_layers", 0), ("joint_size", 2.5),
+                                        ("min_count", 0), ("hidden_size", 0)])
+def test_settings_that_make_no_sense_are_refused(name, value):
+    with pytest.raises(ValueError, match=name):
+        JointConfig(**{name: value})
+
+
+# --- Writing ----------------------------------------------------------------------------------------------
+
+
+def test_writing_is_repeatable_bounded_and_from_the_alphabet():
+    model = untrained()
+    text = model.write(101, "item-2", max_length=60, seed=4)
+    assert text == model.write(101, "item-2", max_length=60, seed=4)
+    assert len({model.write(101, "item-2", max_length=60, seed=s) for s in range(6)}) > 1
+    assert len(model.write(101, "item-2", max_length=7, temperature=50.0)) <= 7
+    assert set(text) <= set(model.alphabet) | {"\ufffd"}
+    assert model.write("nobody", "nothing", seed=1, max_length=5) is not None
+    for bad in ({"temperature": -1.0}, {"max_length": 0}):
+        with pytest.raises(ValueError):
+            model.write(101, "item-2", **bad)
+
+
+def test_the_probabilities_are_those_that_score_a_review(float64):
+    model = untrained()
+    when = TRAIN.ratings.times[-1] + 5
+    steps = list(model.writing(101, "item-2", time=when, seed=3, max_length=30))
+    text = "".join(c for c, _ in steps)
+    assert text and all(p.sum() == pytest.approx(1) for _, p in steps)
+    u, m, users, items = model.at([101], ["item-2"], [when])
+    x = model.writer.x_joint(u, m, *model.own_of_both(users, items))[0]
+    symbols = encode(np.array([ord(c) for c in text], dtype=np.uint32), model.alphabet)
+    so_far = -sum(np.log(p[s]) for s, (_, p) in zip(symbols, steps))
+    h, _ = model.writer(torch.tensor([[END], *symbols[:, None].tolist()]), x[None])
+    end = -torch.log_softmax(model.writer.out(h[-1, 0]), 0)[END].item()
+    assert so_far + end == pytest.approx(nats_by_hand(model.writer, symbols, x).item(), rel=1e-9)
+
+
+def test_temperature_zero_takes_the_likeliest():
+    model = untrained()
+    for c, p in model.writing(101, "item-2", temperature=0.0, max_length=10):
+        assert encode(np.array([ord(c)], dtype=np.uint32), model.alphabet)[0] == p.argmax()
+
+
+def test_a_wanted_rating_changes_what_is_written_through_the_bias_alone():
+    model = untrained()
+    with torch.no_grad():
+        model.writer.tell.weight.mul_(8)
+    when = LATER.ratings.times[0]
+    [predicted] = model.predict([101], ["item-2"], [when])
+
+    def first(rating):
+        return next(model.writing(101, "item-2", rating, when, seed=0))[1]
+
+    np.testing.assert_allclose(first(predicted), first(None), rtol=1e-5)
+    assert np.abs(first(5.0) - first(1.0)).max() > 1e-4
+
+
+# --- Checkpoints ------------------------------------------------------------------------------------------
+
+
+def test_a_saved_model_predicts_and_writes_the_same(tmp_path):
+    model = untrained()
+    model.save(tmp_path / "model")
+    back = Joint.load(tmp_path / "model", device="cpu")
+    np.testing.assert_array_equal(back.follow(LATER.ratings), model.follow(LATER.ratings))
+    assert back.alphabet == model.alphabet and back.config == model.config
+    assert back.write(101, "item-2", seed=2) == model.write(101, "item-2", seed=2)
+
+
+def test_a_checkpoint_of_another_model_or_another_alphabet_is_refused(tmp_path):
+    untrained().save(tmp_path / "model")
+    with pytest.raises(ValueError, match="not of a RRN"):
+        RRN.load(tmp_path / "model", device="cpu")
+    info = json.loads((tmp_path / "model" / "info.json").read_text())
+    info["alphabet"] += "z"
+    (tmp_path / "model" / "info.json").write_text(json.dumps(info))
+    with pytest.raises(ValueError, match="writer"):
+        Joint.load(tmp_path / "model", device="cpu")
