@@ -25,6 +25,8 @@ EXPERIMENTS = {
     "rrn-scale": "rrn_scale",
     "rrn-descent": "rrn_scale",
     "rrn-surprise": "rrn_surprise",
+    "joint-world": "joint",
+    "joint-gift-cards": "joint",
     "peer-speed": "peer_speed",
     "rnn-memory": "rnn",
     "rsc15-preprocess": "rsc15_preprocess",
