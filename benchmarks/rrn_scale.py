@@ -55,7 +55,8 @@ def scale(experiment):
     small = world_of(SIZES[0]).sample(0)
     result = results.new_result(experiment, results.describe(small, small.take(slice(0))), {
         "seeds": list(range(max(RUNS.values()))), "runs": {str(n): k for n, k in RUNS.items()}, "threads": 1,
-        "epochs": {str(n): k for n, k in EPOCHS.items()}, "world": asdict(world_of(SIZES[0])), "model": asdict(RRNConfig())})
+        "epochs": {str(n): k for n, k in EPOCHS.items()}, "world": asdict(world_of(SIZES[0])),
+        "model": asdict(RRNConfig())})
     for n in SIZES:
         done = [alone(epoch_of, n, seed) for seed in range(RUNS[n])]
         for metric, values in {
@@ -70,8 +71,8 @@ def scale(experiment):
 # --- One side at a time against both at once -------------------------------------------------------------
 
 DESCENT_WORLD = RatingWorld(n_users=400, n_items=100)
-DESCENT_CONFIG = RRNConfig(hidden_size=32, embedding_size=16, dynamic_size=8, stationary_size=4, dropout=0.1, penalty=1.0,
-                           user_step=86_400.0, learning_rate=4e-3, batch_size=1024, n_epochs=40)
+DESCENT_CONFIG = RRNConfig(hidden_size=32, embedding_size=16, dynamic_size=8, stationary_size=4, dropout=0.1,
+                           penalty=1.0, user_step=86_400.0, learning_rate=4e-3, batch_size=1024, n_epochs=40)
 DESCENT_SEEDS = range(5)
 
 
