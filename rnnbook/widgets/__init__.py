@@ -6,8 +6,9 @@ from rnnbook.widgets.gradient_flow import GradientFlowExplorer
 from rnnbook.widgets.loss_curves import LossCurves
 from rnnbook.widgets.prefix_explorer import PrefixExplorer
 from rnnbook.widgets.ranking_loss import RankingLossExplorer
+from rnnbook.widgets.reviewer import Reviewer
 from rnnbook.widgets.session_parallel import SessionParallelStepper
 from rnnbook.widgets.tastes import TasteExplorer, TimeTravel
 
 __all__ = ["DistillationExplorer", "Evidence", "GradientFlowExplorer", "LossCurves", "PrefixExplorer",
-           "RankingLossExplorer", "SessionParallelStepper", "TasteExplorer", "TimeTravel"]
+           "RankingLossExplorer", "Reviewer", "SessionParallelStepper", "TasteExplorer", "TimeTravel"]
