@@ -135,6 +135,7 @@ def test_nats_and_x_joint_are_those_of_the_equations(float64):
         assert nats[k].item() == pytest.approx(by_hand.item(), rel=1e-10)
 
 
+@pytest.mark.claim("text-reaches-both")
 @pytest.mark.parametrize("text_batch", [1, 100, 10_000])
 def test_the_gradient_is_that_of_the_loss_written_out_whatever_runs_side_by_side(float64, text_batch):
     model = untrained(text_batch=text_batch)
@@ -158,6 +159,7 @@ def test_the_gradient_is_that_of_the_loss_written_out_whatever_runs_side_by_side
         np.testing.assert_allclose(found[name], grad, rtol=1e-8, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.claim("text-reaches-both")
 def test_the_text_reaches_states_and_own_parameters_of_both(float64):
     model = untrained(joint=True)
     steps, data = model.steps(TRAIN.ratings), rrn.targets(model, TRAIN.ratings)
@@ -192,6 +194,7 @@ def test_a_step_runs_on_the_meta_device():
 # --- What is known when -----------------------------------------------------------------------------------
 
 
+@pytest.mark.claim("rating-reads-no-review")
 def test_no_text_moves_a_rating_and_none_another_text():
     model = untrained()
     before, scores = model.follow(LATER.ratings), evaluate_text(model, LATER)
@@ -205,6 +208,7 @@ def test_no_text_moves_a_rating_and_none_another_text():
     assert after.nats[-1] != scores.nats[-1]
 
 
+@pytest.mark.claim("rating-reads-no-review")
 def test_a_rating_moves_only_what_is_written_later():
     model, k = untrained(), 8
     news = replace(LATER, ratings=replace(LATER.ratings, ratings=LATER.ratings.ratings.copy()))
