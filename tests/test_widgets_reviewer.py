@@ -15,7 +15,7 @@ from test_widgets import EVIL, status
 from rnnbook.joint import END, UNKNOWN, JointConfig, decode, fit, new_model
 from rnnbook.widgets import Reviewer, reviewer
 
-USERS, ITEMS, RATINGS, SEEDS = [103, 100], ["item-2", "item-0"], [-1.25, 0.0, 2], [3, 5]
+USERS, ITEMS, RATINGS, SEEDS = [103, 100], ["item-2", "item-0", "item-5"], [-1.25, 0.0, 2], [3, 5]
 HOSTILE = '\x00\x07\t\n "&/<>b\x7f\x85\xa0\u0301\u2028\u202e\U000e0001'  # in the order of code points
 PICTURE = {" ": ("␣", "space"), "\n": ("⏎", "newline"), "\t": ("⇥", "tab")}
 TOP = reviewer.LIKELIEST
@@ -193,8 +193,8 @@ def test_nothing_is_left_behind_in_the_model(model):
 def test_it_holds_the_predicted_ratings(model, widget):
     now = TRAIN_END + 1
     for i, user in enumerate(USERS):
-        np.testing.assert_allclose(widget.predicted[i], model.predict([user] * 2, ITEMS, [now] * 2), rtol=1e-3)
-    assert len({*np.ravel(widget.predicted)}) == 4
+        np.testing.assert_allclose(widget.predicted[i], model.predict([user] * 3, ITEMS, [now] * 3), rtol=1e-3)
+    assert len({*np.ravel(widget.predicted)}) == 6
     assert widget.ratings == [-1.25, 0.0, 2.0] and widget.users == ["103", "100"] and widget.step == 0
 
 
@@ -284,11 +284,21 @@ def test_every_choice_shows_its_own_review(show, widget):
 
 def test_a_choice_leaves_whole_what_is_whole(show, widget):
     page = show(widget)
+    page.get_by_role("combobox", name="rating").select_option(index=2)
     page.get_by_role("button", name="Next character").press("End")
-    for r in range(3):
+    lengths = [len(widget.reviews[2 * r]) - 1 for r in (2, 1, 0)]
+    assert lengths == sorted(lengths) and lengths[0] < lengths[2]
+    for r in (2, 1, 0):
         page.get_by_role("combobox", name="rating").select_option(index=r)
-        draws = widget.reviews[2 * r]
-        check_step(page, draws, len(draws) - 1, widget.alphabet)
+        check_step(page, widget.reviews[2 * r], lengths[2 - r], widget.alphabet)
+
+
+def test_keys_in_a_select_choose_and_do_not_write(show, widget):
+    page = show(widget)
+    select = page.get_by_role("combobox", name="rating")
+    for key, rating in (("End", 2), ("Home", 0)):
+        select.press(key)
+        check_step(page, widget.reviews[2 * rating], 0, widget.alphabet)
 
 
 def test_the_whole_review_is_written_out_and_can_be_paused(show, widget):
