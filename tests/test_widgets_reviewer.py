@@ -424,7 +424,7 @@ def contrast(page, selector):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [800, 360])
-def test_no_overflow_contrast_and_screenshots(show, screenshots, model, widget, theme, width):
+def test_no_overflow_contrast_and_screenshots(show, screenshots, model, theme, width):
     shown = Reviewer(model, USERS, ITEMS, RATINGS, length=200, seeds=SEEDS)
     shown.users = ["a-user-" * 12, "100"]
     long = [shown.alphabet.index(c) + 2 for c in "good\tä"] * 34
