@@ -385,10 +385,11 @@ class RRN(nn.Module):
         """The same for many owners, batch by batch: float [S, d], zeros at the steps of the others."""
         sizes = np.diff(steps.offsets)
         owners = np.arange(len(sizes)) if owners is None else owners
+        parts = [self.at_steps(side, steps, batch) for batch in batches(sizes, 4 * self.config.batch_size, owners)]
         out = self.zeros(len(steps.time))
-        for batch in batches(sizes, 4 * self.config.batch_size, owners):
-            numbers, factors = self.at_steps(side, steps, batch)
-            out = out.index_copy(0, torch.from_numpy(numbers).to(self.device), factors)
+        if parts:  # in one go: a copy of all for each batch would cost the square of the number of steps
+            numbers, factors = zip(*parts)
+            out = out.index_copy(0, torch.from_numpy(np.concatenate(numbers)).to(self.device), torch.cat(factors))
         return out
 
     def at_times(self, side, steps, owners, times):
@@ -428,7 +429,7 @@ class RRN(nn.Module):
 
     @staticmethod
     def combine(u, m, ours, theirs):
-        """The prediction on the model's scale, float [k], from dynamic factors [k, d] of both sides and the `own` of both."""
+        """The prediction on the model's scale, float [k], from dynamic factors [k, d] and the `own` of both sides."""
         (a, p, c), (b, q, d) = ours, theirs
         return ((u + a) * (m + b)).sum(1) + (p * q).sum(1) + c + d
 
