@@ -219,7 +219,8 @@ class Joint(RRN):
     def writing(self, user, item, rating=None, time=None, temperature=1.0, max_length=500, seed=0):
         """As `write`, a character at a time: yields it with the probabilities of all symbols, float64 array [c].
 
-        The last one is followed by no more; that the review is over is the symbol `END`.
+        They are those before the temperature. Last comes "" with the probabilities from which `END` was drawn,
+        unless ``max_length`` cut the review off before.
         """
         if temperature < 0 or max_length < 1:
             raise ValueError(f"temperature={temperature}, max_length={max_length}; the first must not be negative, "
@@ -239,9 +240,9 @@ class Joint(RRN):
             p = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
             drawn = np.exp((logits - logits.max()) / max(temperature, 1e-6))
             symbol = int(rng.choice(len(p), p=drawn / drawn.sum()))
+            yield decode([symbol] * (symbol != END), self.alphabet), p
             if symbol == END:
                 return
-            yield decode([symbol], self.alphabet), p
 
 
 # --- Training ----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ def test_joint_training_gains_half_of_what_can_be_gained(n):
     possible = rmse[f"n={n} · optimum of the ratings alone"]["mean"] - rmse[f"n={n} · optimum"]["mean"]
     assert possible > 0.04
     assert paired(n, "ratings and reviews")["high"] < 0
-    assert results.rows(NAME, "gain_share")[f"n={n} · ratings and reviews"]["mean"] >= 0.5
+    assert results.rows(NAME, "gain_share")[f"n={n} · ratings and reviews"]["low"] > 0.5
     # The rival is no straw man: what is left to it without reviews is little.
     alone = rmse[f"n={n} · ratings alone"]["mean"] - rmse[f"n={n} · optimum of the ratings alone"]["mean"]
     assert alone < possible / 2
@@ -35,7 +35,15 @@ def test_reviews_that_cannot_help_do_not(n, arm):
 @pytest.mark.claim("writes-near-the-optimum")
 @pytest.mark.parametrize("n", [1, 3])
 def test_the_writer_comes_near_the_optimum(n):
-    perplexity, nats = results.rows(NAME, "perplexity"), results.rows(NAME, "nats_per_review")
-    found, best = (perplexity[f"n={n} · {who}"]["mean"] for who in ("ratings and reviews", "optimum"))
-    assert best < found < 1.05 * best
-    assert nats[f"n={n} · ratings and reviews"]["mean"] < nats[f"n={n} · shuffled reviews"]["mean"]
+    perplexity = results.rows(NAME, "perplexity")
+    found, best = (perplexity[f"n={n} · {who}"] for who in ("ratings and reviews", "optimum"))
+    assert best["mean"] < found["mean"] and found["high"] < 1.05 * best["low"]
+
+
+@pytest.mark.claim("writes-near-the-optimum")
+def test_it_is_told_of_the_item_what_it_needs_only_if_there_is_more_than_one_review():
+    nats = results.rows(NAME, "nats_per_review")
+    found, ignorant, best = ([nats[f"n={n} · {who}"] for n in (1, 3)] for who in (
+        "ratings and reviews", "who knows nothing of the item", "optimum"))
+    assert found[0]["low"] > ignorant[0]["mean"]
+    assert best[1]["high"] < found[1]["low"] < found[1]["high"] < ignorant[1]["mean"]

@@ -335,7 +335,7 @@ def test_writing_is_repeatable_bounded_and_from_the_alphabet():
 def test_the_probabilities_are_those_that_score_a_review(float64):
     model = untrained()
     when = TRAIN.ratings.times[-1] + 5
-    steps = list(model.writing(101, "item-2", time=when, seed=3, max_length=30))
+    steps = [step for step in model.writing(101, "item-2", time=when, seed=3, max_length=30) if step[0]]
     text = "".join(c for c, _ in steps)
     assert text and all(p.sum() == pytest.approx(1) for _, p in steps)
     u, m, users, items = model.at([101], ["item-2"], [when])
@@ -350,7 +350,16 @@ def test_the_probabilities_are_those_that_score_a_review(float64):
 def test_temperature_zero_takes_the_likeliest():
     model = untrained()
     for c, p in model.writing(101, "item-2", temperature=0.0, max_length=10):
-        assert encode(np.array([ord(c)], dtype=np.uint32), model.alphabet)[0] == p.argmax()
+        assert encode(np.array([ord(x) for x in c], dtype=np.uint32), model.alphabet).tolist() == [p.argmax()][:len(c)]
+
+
+def test_the_end_comes_with_its_probability():
+    model = untrained()
+    with torch.no_grad():
+        model.writer.out.bias[END] += 3
+    *steps, (last, p) = model.writing(101, "item-2", seed=1)
+    assert last == "" and p[END] > 0.3 and all(c for c, _ in steps)
+    assert "".join(c for c, _ in steps) == model.write(101, "item-2", seed=1)
 
 
 def test_a_wanted_rating_changes_what_is_written_through_the_bias_alone():

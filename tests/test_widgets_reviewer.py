@@ -169,7 +169,6 @@ def test_it_holds_what_the_model_writes(model, temperature):
 
 @torch.no_grad()
 def test_the_last_draw_is_that_of_the_end(model, widget):
-    """`writing` does not tell its probability: it is what that of the whole review lacks."""
     n_ended = 0
     for _, (user, item, rating, seed), draws in places(widget):
         u, m, users, items = model.at([user], [item], [TRAIN_END + 1])
@@ -181,13 +180,6 @@ def test_the_last_draw_is_that_of_the_end(model, widget):
         assert draws[-1][1] / 1000 == pytest.approx(chances[draws[-1][0]].item(), abs=0.00051)
         n_ended += draws[-1][0] == END
     assert n_ended > 5
-
-
-def test_nothing_is_left_behind_in_the_model(model):
-    with pytest.raises(ValueError):
-        Reviewer(model, USERS, ITEMS, RATINGS, temperature=-1.0)
-    Reviewer(model, USERS[:1], ITEMS[:1], RATINGS[:1])
-    assert not model.writer.out._forward_hooks
 
 
 def test_it_holds_the_predicted_ratings(model, widget):

@@ -7,7 +7,6 @@ from itertools import chain, product
 
 import numpy as np
 import pandas as pd
-import torch
 import traitlets
 
 from rnnbook.joint import END, encode
@@ -29,15 +28,9 @@ def _draws(model, user, item, rating, temperature, length, seed):
         Of each draw the symbol and its probability, then the likeliest symbols with theirs. Probabilities are
         integers, in thousandths; likeliest symbols of none are left out.
     """
-    logits = []  # of every draw: `Joint.writing` is silent on that of the end
-    hook = model.writer.out.register_forward_hook(lambda net, inputs, output: logits.append(output.double().cpu()))
-    try:
-        text = [c for c, _ in model.writing(user, item, rating, None, temperature, length + 1, seed)]
-    finally:
-        hook.remove()
-    symbols = encode(np.array([ord(c) for c in text], dtype=np.uint32), model.alphabet).tolist()
     draws = []
-    for symbol, p in zip([*symbols, END], torch.softmax(torch.stack(logits), 1).numpy()):
+    for c, p in model.writing(user, item, rating, None, temperature, length + 1, seed):
+        symbol = int(encode(np.array([ord(c)], dtype=np.uint32), model.alphabet)[0]) if c else END
         likeliest, rounded = np.argsort(-p, kind="stable")[:LIKELIEST].tolist(), np.rint(1000 * p).astype(int).tolist()
         draws.append([symbol, rounded[symbol], *chain(*((s, rounded[s]) for s in likeliest if rounded[s]))])
     return draws
