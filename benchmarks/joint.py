@@ -91,7 +91,7 @@ def world(experiment):
 # --- Gift cards: a check that the whole way works on real text, too small to show more -------------------------
 
 CARDS_CONFIG = JointConfig(hidden_size=16, embedding_size=16, dynamic_size=4, stationary_size=8, text_hidden_size=64,
-                           batch_size=1024, n_epochs=12, learning_rate=4e-3, warm_up=3, text_batch=8192)
+                           batch_size=1024, n_epochs=8, learning_rate=4e-3, warm_up=20, text_batch=2048)
 CARDS_ARMS = {"ratings alone": {"text_weight": 0.0}, "ratings and reviews": {"text_weight": 1.0}}
 
 
