@@ -157,6 +157,7 @@ def test_the_gradient_is_that_of_the_loss_written_out_whatever_runs_side_by_side
     assert found.keys() == wanted.keys() and any(name.startswith("writer.lstm") for name in found)
     for name, grad in wanted.items():
         np.testing.assert_allclose(found[name], grad, rtol=1e-8, atol=1e-12, err_msg=name)
+        assert grad.abs().max() > 1e-6, name  # or the comparison would say nothing
 
 
 @pytest.mark.claim("text-reaches-both")
@@ -373,7 +374,12 @@ def test_a_wanted_rating_changes_what_is_written_through_the_bias_alone():
         return next(model.writing(101, "item-2", rating, when, seed=0))[1]
 
     np.testing.assert_allclose(first(predicted), first(None), rtol=1e-5)
-    assert np.abs(first(5.0) - first(1.0)).max() > 1e-4
+    wanted = first(5.0)
+    assert np.abs(wanted - first(1.0)).max() > 1e-4
+    with torch.no_grad():  # a model that expects the rating by itself writes the same
+        model.items.bias.weight[2] += (5.0 - predicted) / model.scale["std"]
+    assert model.predict([101], ["item-2"], [when]) == pytest.approx([5.0], abs=1e-5)
+    np.testing.assert_allclose(first(None), wanted, rtol=1e-4)
 
 
 # --- Checkpoints ------------------------------------------------------------------------------------------
