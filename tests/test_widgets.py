@@ -1,17 +1,10 @@
-"""The widgets in a real browser: static pages over file:// and http, and JupyterLab with a live kernel."""
+"""The widgets in a real browser: static pages over file:// and http."""
 
 import json
 import math
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -268,70 +261,6 @@ def test_loss_curves_stay_small_and_keep_the_metrics():
     assert curves.points[-1] == {"epoch": 30.0, "loss": pytest.approx(1 / 3000, rel=1e-4), "recall": 0.5}
     epochs = [p["epoch"] for p in curves.points]
     assert epochs == sorted(epochs) and epochs[0] == 0.01
-
-
-LAB_CELLS = [
-    "from rnnbook.widgets import LossCurves, SessionParallelStepper\nSessionParallelStepper()",
-    "curves = LossCurves(ceiling={'loss': 1.0})\ncurves",
-    # A training that has not ended before it was seen to run, however slow the machine is.
-    "import itertools, pathlib, time\nfor i in itertools.count(1):\n"
-    "    curves.update({'epoch': 0.9 - 0.8 / i, 'loss': 1.1 + 1 / i})\n    time.sleep(0.05)\n"
-    "    if pathlib.Path('seen').exists():\n        break\n"
-    "curves.update({'epoch': 1.0, 'loss': 1.1})",
-]
-
-
-@pytest.fixture
-def lab(tmp_path):
-    """JupyterLab over a fresh folder with one notebook; its address."""
-    cells = [nbformat.v4.new_code_cell(source) for source in LAB_CELLS]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "live.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR",
-                                                        "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "HOME")}
-    root = str(Path(__file__).parents[1])
-    with open(tmp_path / "lab.log", "w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
-             "--allow-root", "--IdentityProvider.token=", "--ServerApp.password="],
-            cwd=tmp_path, env={**os.environ, **settings, "PYTHONPATH": root}, stdout=log, stderr=log,
-            start_new_session=True)
-    yield f"http://127.0.0.1:{port}/lab/tree/live.ipynb?reset"
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait()
-
-
-def test_live_in_jupyterlab(browser, lab, screenshots, tmp_path):
-    page = browser.new_page(viewport={"width": 1100, "height": 1400})
-    page.set_default_timeout(90_000)
-    for _ in range(100):
-        try:
-            page.goto(lab)
-            break
-        except Exception:  # the server is still starting
-            time.sleep(0.2)
-    page.get_by_text("| Idle").wait_for()  # the kernel is there; before, JupyterLab asks for one
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_text("Run All Cells", exact=True).click()
-    page.get_by_text("Epoch 0.").wait_for()  # the cell runs, the curve is on its way
-    (tmp_path / "seen").touch()
-    page.get_by_text("Epoch 1.00, loss 1.100").wait_for()
-    page.get_by_role("group", name="Session-parallel stepper").get_by_role("button", name="Step").click()
-    page.get_by_text("Step 2 of 9.").wait_for()
-    assert page.locator(".rnnbook-widget").count() == 2
-    page.screenshot(path=screenshots / "jupyterlab.png")
-    page.keyboard.press("Control+s")
-    saved = tmp_path / "live.ipynb"
-    for _ in range(50):
-        html = "".join(json.dumps(c.outputs) for c in nbformat.read(saved, 4).cells)
-        if '\\"epoch\\":1.0' in html:
-            break
-        time.sleep(0.2)
-    assert '\\"epoch\\":1.0' in html  # shown before the training, kept with all of its points
-    page.close()
 
 
 # --- looks ------------------------------------------------------------------------------------------------

@@ -31,6 +31,12 @@ const number = (value, digits = 3) => (value === 0 ? "0"
 const list = (words) => // "a, b and c"
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 
+// JupyterLab takes arrow keys for itself, before the element in focus sees them, unless this one asks it not to.
+window.addEventListener("keydown", ({ target, ctrlKey, metaKey, altKey }) => {
+  if (target.closest?.(".rnnbook-widget"))
+    target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey || altKey));
+}, true);
+
 /** A labelled range input: node to place, show(value) to set it; oninput gets what the reader chose. */
 function slider({ label, min, max, step = 1, format = String, oninput }) {
   const output = html("span", { class: "rb-value" });

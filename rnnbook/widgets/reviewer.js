@@ -1,9 +1,11 @@
-// A review that grows character by character, beside it what might come next. All draws come from the package.
+// A review that grows character by character, beside it what might come next. All draws come from the package:
+// written beforehand, and, where there is a kernel to ask, on demand.
 
 const [END, UNKNOWN] = [0, 1]; // symbols; the alphabet's characters follow
 const NAMED = { " ": ["␣", "space"], "\n": ["⏎", "newline"], "\t": ["⇥", "tab"] };
 const RANKS = ["", "second ", "third ", "fourth ", "fifth ", "sixth "];
 const DELAY = 80; // milliseconds a character
+const WHOLE = 200; // characters: no review is longer
 const count = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 const plain = (value) => String(Math.round(value * 100) / 100 + 0).replace("-", "−"); // no −0
 const percent = (p) => (p < 1 ? "< 0.1 %" : p > 999 ? "> 99.9 %" : `${(p / 10).toFixed(1)} %`);
@@ -25,15 +27,16 @@ function render({ model, el }) {
     ["users", "items", "ratings", "predicted", "temperature", "n_draws", "reviews"].map((name) => model.get(name));
   const alphabet = [...model.get("alphabet")];
   const put = (name, value) => { model.set(name, value); model.save_changes(); };
-  const longest = Math.max(...reviews.map((steps) => steps.length - 1));
-  const review = () => {
+  const place = () => {
     const [user, item, rating, draw] = ["user", "item", "rating", "draw"].map((name) => model.get(name));
-    return reviews[((user * items.length + item) * ratings.length + rating) * draws + draw];
+    return ((user * items.length + item) * ratings.length + rating) * draws + draw;
   };
+  const fresh = new Map(); // place -> what the kernel wrote in its stead
+  const review = () => fresh.get(place())?.draws ?? reviews[place()];
   const last = () => review().length - 1;
   const at = () => clamp(model.get("step"), 0, last());
   // What is whole stays so when another review is chosen.
-  const move = (step) => put("step", step < last() ? Math.max(step, 0) : longest);
+  const move = (step) => put("step", step < last() ? Math.max(step, 0) : WHOLE);
 
   let timer = null;
   const pause = () => {
@@ -45,7 +48,7 @@ function render({ model, el }) {
   const go = (step) => { pause(); move(step); };
   const write = () => {
     if (timer) return pause();
-    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return move(longest);
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return move(WHOLE);
     if (at() === last()) move(0);
     status.setAttribute("aria-live", "off"); // a voice that reads every character would never finish one
     whole.textContent = "Pause";
@@ -55,7 +58,7 @@ function render({ model, el }) {
     }, DELAY);
   };
   el.addEventListener("keydown", (event) => {
-    const steps = { ArrowLeft: at() - 1, ArrowRight: at() + 1, Home: 0, End: longest };
+    const steps = { ArrowLeft: at() - 1, ArrowRight: at() + 1, Home: 0, End: WHOLE };
     if (event.target.matches("select") || event.ctrlKey || event.metaKey || event.altKey) return;
     if (!(event.key in steps)) return;
     event.preventDefault();
@@ -77,6 +80,28 @@ function render({ model, el }) {
   const other = html("button", { type: "button",
     onclick: () => { pause(); put("draw", (model.get("draw") + 1) % draws); } });
 
+  let asked = temperature;
+  const warmth = slider({ label: "temperature", min: 0, max: 2, step: 0.1, format: plain,
+    oninput: (value) => { asked = value; warmth.show(value); } });
+  warmth.show(asked);
+  const ask = html("button", { type: "button", onclick: () => {
+    pause();
+    const [user, item, rating] = ["user", "item", "rating"].map((name) => model.get(name));
+    status.textContent = "Writing …";
+    model.send({ user, item, rating, temperature: asked, place: place() });
+  } }, "Write anew");
+  const live = !model.send ? "" // a page has no kernel to ask
+    : html("div", { class: "rb-controls", role: "group", "aria-label": "A new review" }, warmth.node,
+      html("div", { class: "rb-buttons" }, ask));
+  const answered = (answer) => {
+    if (!answer.draws) return;
+    fresh.set(answer.place, answer);
+    if (answer.place !== place()) return;
+    put("step", 0);
+    draw();
+    write();
+  };
+
   const title = html("p", { class: "rb-heading" });
   const breaks = (steps) => steps.filter(([symbol]) => alphabet[symbol - 2] === "\n").length;
   const lines = Math.max(...reviews.map((steps) => Math.ceil(steps.length / 34) + breaks(steps))); // on a phone
@@ -84,20 +109,20 @@ function render({ model, el }) {
     style: `min-height: ${1.5 * lines + 1.5}em` }); // room for the longest: nothing jumps
   const told = html("p");
   const body = html("tbody");
+  const note = html("div");
   const status = html("p", { class: "rb-status rb-drawing", role: "status", "aria-live": "polite" });
   el.append(
     html("div", { class: "rb-controls", role: "group", "aria-label": "The reviewer" },
       ...choices.map(({ node }) => node)),
     html("div", { class: "rb-buttons rb-writing" }, next, whole, again, draws > 1 ? other : ""),
+    live,
     html("div", { class: "rb-panels" },
       html("div", {}, title, text, told),
       html("div", {}, html("p", { class: "rb-heading" }, "Likeliest next characters"),
         html("div", { class: "rb-next" }, html("table", { "aria-label": "likeliest next characters" },
           html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "character"), html("td"),
             html("th", { scope: "col", class: "rb-number" }, "probability"))), body)),
-        temperature === 1 ? "" : html("p", { class: "rb-muted" }, temperature === 0
-          ? "Temperature 0: the likeliest is taken every time."
-          : `Drawn at temperature ${plain(temperature)}: ${temperature < 1 ? "sharper" : "flatter"} than these.`))),
+        note)),
     status);
 
   const mark = (symbol) => {
@@ -131,6 +156,12 @@ function render({ model, el }) {
     title.textContent = `${users[user]} on ${items[item]}, rating it ${plain(ratings[rating])}`;
     told.textContent = `Rating that the model itself predicts: ${plain(predicted[user][item])}`;
 
+    const { temperature: heat, seed } = fresh.get(place()) ?? { temperature };
+    const how = (heat === 1 ? [] : [heat === 0 ? "Temperature 0: the likeliest is taken every time."
+      : `Drawn at temperature ${plain(heat)}: ${heat < 1 ? "sharper" : "flatter"} than these.`])
+      .concat(seed === undefined ? [] : [`Written now, with seed ${seed}.`]);
+    note.replaceChildren(...how.length ? [html("p", { class: "rb-muted" }, how.join(" "))] : []);
+
     const symbols = steps.slice(0, k).map(([symbol]) => symbol);
     text.replaceChildren(...symbols.slice(0, -1).flatMap(written),
       ...symbols.slice(-1).map((symbol) => html("mark", {}, ...written(symbol))),
@@ -156,7 +187,8 @@ function render({ model, el }) {
   }
 
   const stop = follow(model, el, ["user", "item", "rating", "draw", "step"], draw);
-  return () => { stop(); pause(); };
+  model.on("msg:custom", answered);
+  return () => { stop(); pause(); model.off("msg:custom", answered); };
 }
 
 export default { render };

@@ -40,7 +40,8 @@ class Reviewer(Widget):
     """The review that a user would write about an item for a rating: drawn character by character.
 
     Beside the text stand the likeliest next characters with their probabilities, and the rating that the model itself
-    predicts. All reviews are written beforehand.
+    predicts. The reviews of a page are written beforehand; with a live kernel the reader can have more of them written,
+    at any temperature.
 
     Parameters
     ----------
@@ -108,6 +109,18 @@ class Reviewer(Widget):
         super().__init__(users=[str(user) for user in users], items=[str(item) for item in items],
                          ratings=_short(ratings), predicted=_short(predicted), alphabet=model.alphabet,
                          temperature=temperature, n_draws=len(seeds), reviews=reviews, **kwargs)
+        self._model, self._length, self._seed = model, length, max(seeds)
+        self._choices = {"user": users, "item": items, "rating": ratings}
+        self.on_msg(self._write)
+
+    def _write(self, _, asked, buffers):
+        """Answer who asks, in a live view, for a review with a temperature of its own: each has the next seed."""
+        if "temperature" not in asked:  # not a message of ours
+            return
+        self._seed += 1
+        about = (choices[asked[name]] for name, choices in self._choices.items())
+        draws = _draws(self._model, *about, asked["temperature"], self._length, self._seed)
+        self.send({**asked, "seed": self._seed, "draws": draws})
 
     def summary(self):
         return (f"Reviews by {len(self.users)} users about {len(self.items)} items for {len(self.ratings)} ratings, "

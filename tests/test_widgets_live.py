@@ -1,0 +1,138 @@
+"""The widgets in JupyterLab, with a live kernel behind them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from test_widgets import status
+from test_widgets_reviewer import ITEMS, REVIEWS, USERS, paper, sharp
+
+HERE = Path(__file__).parent
+pytestmark = pytest.mark.browser
+
+TRAINING = [
+    "from rnnbook.widgets import LossCurves, SessionParallelStepper\nSessionParallelStepper()",
+    "curves = LossCurves(ceiling={'loss': 1.0})\ncurves",
+    # A training that has not ended before it was seen to run, however slow the machine is.
+    "import itertools, pathlib, time\nfor i in itertools.count(1):\n"
+    "    curves.update({'epoch': 0.9 - 0.8 / i, 'loss': 1.1 + 1 / i})\n    time.sleep(0.05)\n"
+    "    if pathlib.Path('seen').exists():\n        break\n"
+    "curves.update({'epoch': 1.0, 'loss': 1.1})",
+]
+OTHERS = [
+    "from rnnbook.widgets import *",
+    "GradientFlowExplorer(radii=(0.5, 0.9), lengths=(8,), hidden_size=4)",
+    "RankingLossExplorer()",
+    "PrefixExplorer()",
+    "DistillationExplorer()",
+    "from test_widgets_rrn import DATA, SMALL, TIMES, USERS\nfrom rnnbook.rrn import fit\n"
+    "model = fit(DATA, SMALL, device='cpu', progress=False)\nTasteExplorer(model, USERS)",
+    "TimeTravel(model, USERS, TIMES, k=4)",
+    "from test_widgets_evidence import DATA, ITEMS, WORLD\nEvidence(WORLD, DATA, ITEMS)",
+]
+WRITING = ["from test_widgets_reviewer import ITEMS, REVIEWS, USERS, sharp\nfrom rnnbook.widgets import Reviewer\n"
+           "Reviewer(sharp(REVIEWS), USERS, ITEMS, (-1.25, 0), length=30, temperature=0.0)"]
+
+
+@pytest.fixture
+def run_all(browser, tmp_path):
+    """run_all(cells): a notebook of these in a JupyterLab over a fresh folder, as a page on which all cells run."""
+    opened = []
+
+    def start(cells):
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells],
+                                                metadata=kernel), tmp_path / "live.ipynb")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        settings = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR",
+                                                            "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "HOME")}
+        with open(tmp_path / "lab.log", "w") as log:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+                 "--allow-root", "--IdentityProvider.token=", "--ServerApp.password="],
+                cwd=tmp_path, env={**os.environ, **settings, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"},
+                stdout=log, stderr=log, start_new_session=True)
+        page = browser.new_page(viewport={"width": 1100, "height": 4000})  # all cells are drawn, none put off
+        opened.append((server, page))
+        page.set_default_timeout(90_000)
+        for _ in range(100):
+            try:
+                page.goto(f"http://127.0.0.1:{port}/lab/tree/live.ipynb?reset")
+                break
+            except Exception:  # the server is still starting
+                time.sleep(0.2)
+        page.get_by_text("| Idle").wait_for()  # the kernel is there; before, JupyterLab asks for one
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        return page
+
+    yield start
+    for server, page in opened:
+        page.close()
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+def test_a_training_is_seen_while_it_runs_and_kept(run_all, screenshots, tmp_path):
+    page = run_all(TRAINING)
+    page.get_by_text("Epoch 0.").wait_for()  # the cell runs, the curve is on its way
+    (tmp_path / "seen").touch()
+    page.get_by_text("Epoch 1.00, loss 1.100").wait_for()
+    page.get_by_role("group", name="Session-parallel stepper").get_by_role("button", name="Step").click()
+    page.get_by_text("Step 2 of 9.").wait_for()
+    assert page.locator(".rnnbook-widget").count() == 2
+    page.screenshot(path=screenshots / "jupyterlab.png", clip={"x": 0, "y": 0, "width": 1100, "height": 1400})
+    page.keyboard.press("Control+s")
+    saved = tmp_path / "live.ipynb"
+    for _ in range(50):
+        html = "".join(json.dumps(c.outputs) for c in nbformat.read(saved, 4).cells)
+        if '\\"epoch\\":1.0' in html:
+            break
+        time.sleep(0.2)
+    assert '\\"epoch\\":1.0' in html  # shown before the training, kept with all of its points
+
+
+def test_every_other_widget_answers(run_all, screenshots):
+    page = run_all(OTHERS)
+    widgets = page.locator(".rnnbook-widget")
+    widgets.nth(len(OTHERS) - 2).wait_for()
+    assert widgets.count() == len(OTHERS) - 1
+    for widget in widgets.all():
+        before, told = status(widget), widget.locator("[role=status]").first
+        for key in ("ArrowRight", "ArrowLeft"):  # what begins at its end goes back
+            widget.locator("button:visible, input:visible").first.press(key)
+            widget.page.wait_for_timeout(300)
+            if told.text_content() != before:
+                break
+        assert told.text_content() != before, before
+    page.screenshot(path=screenshots / "jupyterlab-widgets.png")
+
+
+def test_the_kernel_writes_a_review_for_who_asks(run_all, screenshots):
+    page = run_all(WRITING)
+    page.emulate_media(reduced_motion="reduce")  # at once, and not character by character
+    page.get_by_role("combobox", name="item").select_option(ITEMS[2])
+    page.get_by_role("combobox", name="rating").select_option("0")
+    model = sharp(REVIEWS)
+    for seed, temperature in ((1, 0.9), (2, 2.0)):  # the page's own was written with seed 0
+        page.get_by_role("slider", name="temperature").evaluate(
+            "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", temperature)
+        page.get_by_role("button", name="Write anew").click()
+        page.get_by_text(f"Written now, with seed {seed}.").wait_for()
+        expected = model.write(USERS[0], ITEMS[2], rating=0, temperature=temperature, max_length=30, seed=seed)
+        assert paper(page).rstrip("∎…").replace("⇥", "\t").replace("⏎\n", "\n") == expected
+        assert page.get_by_text(f"Drawn at temperature {temperature:g}: ").count() == 1
+    page.locator(".rnnbook-widget").screenshot(path=screenshots / "reviewer-live.png")
+    page.get_by_role("combobox", name="user").select_option(index=1)  # of which none was asked for
+    assert page.get_by_text("Written now").count() == 0
+    page.get_by_role("combobox", name="user").select_option(index=0)
+    assert page.get_by_text("Written now, with seed 2.").count() == 1
