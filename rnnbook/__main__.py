@@ -27,6 +27,8 @@ EXPERIMENTS = {
     "rrn-surprise": "rrn_surprise",
     "joint-world": "joint",
     "joint-gift-cards": "joint",
+    "joint-cost": "joint_cost",
+    "joint-large": "joint_cost",
     "peer-speed": "peer_speed",
     "rnn-memory": "rnn",
     "rsc15-preprocess": "rsc15_preprocess",

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from rnnbook import rrn
 from rnnbook import train as training
-from rnnbook.rrn import RRN, RRNConfig, batches
+from rnnbook.rrn import RRN, RRNConfig
 
 # --- Characters as symbols ---------------------------------------------------------------------------------
 
@@ -90,6 +90,30 @@ class Texts:
         return inputs[:-1], targets, place, row
 
 
+def side_by_side(lengths, text_batch, rows):
+    """Cut reviews into runs of similar length, each of at most ``text_batch`` characters with all padding.
+
+    Parameters
+    ----------
+    lengths : int64 array [n]
+    text_batch : int
+        The review that is longer is a run of its own.
+    rows : int64 array
+        Of ``lengths``; reviews without a character are left out, those of equal length stay in this order.
+
+    Returns
+    -------
+    list of int64 arrays, the longest reviews first
+    """
+    rows = rows[lengths[rows] > 0]
+    rows, runs = rows[np.argsort(lengths[rows], kind="stable")], []
+    while len(rows):
+        count = max(1, text_batch // (int(lengths[rows[-1]]) + 1))  # as wide as the longest of them allows
+        runs.append(rows[-count:])
+        rows = rows[:-count]
+    return runs
+
+
 # --- Settings ----------------------------------------------------------------------------------------------
 
 
@@ -107,7 +131,7 @@ class JointConfig(RRNConfig):
     text_hidden_size: int = 128
     text_layers: int = 2
     min_count: int = 5  # rarer characters are UNKNOWN
-    text_batch: int = 16384  # characters that are run side by side
+    text_batch: int = 4096  # characters that are run side by side, padding included
     warm_up: int = 1  # epochs of the text alone, told nothing, before the first one of both
 
     def __post_init__(self):
@@ -261,8 +285,8 @@ def batch_loss(model, texts, data, at, parts):
         L = \\frac 1k \\sum_r \\Big( (\\hat r - r)^2 - \\frac{\\lambda}{L_r + 1} \\sum_k \\log \\Pr(o_k) \\Big) + R(\\theta)
 
     A rating without a review has no second part. Reviews of similar length are run side by side, ``text_batch``
-    characters at a time, and each such run goes backward at once: what has to be kept does not grow with the length of
-    all reviews. The gradient that reaches x_joint is handed on as a product in the returned loss.
+    characters at a time, and each such run goes backward at once: what has to be kept does not grow with the text of
+    the batch. The gradient that reaches x_joint is handed on as a product in the returned loss.
 
     Returns
     -------
@@ -295,7 +319,7 @@ def text_gradient(writer, texts, rows, x_joint, weight, text_batch):
     """
     leaf = x_joint.detach().requires_grad_()
     lengths = texts.lengths[rows]
-    for some in batches(lengths, text_batch, np.arange(len(rows))):
+    for some in side_by_side(lengths, text_batch, np.arange(len(rows))):
         length = torch.from_numpy(lengths[some] + 1).to(leaf)
         nats = writer.nats(texts, rows[some], leaf[torch.from_numpy(some).to(leaf.device)])
         (weight * (nats / length).sum()).backward()
@@ -332,7 +356,7 @@ def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patie
         told = torch.zeros(1, config.joint_size, device=model.device)
         rows = np.arange(ratings.n_ratings)
         for _ in range(config.warm_up * (config.text_weight > 0)):
-            split = batches(texts.lengths, config.text_batch, torch.randperm(len(rows)).numpy())
+            split = side_by_side(texts.lengths, config.text_batch, torch.randperm(len(rows)).numpy())
             for i in torch.randperm(len(split)).tolist():
                 optimizer.zero_grad()
                 some = split[i]
@@ -379,7 +403,7 @@ def evaluate_text(model, reviews):
     if not len(written):
         raise ValueError(f"{reviews.name}: there is no review that is not empty")
     nats = np.zeros(reviews.n_ratings)
-    for rows in batches(reviews.lengths, 4 * model.config.text_batch, np.arange(reviews.n_ratings)):
+    for rows in side_by_side(reviews.lengths, 4 * model.config.text_batch, np.arange(reviews.n_ratings)):
         nats[rows] = model.writer.nats(texts, rows, x[torch.from_numpy(rows).to(x.device)]).double().cpu().numpy()
     words = sum(len(reviews.text(i).split()) for i in written)
     return TextScores(float(np.exp(nats.sum() / (reviews.lengths[written] + 1).sum())),

@@ -10,7 +10,7 @@ import torch
 from rnnbook import joint, rrn, train as training
 from rnnbook.data import DAY
 from rnnbook.joint import (END, UNKNOWN, Joint, JointConfig, Texts, alphabet_of, batch_loss, decode, encode, evaluate_text,
-                           fit, new_model, text_gradient)
+                           fit, new_model, side_by_side, text_gradient)
 from rnnbook.ratings import RatingData
 from rnnbook.reviews import ReviewData
 from rnnbook.rrn import RRN
@@ -119,6 +119,46 @@ def test_packed_reviews_by_hand():
 
 
 # --- The loss against one review after another, in float64 ------------------------------------------------
+
+
+def test_runs_are_full_but_not_overfull_and_hold_each_review_once():
+    lengths = np.array([3, 0, 9, 4, 4, 120, 1, 3])
+    runs = side_by_side(lengths, 20, np.array([7, 6, 5, 4, 3, 2, 1, 0]))
+    assert [run.tolist() for run in runs] == [[5], [3, 2], [6, 7, 0, 4]]  # 121 alone, 2 × 10, 4 × 5
+    assert side_by_side(lengths, 20, np.array([1])) == side_by_side(lengths, 20, np.array([], dtype=int)) == []
+    lengths = np.random.default_rng(0).geometric(0.01, size=3000) - 1
+    runs = side_by_side(lengths, 4096, np.arange(3000))
+    assert np.array_equal(np.sort(np.concatenate(runs)), np.flatnonzero(lengths))
+    padded = np.array([(lengths[run].max() + 1) * len(run) for run in runs])
+    assert (padded <= 4096).all() and padded.sum() < 1.1 * (lengths + 1).sum()
+
+
+def most_kept(n_reviews, text_batch):
+    """The most bytes that back-propagation keeps at a time for the text of so many reviews of forty characters."""
+    model = untrained(text_batch=text_batch)
+    texts, now, most = Texts(some_reviews(n_reviews, words=["a" * 40]), model.alphabet, "cpu"), 0, 0
+
+    class Kept:
+        def __init__(self, tensor):
+            nonlocal now, most
+            self.tensor = tensor
+            now += tensor.nbytes
+            most = max(most, now)
+
+        def __del__(self):
+            nonlocal now
+            now -= self.tensor.nbytes
+
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+        x = torch.rand(n_reviews, SMALL.joint_size)
+        text_gradient(model.writer, texts, np.arange(n_reviews), x, 1.0, text_batch)
+    return most
+
+
+def test_what_is_kept_does_not_grow_with_the_text_of_a_batch():
+    small, large = most_kept(100, 1000), most_kept(1000, 1000)
+    assert large < 1.2 * small
+    assert most_kept(1000, 10**6) > 5 * large  # at once it would
 
 
 def test_nats_and_x_joint_are_those_of_the_equations(float64):
