@@ -108,10 +108,24 @@ def test_claims_and_tests_name_each_other():
     assert claims
 
 
+@pytest.mark.parametrize("title,classes", [("Claim", "claim"), ("Claim: shown", "claim shown"),
+                                           ("Claim: proved", "claim"), ("Claim: proved", "claim not-reproduced")])
+def test_a_claim_without_a_state_is_refused(monkeypatch, tmp_path, title, classes):
+    page = tmp_path / "page.md"
+    box = ":::{{admonition}} {}\n:class: {}\n:name: claim-it\nIt holds.\n\nSee {{cite:t}}`wu2017joint`.\n:::\n"
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    monkeypatch.setattr(pages, "toc", lambda: [pages.Page("page", None)])
+    page.write_text(box.format("Claim: not reproduced", "claim not-reproduced"))
+    assert pages.claims()["it"][1:] == ("It holds.", "not reproduced", "{cite:t}`wu2017joint`")
+    page.write_text(box.format(title, classes))
+    with pytest.raises(ValueError, match="page.md: the claim 'it' is neither of proved, measured"):
+        pages.claims()
+
+
 def test_every_claim_is_in_the_ledger(built):
     html = (built / "book" / "claims.html").read_text(encoding="utf-8")
-    for claim, (page, _) in pages.claims().items():
-        assert f'href="{page.stem}.html#claim-{claim}"' in html
+    for claim, (page, _, state, _) in pages.claims().items():
+        assert re.search(rf'href="{page.stem}.html#claim-{claim}"[^\n]*{state}</span>', html)
         assert f'id="claim-{claim}"' in (built / f"{page.docname}.html").read_text(encoding="utf-8")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from html import escape
 
 import pages
@@ -33,22 +34,24 @@ def badge(page):
 
 
 def ledger():
-    """The claims of all pages with the tests that show them, as MyST."""
+    """The claims of all pages, their states and the tests that show them, as MyST."""
     claims, marks = pages.claims(), pages.claim_marks()
     for claim in sorted(claims.keys() - marks.keys()):
-        log.warning("%s: no test is marked claim(%r)", claims[claim][0].source.name, claim)
+        log.warning("%s: no test is marked claim(%r)", claims[claim].page.source.name, claim)
     for claim in sorted(marks.keys() - claims.keys()):
         log.warning("%s: no page has a claim %r", ", ".join(marks[claim]), claim)
-    parts = []
+    by_state = Counter(claim.state for claim in claims.values())
+    parts = [f"There are {len(claims)}: " + ", ".join(f"{by_state[state]} {state}" for state in pages.STATES) + ".\n"]
     for page in pages.toc():
-        here = [(claim, text) for claim, (where, text) in claims.items() if where == page]
+        here = {name: claim for name, claim in claims.items() if claim.page == page}
         if here:
             parts.append(f"## {page.title}\n")
-        for claim, text in here:
-            tests = ", ".join(f"[`{name}`]({pages.REPOSITORY}/blob/{pages.BRANCH}/{name.split('::')[0]})"
-                              for name in marks.get(claim, []))
-            parts.append(f'<a class="claim-id" href="{page.stem}.html#claim-{escape(claim)}"><code>{escape(claim)}'
-                         f"</code></a>\n\n{text}\n\nShown by {tests or '**no test**'}.\n")
+        for name, claim in here.items():
+            tests = ", ".join(f"[`{test}`]({pages.REPOSITORY}/blob/{pages.BRANCH}/{test.split('::')[0]})"
+                              for test in marks.get(name, []))
+            parts.append(f'<a class="claim-id" href="{page.stem}.html#claim-{escape(name)}"><code>{escape(name)}'
+                         f'</code></a> <span class="claim-state">{claim.state}</span>\n\n{claim.text}\n\n'
+                         f"{f'After {claim.sources}. ' if claim.sources else ''}Shown by {tests or '**no test**'}.\n")
     return "\n".join(parts)
 
 

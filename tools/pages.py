@@ -6,6 +6,7 @@ import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import yaml
@@ -80,17 +81,35 @@ def toc():
     return pages
 
 
+STATES = ("proved", "measured", "reproduced", "not reproduced")
+
+
+class Claim(NamedTuple):
+    """A sentence about a model that a test or a result shows."""
+
+    page: Page
+    text: str  # MyST
+    state: str  # of STATES; it stands in the title of the box and, for its colour, in its class
+    sources: str  # MyST citations of where it comes from; "" where it is ours
+
+
 def claims():
-    """{claim id: (Page, the claim's text in MyST)}, for every claim that stands in a page."""
+    """{claim id: Claim}, for every claim that stands in a page."""
     found = {}
-    fence = re.compile(r"^(:{3,}|`{3,})\{admonition\}[^\n]*\n((?::[\w-]+:[^\n]*\n)+)(.*?)^\1\s*$", re.M | re.S)
+    fence = re.compile(r"^(:{3,}|`{3,})\{admonition\}([^\n]*)\n((?::[\w-]+:[^\n]*\n)+)(.*?)^\1\s*$", re.M | re.S)
     for page in toc():
-        for _, options, body in fence.findall(page.source.read_text(encoding="utf-8")):
+        for _, title, options, body in fence.findall(page.source.read_text(encoding="utf-8")):
             name = re.search(r"^:name:\s*claim-(\S+)", options, re.M)
-            if name:
-                if name[1] in found:
-                    raise ValueError(f"{page.source.name}: the claim {name[1]!r} stands in the book twice")
-                found[name[1]] = page, body.strip()
+            if name is None:
+                continue
+            state = title.strip().removeprefix("Claim: ")
+            if state not in STATES or f":class: claim {state.replace(' ', '-')}\n" not in options:
+                raise ValueError(f"{page.source.name}: the claim {name[1]!r} is neither of {', '.join(STATES)} "
+                                 "in its title and its class alike")
+            if name[1] in found:
+                raise ValueError(f"{page.source.name}: the claim {name[1]!r} stands in the book twice")
+            text, _, sources = body.strip().partition("\n\nSee ")
+            found[name[1]] = Claim(page, text, state, sources.rstrip("."))
     return found
 
 
