@@ -12,9 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import shutil
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import blocks
 import book
@@ -40,8 +38,8 @@ c.ExecutePreprocessor.timeout = 120  # seconds a cell
 GREETING = """\
 # Assignment: {title}
 
-Write your answers where it says *Your code here* or *Your answer here*, and leave all other cells as they are. A cell of
-tests below each answer shows some of what is checked; more is checked when it is graded. Before you hand it in, restart
+Write your answers where it says *Your code here* or *Your answer here*, and leave all other cells as they are. The
+tests below an answer show some of what is checked; more is checked when it is graded. Before you hand it in, restart
 the kernel and run all cells. The chapter itself: [{title}]({url}).
 """
 
@@ -202,7 +200,8 @@ def assignment(page):
     lowering = lower.Lowering(page)
     given = [cell for cell in page.read().cells if cell.cell_type == "code"]
     given = [given[0], *(cell for cell in given if "setup" in tags(cell))]
-    cells = [locked(markdown(GREETING.format(title=page.title, url=page.url)), "greeting"), locked(code(lower.SETUP), "colab")]
+    greeting = markdown(GREETING.format(title=page.title, url=page.url))
+    cells = [locked(greeting, "greeting"), locked(code(lower.SETUP), "colab")]
     cells += [locked(code(cell.source), f"setup-{n}") for n, cell in enumerate(given)]
     for exercise in exercises(page):
         if not exercise.answer and not exercise.by_hand:
@@ -255,7 +254,7 @@ def main(folder=COURSE):
         write(assignment(page), folder / "nbgrader" / "source" / page.stem / page.notebook.name)
         print(f"  {page.stem:<14} {graded(page)}", flush=True)
     (folder / "nbgrader" / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
-    print(f"Slides, notebooks and assignments are in {Path(folder)}. How to use them: {book.HTML}/book/instructors.html")
+    print(f"Slides, notebooks and assignments are in {folder}. How to use them: the page for instructors.")
 
 
 def write(notebook, path):
@@ -265,11 +264,12 @@ def write(notebook, path):
 
 def graded(page):
     """One line on the exercises of a page."""
-    all_of_them = exercises(page)
-    by_tests = sum(worth for exercise in all_of_them for worth, _ in exercise.checks)
-    return (f"{len(all_of_them)} exercises, {sum(1 for e in all_of_them if e.answer)} graded by tests ({by_tests} points), "
-            f"{sum(1 for e in all_of_them if e.by_hand)} by hand ({sum(e.by_hand for e in all_of_them)} points)")
+    tested = [exercise for exercise in exercises(page) if exercise.answer]
+    by_hand = [exercise for exercise in exercises(page) if exercise.by_hand]
+    return (f"{len(exercises(page))} exercises, {len(tested)} graded by tests "
+            f"({sum(worth for exercise in tested for worth, _ in exercise.checks)} points), "
+            f"{len(by_hand)} by hand ({sum(exercise.by_hand for exercise in by_hand)} points)")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
