@@ -33,6 +33,9 @@ c.CourseDirectory.course_id = "rnnbook"
 c.ClearSolutions.code_stub = {"python": "# Your code here\\nraise NotImplementedError"}
 c.ClearSolutions.text_stub = "*Your answer here.*"
 c.ExecutePreprocessor.timeout = 120  # seconds a cell
+
+# For `nbgrader zip_collect`: files that are called ada_01_rnn.ipynb, by student and assignment.
+c.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[^/_]+)_(?P<file_id>[0-9]{2}_\\w+)\\.ipynb"
 """
 
 GREETING = """\
@@ -243,8 +246,10 @@ def nbgrader(cell, name, **roles):
 
 
 def main(folder=COURSE):
+    """Write everything anew, but for what a teacher has put beside it: a gradebook, submissions, other settings."""
     cache = book.execute()
-    shutil.rmtree(folder, ignore_errors=True)
+    for made in ("slides", "student", "solutions", "nbgrader/source"):
+        shutil.rmtree(folder / made, ignore_errors=True)
     slides.copy_libraries(folder / "slides")
     for page in chapters():
         executed = book.executed(cache, page)
@@ -253,7 +258,9 @@ def main(folder=COURSE):
         write(student(page), folder / "student" / page.notebook.name)
         write(assignment(page), folder / "nbgrader" / "source" / page.stem / page.notebook.name)
         print(f"  {page.stem:<14} {graded(page)}", flush=True)
-    (folder / "nbgrader" / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
+    settings = folder / "nbgrader" / "nbgrader_config.py"
+    if not settings.exists():
+        settings.write_text(CONFIG, encoding="utf-8")
     print(f"Slides, notebooks and assignments are in {folder}. How to use them: the page for instructors.")
 
 
