@@ -1,9 +1,9 @@
-# make book | lab | test | notebooks | colab | clean: each sets up what it needs, in .venv.
+# make book | lab | test | course | notebooks | colab | clean: each sets up what it needs, in .venv.
 # Another interpreter: make book PYTHON=/path/to/python3.12
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := book
-.PHONY: book lab test notebooks colab clean
+.PHONY: book lab test course notebooks colab clean
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -22,6 +22,10 @@ test: $(READY)
 	@$(RUN) tools/book.py html
 	@$(RUN) -m pytest -n 2 --dist loadfile --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg tests book/notebooks
+
+# Slides, notebooks for students and teachers, and assignments for nbgrader, in _build/course.
+course: $(READY)
+	@$(RUN) tools/course.py
 
 notebooks: $(READY)
 	@$(RUN) tools/book.py notebooks

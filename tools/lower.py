@@ -48,6 +48,11 @@ def notebook(page, executed):
                 cells.append(nbformat.v4.new_markdown_cell(lowering.caption(figure)))
         else:
             cells.append(lowering.markdown_cell(cell.source))
+    return assembled(cells)
+
+
+def assembled(cells):
+    """A notebook of those cells that are not empty, with ids that stay the same as long as the cells do."""
     cells = [cell for cell in cells if cell.source.strip()]
     seen = {}
     for cell in cells:
@@ -112,8 +117,11 @@ class Lowering:
         return ValueError(f"{self.page.source.name}: {what}")
 
     def markdown_cell(self, text):
+        return self.markdown_cell_of(parse(text))
+
+    def markdown_cell_of(self, blocks):
         self.attachments = {}
-        cell = nbformat.v4.new_markdown_cell(self.lower(text).strip())
+        cell = nbformat.v4.new_markdown_cell(self.lower_blocks(blocks).strip())
         if self.attachments:
             cell["attachments"] = self.attachments
         return cell
@@ -123,8 +131,11 @@ class Lowering:
         return number + self.inline(figure["caption"].strip())
 
     def lower(self, text):
+        return self.lower_blocks(parse(text))
+
+    def lower_blocks(self, blocks):
         parts = []
-        for block in parse(text):
+        for block in blocks:
             if isinstance(block, Directive):
                 parts.append(indent(self.directive(block), block.indent))
             elif isinstance(block, Math):

@@ -1,0 +1,557 @@
+"""The teacher's kit: assignments graded by nbgrader's own commands, slides in a browser, projects with a known optimum."""
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import blocks
+import book
+import check
+import course
+import nbformat
+import numpy as np
+import pages
+import projects
+import pytest
+import slides
+from jupyter_cache import get_cache
+
+CHAPTERS = course.chapters()
+BIN = Path(sys.executable).parent
+
+# For each graded exercise an answer that somebody might well hand in. Every one of them passes the tests that students
+# see; several are bugs that public implementations had.
+WRONG = {
+    "ex-input-gradient": """
+def input_gradient(h, grad_h, W, U):
+    back, x_grad = torch.zeros_like(h[0]), []
+    for t in reversed(range(len(grad_h))):
+        delta = (grad_h[t] + back) * (1 - h[t] ** 2)        # the state before the step
+        x_grad.append(delta @ W)
+        back = delta @ U
+    return torch.stack(x_grad[::-1])""",
+    "ex-gate-bias": """
+def bias_for_half_life(k):
+    return math.log(k)                                      # the chrono initialisation""",
+    "ex-optimum": """
+def best_scores(n_cues, p):
+    wrong = (1 - p) / (n_cues - 1)
+    return p, -p * math.log2(p) - (1 - p) * math.log2(wrong)                # bits""",
+    "ex-steps": """
+def fewest_steps(lengths, n_lanes):
+    return math.ceil(sum(n - 1 for n in lengths) / n_lanes)                 # no session is long""",
+    "ex-top1": """
+def top1_gradient(target, others):
+    s = torch.sigmoid(others - target)                      # BPR with its logarithm lost
+    return -(s * (1 - s)).mean(), s * (1 - s) / len(others)""",
+    "ex-ties": """
+def rank(scores, target):
+    return int((scores > scores[target]).sum()) + 1         # ties count for the model""",
+    "ex-chain-lambda": """
+def best_strength(bias_squared, b, c, n):
+    return np.clip(b / c, 0, 1)                             # the teacher is believed to be unbiased""",
+    "ex-delete": """
+def pairs_after_deletion(session, keep):
+    kept = [item for item, k in zip(session, keep) if k]    # the targets are deleted, too
+    return [(kept[:r], kept[r]) for r in range(1, len(kept))]""",
+    "ex-blocks": """
+def nearest_in_blocks(states, table, k, block):
+    states, best, ids = F.normalize(states, dim=1), None, None
+    for start in range(0, len(table), block):
+        cosines = states @ F.normalize(table[start:start + block], dim=1).T
+        rows = torch.arange(cosines.shape[1]).expand_as(cosines)            # counts within the block
+        if best is not None:
+            cosines, rows = torch.cat([best, cosines], dim=1), torch.cat([ids, rows], dim=1)
+        best, place = cosines.topk(min(k, cosines.shape[1]), dim=1)
+        ids = rows.gather(1, place)
+    return ids""",
+    "ex-gain": """
+def steady_gain(rho, sigma):
+    P = 1.0
+    for _ in range(1000):
+        before_rating = rho**2 * P + 1 - rho**2
+        K = before_rating / (before_rating + sigma)         # a deviation for a variance
+        P = (1 - K) * before_rating
+    return K""",
+    "ex-strictly-before": """
+def last_before(times, asked):
+    return np.searchsorted(times, asked, side="right") - 1  # a rating predicts itself""",
+    "ex-forget": """
+def forgetting_ridge(q, r, ages, gamma, penalty):
+    w = gamma**ages
+    weighted = q * w[:, None]                               # the weight counts twice
+    return np.linalg.solve(weighted.T @ weighted + penalty * np.eye(q.shape[1]), weighted.T @ (w * r))""",
+    "ex-worth": """
+def ratings_per_review(sigma, sigma_t):
+    return 1 + sigma / sigma_t                              # deviations for variances""",
+    "ex-perplexity": """
+def perplexity(nats, lengths):
+    return np.exp(nats / (lengths + 1)).mean()              # a mean of the reviews' perplexities""",
+    "ex-posterior": """
+def posterior(ratings, tokens, sigma, sigma_t):
+    precision = 1 + len(ratings) / sigma**2 + len(tokens) / sigma_t**2
+    mean = (np.sum(ratings) + np.sum(tokens)) / (1 + len(ratings) + len(tokens))    # all weigh alike
+    return mean, precision**-0.5""",
+}
+
+
+def graded(page):
+    return [exercise for exercise in course.exercises(page) if exercise.answer]
+
+
+def full_marks(page):
+    return sum(worth for exercise in graded(page) for worth, _ in exercise.checks)
+
+
+def run(folder, *command):
+    """Run one of nbgrader's commands in a course, as a teacher would in a shell with the environment activated."""
+    environment = os.environ | book.KERNEL | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+                                              "PYTHONPATH": str(pages.ROOT)}
+    done = subprocess.run([BIN / "nbgrader", *command], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def answered(release, answers):
+    """The released notebook with its answers, {exercise label: source}, filled in."""
+    notebook = nbformat.read(release, as_version=4)
+    for cell in notebook.cells:
+        label = cell.metadata.get("nbgrader", {}).get("grade_id", "").removesuffix("-answer")
+        if cell.metadata["nbgrader"]["solution"] and label in answers:
+            cell.source = answers[label]
+    return notebook
+
+
+@pytest.fixture(scope="module")
+def class_of_three(tmp_path_factory):
+    """A course in which three students hand in every chapter: the solution, the blank, and wrong answers."""
+    folder = tmp_path_factory.mktemp("course")
+    (folder / "nbgrader_config.py").write_text(course.CONFIG, encoding="utf-8")
+    for page in CHAPTERS:
+        course.write(course.assignment(page), folder / "source" / page.stem / page.notebook.name)
+        run(folder, "generate_assignment", page.stem)
+        release = folder / "release" / page.stem / page.notebook.name
+        solved = {exercise.label: exercise.answer.source for exercise in graded(page)}
+        for student, answers in (("solution", solved), ("blank", {}), ("wrong", WRONG)):
+            course.write(answered(release, answers), folder / "submitted" / student / page.stem / page.notebook.name)
+    return folder
+
+
+@pytest.fixture(scope="module", params=CHAPTERS, ids=lambda page: page.stem)
+def page_and_points(request, class_of_three):
+    """A chapter and {student: {grade_id: points}}, as `nbgrader autograde` leaves them in the gradebook."""
+    page = request.param
+    run(class_of_three, "autograde", page.stem)
+    with closing(sqlite3.connect(class_of_three / "gradebook.db")) as gradebook:
+        rows = gradebook.execute("""
+            SELECT submitted_assignment.student_id, base_cell.name, grade.auto_score FROM grade
+            JOIN base_cell ON base_cell.id = grade.cell_id
+            JOIN submitted_notebook ON submitted_notebook.id = grade.notebook_id
+            JOIN submitted_assignment ON submitted_assignment.id = submitted_notebook.assignment_id
+            JOIN assignment ON assignment.id = submitted_assignment.assignment_id
+            WHERE assignment.name = ?""", [page.stem]).fetchall()
+    found = {}
+    for student, name, score in rows:
+        found.setdefault(student, {})[name] = score
+    return page, found
+
+
+def test_solutions_get_full_marks_blanks_none_and_wrong_answers_none(page_and_points):
+    page, found = page_and_points
+    tests = {f"{exercise.label}-tests-{n}": worth for exercise in graded(page)
+             for n, (worth, _) in enumerate(exercise.checks)}
+    by_hand = {f"{exercise.label}-answer" for exercise in course.exercises(page) if exercise.by_hand}
+    assert set(found) == {"solution", "blank", "wrong"}
+    for student, points in found.items():
+        assert set(points) == tests.keys() | by_hand
+        for name, worth in tests.items():
+            assert points[name] == (worth if student == "solution" else 0), (student, name)
+        assert all(points[name] == 0 for name in by_hand), "an answer left blank needs no look"
+
+
+def test_feedback_is_written(class_of_three, page_and_points):
+    page, _ = page_and_points
+    if page is CHAPTERS[0]:
+        run(class_of_three, "generate_feedback", page.stem)
+        html = {student: (class_of_three / "feedback" / student / page.stem / f"{page.stem}.html").read_text("utf-8")
+                for student in ("solution", "wrong")}
+        total = full_marks(page) + sum(exercise.by_hand for exercise in course.exercises(page))
+        assert f"(Score: {full_marks(page)}.0 / {total}.0)" in html["solution"]
+        assert f"(Score: 0.0 / {total}.0)" in html["wrong"]
+
+
+def test_wrong_answers_are_those_of_the_graded_exercises():
+    assert list(WRONG) == [exercise.label for page in CHAPTERS for exercise in graded(page)]
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
+def test_wrong_answers_pass_the_tests_that_students_see(page):
+    """So it takes the hidden ones to catch them."""
+    cells = [cell for cell in page.read().cells if cell.cell_type == "code"]
+    names = {}
+    exec(cells[0].source, names)
+    for exercise in graded(page):
+        for source in (*(cell.source for cell in exercise.given), WRONG[exercise.label],
+                       *(course.visible_tests(cell) for _, cell in exercise.checks)):
+            exec(source, names)
+
+
+def test_what_students_get_holds_no_solution_and_no_hidden_test(class_of_three):
+    for page in CHAPTERS:
+        release = nbformat.read(class_of_three / "release" / page.stem / page.notebook.name, as_version=4)
+        told = [part.source if isinstance(part, nbformat.NotebookNode) else str(part)
+                for part in course.stream(page, page.read().cells) if not isinstance(part, course.Exercise)]
+        secret = {line for exercise in course.exercises(page) for line in lines_of_the_solution(exercise)
+                  if line.strip() not in "\n".join(told)}
+        assert len(secret) > 20
+        for notebook in (release, course.student(page)):
+            text = "\n".join(cell.source for cell in notebook.cells)
+            assert "### BEGIN" not in text and course.HIDDEN not in text
+            assert [line for line in secret if line in text] == []
+
+
+def lines_of_the_solution(exercise):
+    """The longer lines of its text, its code and its hidden tests."""
+    for part in exercise.solution:
+        if isinstance(part, str):
+            yield from (line for line in part.splitlines() if len(line) > 60)
+        elif isinstance(part, nbformat.NotebookNode):
+            source = part.source
+            if part is exercise.answer:
+                source = re.sub(r'^def .*?""".*?"""$', "", source, flags=re.M | re.S)
+            elif course.points(part):
+                source = source.partition(course.HIDDEN)[2]
+            yield from (line for line in source.splitlines() if len(line) > 40)
+
+
+def test_student_notebook_has_the_chapter_and_a_blank_for_each_exercise():
+    for page in CHAPTERS:
+        notebook, n_exercises, n_graded = course.student(page), len(course.exercises(page)), len(graded(page))
+        text = "\n".join(cell.source for cell in notebook.cells)
+        assert text.count("raise NotImplementedError") == n_graded
+        assert text.count("*Your answer here.*") == n_exercises - n_graded
+        assert all(f"**Exercise {page.number}.{n}**" in text for n in range(1, 1 + n_exercises))
+        assert next(cell.source for cell in page.read().cells if cell.cell_type == "code") in text
+        assert not any(cell.get("outputs") for cell in notebook.cells)
+
+
+def test_exercises_of_the_book():
+    labels = [exercise.label for page in CHAPTERS for exercise in course.exercises(page)]
+    assert len(labels) == len(set(labels))
+    for page in CHAPTERS:
+        times = []
+        for exercise in course.exercises(page):
+            assert exercise.solution, exercise.label
+            text = "\n".join(part if isinstance(part, str) else part.body for part in exercise.text)
+            time = re.search(r"\*\*\s*\((?:(\d+) minutes|half (a day|an hour))\)", text)
+            assert time, f"{exercise.label} has no expected time"
+            times.append({"a day": 240, "an hour": 30}.get(time[2]) or int(time[1]))
+        assert len(times) >= 5 and len(graded(page)) >= 3
+        assert min(times) <= 10 and max(times) == 240
+
+
+def cell(source, *tags):
+    made = nbformat.v4.new_code_cell(source)
+    made.metadata["tags"] = list(tags)
+    return made
+
+
+def test_marks_go_around_what_students_write():
+    two = cell('def f(x):\n    """One\n\n    more."""\n    y = x\n    return y\n\ndef g():\n    """Two."""\n    return 1')
+    assert course.between_marks(two) == (
+        'def f(x):\n    """One\n\n    more."""\n    ### BEGIN SOLUTION\n    y = x\n    return y\n    ### END SOLUTION\n\n'
+        'def g():\n    """Two."""\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION')
+    assert course.blanked(two) == (
+        'def f(x):\n    """One\n\n    more."""\n    # Your code here\n    raise NotImplementedError\n\n'
+        'def g():\n    """Two."""\n    # Your code here\n    raise NotImplementedError')
+    for bad in ("x = 1", "def f():\n    return 1"):
+        with pytest.raises(ValueError, match="functions with a docstring"):
+            course.between_marks(cell(bad))
+
+
+def test_an_answer_without_tests_is_an_error():
+    text = "```{exercise-start}\n:label: a\n```\nText\n```{exercise-end}\n```\n```{solution-start} a\n```"
+    page = [nbformat.v4.new_markdown_cell(text), cell("def f():\n    '''A.'''\n    return 1", "answer"),
+            nbformat.v4.new_markdown_cell("```{solution-end}\n```")]
+    with pytest.raises(ValueError, match="a has an answer without tests"):
+        course.stream(CHAPTERS[0], page)
+
+
+# Slides
+
+
+@pytest.fixture(scope="module")
+def decks(tmp_path_factory):
+    """Folder with the slides of all chapters."""
+    folder, cache = tmp_path_factory.mktemp("decks") / "slides", get_cache(book.CACHE)
+    slides.copy_libraries(folder)
+    for page in CHAPTERS:
+        try:
+            executed = book.executed(cache, page)
+        except KeyError:
+            pytest.fail("a page has not been executed: run `make book`, or `make test`, which does")
+        slides.write(page, course.stream(page, executed.cells), folder / f"{page.stem}.html")
+    return folder
+
+
+WALK = """() => {
+    const seen = [];
+    for (const slide of Reveal.getSlides()) {
+        const at = Reveal.getIndices(slide);
+        Reveal.slide(at.h, at.v);
+        const content = slide.querySelector(".content"), box = content.getBoundingClientRect();
+        const inside = [...content.querySelectorAll("p, li, mjx-container, pre, table, img, .rnnbook-widget")]
+            .filter(e => !e.closest("mjx-assistive-mml, .rnnbook-widget *"))
+            .every(e => e.getBoundingClientRect().right <= 1281 && e.getBoundingClientRect().bottom <= 721);
+        seen.push({title: slide.querySelector("h1, h2").textContent, zoom: +content.style.zoom, inside,
+                   height: box.height, notes: slide.querySelector("aside.notes").textContent.trim().length,
+                   text: content.textContent.trim().length, images: content.querySelectorAll("img").length});
+    }
+    return seen;
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
+def test_slides_fit_and_ask_the_network_for_nothing(browser, decks, page):
+    tab, noise = browser.new_page(viewport={"width": 1280, "height": 720}), []
+    tab.on("console", lambda message: noise.append(message.text))
+    tab.on("pageerror", lambda error: noise.append(str(error)))
+    tab.on("request", lambda request: request.url.startswith(("file:", "data:")) or noise.append(request.url))
+    tab.goto((decks / f"{page.stem}.html").as_uri())
+    tab.wait_for_selector("body[data-ready]")
+    seen = tab.evaluate(WALK)
+    assert seen[0]["title"] == page.title and len(seen) > 15
+    assert [slide for slide in seen if not slide["inside"] or slide["height"] > 720] == []
+    assert min(slide["zoom"] for slide in seen) >= 0.55, "a slide that is shown this small cannot be read"
+    assert sum(slide["notes"] > 0 for slide in seen) > len(seen) / 2
+    assert all(slide["text"] or slide["images"] for slide in seen)
+    assert tab.locator("mjx-container").count() > 20 and tab.locator("mjx-merror, [data-mjx-error]").count() == 0
+    figures = [cell for cell in page.read().cells if "figure" in cell.metadata.get("mystnb", {})]
+    assert sum(slide["images"] for slide in seen) == len(figures)
+    tab.close()
+    assert noise == []
+
+
+@pytest.mark.browser
+def test_widget_on_a_slide_keeps_its_keys(browser, decks):
+    tab = browser.new_page(viewport={"width": 1280, "height": 720})
+    tab.goto((decks / "01_rnn.html").as_uri())
+    tab.wait_for_selector("body[data-ready]")
+    place = tab.evaluate("""() => {
+        const {h, v} = Reveal.getIndices(document.querySelector(".rnnbook-widget").closest("section"));
+        Reveal.slide(h, v);
+        return [h, v];
+    }""")
+    slider = tab.locator(".present .rnnbook-widget input[type=range]").first
+    before = slider.input_value()
+    slider.focus()
+    tab.keyboard.press("ArrowRight")
+    assert slider.input_value() != before
+    assert tab.evaluate("(({h, v}) => [h, v])(Reveal.getIndices())") == place
+    slider.blur()
+    tab.keyboard.press("Space")
+    assert tab.evaluate("(({h, v}) => [h, v])(Reveal.getIndices())") != place
+    tab.close()
+
+
+def test_no_address_of_the_network_on_slides(decks):
+    for page in CHAPTERS:
+        html = (decks / f"{page.stem}.html").read_text(encoding="utf-8")
+        assert not re.search(r"""(?:src|href|action|data)=["']?(?:https?:)?//|url\(["']?(?:https?:)?//|@import"""
+                             r"""|(?:import|from)\s*\(?["'](?:https?:)?//""", html)
+
+
+def test_claims_and_questions_stand_on_slides_and_the_prose_in_notes(decks):
+    for page in CHAPTERS:
+        html = (decks / f"{page.stem}.html").read_text(encoding="utf-8")
+        source = page.source.read_text(encoding="utf-8")
+        assert html.count('<div class="box claim">') == source.count("\n:class: claim\n")
+        assert html.count('<div class="box question">') == source.count("{admonition} Predict first")
+        seen = re.sub(r'<aside class="notes">.*?</aside>', "", html, flags=re.S)
+        assert "You need" not in seen and "You need" in html
+
+
+def test_first_sentences():
+    text = "A short one. Another, that is longer than the first by far, with $x. Y$ in it. And a third one."
+    assert slides.first_sentences(text, enough=10) == "A short one."
+    assert slides.first_sentences(text, enough=40).startswith("A short one. Another")
+    assert slides.first_sentences("Only one, whatever its length.", enough=1, most=3) == "Only one, whatever its length."
+
+
+def test_remarks_in_the_middle_of_a_section_become_notes():
+    made = [slides.Slide("A", parts=["x"], points=1, notes=["1"]), slides.Slide("Q", kind="question", parts=["q"]),
+            slides.Slide("A", parts=["y"], points=1, notes=["2"]), slides.Slide("B", parts=["z"], points=1, notes=["3"])]
+    kept = slides.without_remarks(made)
+    assert [slide.title for slide in kept] == ["A", "Q", "B"]
+    assert kept[2].notes == ["2", "3"]
+
+
+# Projects
+
+
+@pytest.fixture(scope="module", params=["sessions", "ratings"])
+def project(request, tmp_path_factory):
+    """A small project and its folder."""
+    folder = tmp_path_factory.mktemp(request.param)
+    sizes = {"sessions": {"n_train": 2000, "n_test": 200}, "ratings": {"n_users": 200}}[request.param]
+    return projects.make(request.param, folder, seed=987_654_321_987, **sizes), folder
+
+
+def submit(project, folder, name, answer):
+    answer.to_csv(folder / name, index=False)
+    return folder / name
+
+
+def oracle(project):
+    """A file of predictions by someone who knows everything."""
+    if isinstance(project, projects.Sessions):
+        return project.answer(project.best(project.probabilities))
+    return project.answer(project.foretold[0])
+
+
+def test_scores_run_from_the_baseline_to_the_optimum(project):
+    project, folder = project
+    sample = folder / "students" / "sample_predictions.csv"
+    best = submit(project, folder, "best.csv", oracle(project))
+    shuffled = submit(project, folder, "shuffled.csv", oracle(project).sample(frac=1, random_state=0))
+    rows = {Path(row["file"]).name: row["score"] for row in projects.grade(folder, [sample, best, shuffled])}
+    assert abs(rows["sample_predictions.csv"]) < 0.001
+    assert abs(rows["best.csv"] - 1) < 0.001 and rows["shuffled.csv"] == rows["best.csv"]
+    marks = project.marks()
+    between = next(name for name in marks if name not in ("baseline", "optimum"))
+    assert 0.2 < projects.share(marks[between], marks) < 0.8
+
+
+def test_expected_scores_are_those_of_many_draws():
+    """The exact score of a project is what counting hits or squared errors gives on the average."""
+    shop = projects.Sessions(seed=3, n_train=500, n_test=4000)
+    target = shop.test.items[shop.test.offsets[1:] - 1]
+    items = shop.best(shop.probabilities)
+    assert abs((items == target[:, None]).any(axis=1).mean() - shop.recall(items)) < 0.03
+    people = projects.Ratings(seed=3, n_users=4000)
+    guess = np.full(4000, 0.2)
+    assert abs(np.sqrt(((people.test.ratings - guess)**2).mean()) - people.rmse(guess)) < 0.05
+
+
+def test_what_students_get_does_not_hold_what_they_are_to_find(project):
+    project, folder = project
+    handed_out = folder / "students"
+    assert {path.name for path in handed_out.iterdir()} >= {"train.csv", "test.csv", "README.md", "check.py"}
+    assert not any(str(project.seed) in path.read_text(encoding="utf-8") for path in handed_out.iterdir())
+    test = project.files()["test.csv"]
+    if isinstance(project, projects.Sessions):
+        assert len(test) == project.test.n_events - project.test.n_sessions
+        assert not set(test["session"]) & set(project.files()["train.csv"]["session"])
+    else:
+        assert list(test.columns) == ["user", "item", "time"]
+        assert test["time"].min() > project.files()["train.csv"]["time"].max()
+
+
+def test_the_students_check_runs_alone(project):
+    """With nothing but Python, in the folder of the data."""
+    _, folder = project
+    alone = [sys.executable, "-I", "-S", "check.py"]
+    for name, code in (("sample_predictions.csv", 0), ("train.csv", 1)):
+        done = subprocess.run([*alone, name], cwd=folder / "students", capture_output=True, text=True)
+        assert done.returncode == code and name in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def broken(kind):
+    """{what is wrong: (how to break the text of a good file, what the message must say after the file's name)}"""
+    def line(n, change):
+        def changed(text):
+            lines = text.split("\n")
+            lines[n - 1] = change(lines[n - 1])
+            return "\n".join(lines)
+        return changed
+
+    def value(n, place, new):
+        return line(n, lambda row: ",".join([*row.split(",")[:place], new, *row.split(",")[place + 1:]]))
+
+    both = {
+        "empty": (lambda text: "", "row 1: the header must be"),
+        "other header": (line(1, lambda row: row.upper()), "row 1: the header must be"),
+        "semicolons": (lambda text: text.replace(",", ";"), "row 1: the header must be"),
+        "a field too many": (line(4, lambda row: row + ",x"), "row 4: has"),
+        "a row missing": (lambda text: "\n".join(text.split("\n")[:3] + text.split("\n")[4:]), "1 of 200 are missing"),
+        "a row twice": (line(6, lambda row: row + "\n" + row), "row 7, column KEY: "),
+        "unknown key": (value(3, 0, "nobody"), "row 3, column KEY: 'nobody' is not in test.csv"),
+        "open quote": (line(5, lambda row: '"' + row), "row 5"),
+        "zero byte": (line(5, lambda row: row + "\0"), "row 5: holds a zero byte"),
+        "too large": (lambda text: text + "\n" * 5_000_001, "has 5,"),
+    }
+    if kind == "sessions":
+        return both | {
+            "unknown item": (value(9, 2, "item-9999"), "row 9, column item_2: 'item-9999' is not in items.csv"),
+            "no item": (value(9, 20, ""), "row 9, column item_20: '' is not in items.csv"),
+            "an item twice": (line(2, lambda row: ",".join([*row.split(",")[:-1], row.split(",")[1]])),
+                              "row 2, column item_20: "),
+        }
+    return both | {name: (value(8, 1, name), f"row 8, column rating: {name!r} is no number")
+                   for name in ("nan", "inf", "-1e9", "1_0", "four", "", "=1+1")}
+
+
+@pytest.mark.parametrize("case", sorted({*broken("sessions"), *broken("ratings")}))
+def test_broken_files_are_refused_by_file_row_and_column(project, tmp_path, case):
+    project, folder = project
+    kind = type(project).__name__.lower()
+    if case not in broken(kind):
+        return
+    change, message = broken(kind)[case]
+    good = (folder / "students" / "sample_predictions.csv").read_text(encoding="utf-8").rstrip("\n")
+    path = tmp_path / "mine.csv"
+    path.write_text(change(good), encoding="utf-8", newline="\n")
+    with pytest.raises(check.SubmissionError) as error:
+        project.measure(path)
+    assert str(error.value).startswith("mine.csv")
+    assert message.replace("KEY", {"sessions": "session", "ratings": "user"}[kind]) in str(error.value)
+    with pytest.raises(check.SubmissionError):
+        check.check(path, folder / "students")
+
+
+def test_harmless_differences_are_accepted(project, tmp_path):
+    project, folder = project
+    good = (folder / "students" / "sample_predictions.csv").read_text(encoding="utf-8")
+    path = tmp_path / "mine.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + good.replace("\n", "\r\n").replace(",", " , ").encode() + b"\r\n\r\n")
+    assert project.measure(path) == project.measure(folder / "students" / "sample_predictions.csv")
+
+
+def test_one_broken_file_does_not_stop_the_others(project, tmp_path):
+    _, folder = project
+    sample = folder / "students" / "sample_predictions.csv"
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes(sample.read_bytes() + "é".encode("latin-1"))
+    rows = projects.grade(folder, [latin, tmp_path / "nothing.csv", tmp_path, sample])
+    assert [bool(row["error"]) for row in rows] == [True, True, True, False]
+    assert "latin.csv, row 202: is not UTF-8" in rows[0]["error"] and "no such file" in rows[1]["error"]
+    assert (folder / "scores.csv").read_text(encoding="utf-8").count("\n") == 5
+
+
+def test_a_project_is_not_overwritten_and_another_version_is_noticed(project, tmp_path):
+    _, folder = project
+    with pytest.raises(SystemExit, match="lives there already"):
+        projects.make("sessions", folder)
+    shutil.copy(folder / "secret.json", tmp_path)
+    secret = (tmp_path / "secret.json").read_text(encoding="utf-8").replace("987654321987", "987654321988")
+    (tmp_path / "secret.json").write_text(secret, encoding="utf-8")
+    with pytest.raises(SystemExit, match="another world of the seed"):
+        projects.open_project(tmp_path)
+
+
+def test_seeds_are_drawn_where_none_is_given(tmp_path):
+    first, second = (projects.make("ratings", tmp_path / name, n_users=5) for name in ("a", "b"))
+    assert first.seed != second.seed and min(first.seed, second.seed) > 2**40
+
+
+def test_blocks_of_an_exercise_are_cut_out():
+    found = course.stream(CHAPTERS[0], CHAPTERS[0].read().cells)
+    left = [part for part in found if isinstance(part, blocks.Directive)]
+    assert not any(part.name.startswith(("exercise", "solution")) for part in left)
+    assert len([part for part in found if isinstance(part, course.Exercise)]) == len(course.exercises(CHAPTERS[0]))

@@ -1,0 +1,282 @@
+"""A course from the chapters: ``python tools/course.py`` writes slides, notebooks and assignments.
+
+Everything is made from the pages. An exercise that is graded automatically has, in its solution, a code cell with
+the tag ``answer``, whose functions students write, and one with a tag such as ``points-3``, whose tests they have to
+pass: those above the line ``# Hidden tests`` they see, those below they don't. An exercise with a class such as
+``points-2`` is answered in words and graded by hand. Cells of the page with the tag ``setup``, and its first code
+cell, come before the exercises of an assignment.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from dataclasses import dataclass, field
+
+import blocks
+import book
+import lower
+import nbformat
+import pages
+import slides
+
+COURSE = book.BUILD / "course"
+HIDDEN = "# Hidden tests"
+TO_WRITE = "# Your code here\nraise NotImplementedError"
+
+CONFIG = """\
+# The folder of this file is an nbgrader course: run nbgrader's commands in it.
+c = get_config()
+
+c.CourseDirectory.course_id = "rnnbook"
+c.ClearSolutions.code_stub = {"python": "# Your code here\\nraise NotImplementedError"}
+c.ClearSolutions.text_stub = "*Your answer here.*"
+c.ExecutePreprocessor.timeout = 120  # seconds a cell
+
+# For `nbgrader zip_collect`: files that are called ada_01_rnn.ipynb, by student and assignment.
+c.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[^/_]+)_(?P<file_id>[0-9]{2}_\\w+)\\.ipynb"
+"""
+
+GREETING = """\
+# Assignment: {title}
+
+Write your answers where it says *Your code here* or *Your answer here*, and leave all other cells as they are. The
+tests below an answer show some of what is checked; more is checked when it is graded. Before you hand it in, restart
+the kernel and run all cells. The chapter itself: [{title}]({url}).
+"""
+
+
+@dataclass
+class Exercise:
+    """What a page says of one exercise."""
+
+    label: str
+    text: list = field(default_factory=list)  # blocks of MyST
+    given: list = field(default_factory=list)  # code cells that stand in the exercise
+    solution: list = field(default_factory=list)  # blocks, and code cells, in order
+    by_hand: int = 0  # points
+
+    @property
+    def answer(self):
+        """The code cell that students write, or None."""
+        return next((cell for cell in self.code if "answer" in tags(cell)), None)
+
+    @property
+    def checks(self):
+        """Its tests: a list of (points, code cell)."""
+        return [(points(cell), cell) for cell in self.code if points(cell)]
+
+    @property
+    def code(self):
+        return [part for part in self.solution if isinstance(part, nbformat.NotebookNode)]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def points(cell):
+    return next((int(tag.removeprefix("points-")) for tag in tags(cell) if tag.startswith("points-")), 0)
+
+
+def chapters():
+    return [page for page in pages.toc() if page.number]
+
+
+# The page, cut into what stands in exercises and what does not
+
+
+def stream(page, cells):
+    """The page in order: blocks of MyST, code cells and, each in the place where it begins, an Exercise.
+
+    ``cells`` are those of the page, executed or not.
+    """
+    place, exercises, found = None, {}, []
+    for cell in cells:
+        parts = [cell] if cell.cell_type == "code" else blocks.parse(cell.source)
+        for part in parts:
+            name = part.name if isinstance(part, blocks.Directive) else ""
+            if name in {"exercise", "exercise-start"}:
+                exercise = Exercise(part.options["label"], [part])
+                grades = re.search(r"points-(\d+)", part.options.get("class", ""))
+                exercise.by_hand = int(grades[1]) if grades else 0
+                exercises[exercise.label] = exercise
+                found.append(exercise)
+                place = (exercise.text, exercise.given) if name == "exercise-start" else None
+            elif name == "solution":
+                exercises[part.argument].solution.extend(blocks.parse(part.body))
+            elif name == "solution-start":
+                place = (exercises[part.argument].solution,) * 2
+            elif name in {"exercise-end", "solution-end"}:
+                place = None
+            elif place:
+                place[isinstance(part, nbformat.NotebookNode)].append(part)
+            else:
+                found.append(part)
+    for exercise in exercises.values():
+        if bool(exercise.answer) != bool(exercise.checks):
+            raise ValueError(f"{page.source.name}: {exercise.label} has an answer without tests, or tests without one")
+    return found
+
+
+def exercises(page):
+    return [part for part in stream(page, page.read().cells) if isinstance(part, Exercise)]
+
+
+# Answers and tests
+
+
+def between_marks(cell):
+    """The source of an answer with nbgrader's marks around the body of each function, below its docstring."""
+    lines = cell.source.splitlines()
+    functions = [node for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef)]
+    if not functions or any(ast.get_docstring(function) is None for function in functions):
+        raise ValueError(f"an answer is one or more functions with a docstring each, not\n{cell.source}")
+    for function in reversed(functions):
+        body = function.body[1:]
+        indent = " " * body[0].col_offset
+        lines[function.end_lineno:function.end_lineno] = [f"{indent}### END SOLUTION"]
+        lines[function.body[0].end_lineno:function.body[0].end_lineno] = [f"{indent}### BEGIN SOLUTION"]
+    return "\n".join(lines)
+
+
+def blanked(cell):
+    """The source of an answer as students get it: signature, docstring, and nothing else."""
+    stub = r"\1" + TO_WRITE.replace("\n", "\n\\1")
+    return re.sub(r"^( +)### BEGIN SOLUTION\n.*?### END SOLUTION$", stub, between_marks(cell), flags=re.M | re.S)
+
+
+def visible_tests(cell):
+    return cell.source.split(HIDDEN)[0].strip()
+
+
+def marked_tests(cell):
+    """The source of tests with nbgrader's marks around those that are hidden."""
+    visible, _, hidden = cell.source.partition(HIDDEN)
+    return f"{visible.strip()}\n### BEGIN HIDDEN TESTS\n{hidden.strip()}\n### END HIDDEN TESTS"
+
+
+# Notebooks
+
+
+def student(page):
+    """The chapter with a blank below each exercise, without solutions and without outputs: predict first."""
+    lowering = lower.Lowering(page)
+    cells, text = [code(lower.SETUP)], []
+
+    def flush():
+        cells.append(lowering.markdown_cell_of(text))
+        text.clear()
+
+    for part in stream(page, page.read().cells):
+        if isinstance(part, Exercise):
+            flush()
+            cells.extend(blank(lowering, part))
+        elif isinstance(part, nbformat.NotebookNode):
+            flush()
+            cells.append(code(part.source))
+            figure = part.metadata.get("mystnb", {}).get("figure")
+            if figure:
+                cells.append(markdown(lowering.caption(figure)))
+        else:
+            text.append(part)
+    flush()
+    return lower.assembled(cells)
+
+
+def blank(lowering, exercise):
+    """The cells of an exercise for a student."""
+    yield lowering.markdown_cell_of(exercise.text)
+    yield from (code(cell.source) for cell in exercise.given)
+    if exercise.answer:
+        yield code(blanked(exercise.answer))
+        yield from (code(visible_tests(cell)) for _, cell in exercise.checks)
+    else:
+        yield markdown("*Your answer here.*")
+        if exercise.code:
+            yield code("# Your code here")
+
+
+def assignment(page):
+    """The graded exercises of a chapter as nbgrader's source notebook, with solutions and hidden tests."""
+    lowering = lower.Lowering(page)
+    given = [cell for cell in page.read().cells if cell.cell_type == "code"]
+    given = [given[0], *(cell for cell in given if "setup" in tags(cell))]
+    greeting = markdown(GREETING.format(title=page.title, url=page.url))
+    cells = [locked(greeting, "greeting"), locked(code(lower.SETUP), "colab")]
+    cells += [locked(code(cell.source), f"setup-{n}") for n, cell in enumerate(given)]
+    for exercise in exercises(page):
+        if not exercise.answer and not exercise.by_hand:
+            continue
+        label = exercise.label
+        cells.append(locked(lowering.markdown_cell_of(exercise.text), label))
+        cells += [locked(code(cell.source), f"{label}-given-{n}") for n, cell in enumerate(exercise.given)]
+        if exercise.answer:
+            cells.append(nbgrader(code(between_marks(exercise.answer)), f"{label}-answer", solution=True))
+            for n, (worth, cell) in enumerate(exercise.checks):
+                tests = code(marked_tests(cell))
+                cells.append(nbgrader(tests, f"{label}-tests-{n}", grade=True, locked=True, points=worth))
+        else:
+            text = lowering.markdown_cell_of([part for part in exercise.solution if part not in exercise.code])
+            cells.append(nbgrader(text, f"{label}-answer", solution=True, grade=True, points=exercise.by_hand))
+    return lower.assembled(cells)
+
+
+def code(source):
+    return nbformat.v4.new_code_cell(source)
+
+
+def markdown(source):
+    return nbformat.v4.new_markdown_cell(source)
+
+
+def locked(cell, name):
+    return nbgrader(cell, name, locked=True)
+
+
+def nbgrader(cell, name, **roles):
+    """The cell with the metadata from which nbgrader knows its role."""
+    cell.metadata["nbgrader"] = {"grade": False, "grade_id": name, "locked": False, "schema_version": 3,
+                                 "solution": False, "task": False} | roles
+    return cell
+
+
+# The whole course
+
+
+def main(folder=COURSE):
+    """Write everything anew, but for what a teacher has put beside it: a gradebook, submissions, other settings."""
+    cache = book.execute()
+    for made in ("slides", "student", "solutions", "nbgrader/source"):
+        shutil.rmtree(folder / made, ignore_errors=True)
+    slides.copy_libraries(folder / "slides")
+    for page in chapters():
+        executed = book.executed(cache, page)
+        slides.write(page, stream(page, executed.cells), folder / "slides" / f"{page.stem}.html")
+        write(lower.notebook(page, executed), folder / "solutions" / page.notebook.name)
+        write(student(page), folder / "student" / page.notebook.name)
+        write(assignment(page), folder / "nbgrader" / "source" / page.stem / page.notebook.name)
+        print(f"  {page.stem:<14} {graded(page)}", flush=True)
+    settings = folder / "nbgrader" / "nbgrader_config.py"
+    if not settings.exists():
+        settings.write_text(CONFIG, encoding="utf-8")
+    print(f"Slides, notebooks and assignments are in {folder}. How to use them: the page for instructors.")
+
+
+def write(notebook, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lower.write(notebook, path)
+
+
+def graded(page):
+    """One line on the exercises of a page."""
+    tested = [exercise for exercise in exercises(page) if exercise.answer]
+    by_hand = [exercise for exercise in exercises(page) if exercise.by_hand]
+    return (f"{len(exercises(page))} exercises, {len(tested)} graded by tests "
+            f"({sum(worth for exercise in tested for worth, _ in exercise.checks)} points), "
+            f"{len(by_hand)} by hand ({sum(exercise.by_hand for exercise in by_hand)} points)")
+
+
+if __name__ == "__main__":
+    main()
