@@ -8,7 +8,7 @@ import nbformat
 import pages
 import pytest
 
-PAGES = [page for page in pages.toc() if pages.has_code(page)]
+PAGES = [page for page in pages.toc() if pages.has_notebook(page)]
 STALE = "is stale: run `make notebooks` and commit the result"
 
 
@@ -57,6 +57,14 @@ def test_first_cell_installs_in_colab_only(committed):
     first = committed.cells[0]
     assert first.cell_type == "code" and first.source == lower.SETUP and not first.outputs
     assert '"google.colab" in sys.modules' in first.source and pages.REPOSITORY in first.source
+
+
+def test_last_cell_says_where_the_reader_is_and_what_comes_next(page, committed):
+    last = committed.cells[-1].source
+    assert page.url in last and page.title in last
+    rest = PAGES[PAGES.index(page) + 1:]
+    assert (f"**Next:** {rest[0].title} ([in Colab]({rest[0].colab})" if rest else "**You are here:**") in last
+    assert (f"chapter {page.number} of " in last) == bool(page.number)
 
 
 def test_no_raw_myst_and_nothing_of_this_machine(committed):

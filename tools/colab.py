@@ -37,15 +37,18 @@ def main(newest=False, pinned=()):
         print(f"  installed in {time.perf_counter() - start:.0f} s", flush=True)
         listed = subprocess.run([python, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"],
                                 capture_output=True, check=True)
-        print("  " + ", ".join(f"{package['name']} {package['version']}" for package in json.loads(listed.stdout)))
+        others = [f"{package['name']} {package['version']}" for package in json.loads(listed.stdout)
+                  if pin(package["name"]) not in (None, f"{package['name']}=={package['version']}")]
+        print(f"  not as pinned: {', '.join(others) or 'nothing'}", flush=True)
         failed = [path.name for path in sorted(pages.NOTEBOOKS.glob("*.ipynb")) if not runs(path, python, folder)]
     if failed:
         sys.exit(f"Failed as in Colab: {', '.join(failed)}")
 
 
 def pin(name):
-    """The line of requirements.txt that pins a package."""
-    return re.search(rf"^{name}==.*$", (pages.ROOT / "requirements.txt").read_text(encoding="utf-8"), re.M)[0]
+    """The line of requirements.txt that pins a package; None where none does."""
+    line = re.search(rf"^{name}==.*$", (pages.ROOT / "requirements.txt").read_text(encoding="utf-8"), re.M)
+    return line and line[0]
 
 
 def runs(path, python, folder):

@@ -55,6 +55,17 @@ class Page:
         return f"https://colab.research.google.com/{REPOSITORY.removeprefix('https://').replace('.com', '')}" \
                f"/blob/{BRANCH}/{path}"
 
+    @property
+    def binder(self):
+        return f"https://mybinder.org/v2/gh/{REPOSITORY.removeprefix('https://github.com/')}/{BRANCH}" \
+               f"?urlpath=lab/tree/{self.notebook.relative_to(ROOT).as_posix()}"
+
+    @property
+    def time(self):
+        """How long the page takes, as it says itself: "two hours to read; the cells run in ...". None if it does not."""
+        said = re.search(r"^\*\*Time:\*\* (.+?)\n\n", self.source.read_text(encoding="utf-8"), re.M | re.S)
+        return said and " ".join(said[1].split())
+
     def read(self):
         """The page as a notebook: its code cells and, between them, MyST Markdown."""
         return read_page(self.source.read_text(encoding="utf-8"))
@@ -68,6 +79,11 @@ def read_page(text):
 
 def has_code(page):
     return any(cell.cell_type == "code" for cell in page.read().cells)
+
+
+def has_notebook(page):
+    """Whether a notebook is made of the page: if it has code, but not of the front page, which only shows a widget."""
+    return page != toc()[0] and has_code(page)
 
 
 def toc():
