@@ -5,6 +5,7 @@ import re
 import pytest
 import slim
 import tinycss2
+from fontTools.ttLib import TTFont
 
 
 def kept(css, words):
@@ -27,7 +28,7 @@ def test_rules_inside_rules():
 
 def test_a_style_that_cannot_be_read_is_an_error():
     with pytest.raises(ValueError, match="cannot be read"):
-        kept(".a } {", "a")
+        kept(".a", "a")
 
 
 def test_page_loses_scripts_that_it_does_not_use(tmp_path):
@@ -44,6 +45,19 @@ def test_pictures_say_their_size_and_come_late(built):
     assert len(pictures) > 3
     for picture in pictures:
         assert picture.count('loading="lazy"') == 1 and re.search(r' width="\d+" height="\d+"', picture)
+
+
+def test_icons_that_the_pages_show_are_in_the_fonts(built):
+    pages = "".join(path.read_text(encoding="utf-8") for path in built.rglob("*.html"))
+    css = (built / "_static" / "styles" / "pydata-sphinx-theme.css").read_text(encoding="utf-8")
+    have = set()
+    for font in (built / "_static" / slim.ICONS).iterdir():
+        have |= set(TTFont(font).getBestCmap())
+    icons = set(re.findall(r'<i class="[^"]*?(fa-(?!solid|brands|regular|lg|fw)[a-z-]+)', pages))
+    assert len(icons) > 5
+    for icon in icons:
+        code = re.search(rf'\.{icon}:{{1,2}}before[^{{]*{{content:"(.)"', css)
+        assert code and ord(code[1]) in have, icon
 
 
 def test_cutting_twice_changes_nothing(built):

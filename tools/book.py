@@ -132,7 +132,7 @@ def pack(folder, target):
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder)
-            if path.is_file() and name.parts[0] not in {"_sources", ".buildinfo"}:
+            if path.is_file() and name.name != ".buildinfo":
                 packed.writestr(zipfile.ZipInfo(f"rnnbook/{name.as_posix()}"), path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 

@@ -23,7 +23,11 @@ def on_source_read(app, docname, source):
         source[0] = source[0].replace(LEDGER, ledger())
     if BIBLIOGRAPHY in source[0]:
         source[0] = source[0].replace(BIBLIOGRAPHY, bibliography())
-    source[0] = re.sub(r"<!-- time (\S+) -->", lambda stem: by_name[f"book/{stem[1]}"].time.capitalize(), source[0])
+    source[0] = re.sub(r"<!-- time (\S+) -->", lambda stem: first_capital(by_name[f"book/{stem[1]}"].time), source[0])
+
+
+def first_capital(text):
+    return text[0].upper() + text[1:]
 
 
 def badge(page):

@@ -19,7 +19,7 @@ MATHJAX = ("core", "input/tex", "output/chtml", "a11y/assistive-mml")  # the las
 MATHJAX_ON_DEMAND = ("input/tex/extensions", "output/chtml/fonts")
 ICONS = "vendor/fontawesome/webfonts"
 ALL_ICONS = re.compile(r'\s*<script[^>]*src="[^"]*/fontawesome\.js[^"]*"[^>]*></script>')
-SEARCH = re.compile(r'\s*<script[^>]*src="[^"]*/(?:searchtools|language_data|searchindex)\.js[^"]*"[^>]*></script>')
+SEARCH = re.compile(r'\s*<script[^>]*src="[^"]*\b(?:searchtools|language_data|searchindex)\.js[^"]*"[^>]*></script>')
 # The state of all widgets for a widget manager, which no page has: a widget's own HTML carries it once more.
 WIDGET_STATE = re.compile(r'\s*<script type="application/vnd\.jupyter\.widget-state\+json">.*?</script>', re.S)
 
@@ -34,7 +34,7 @@ def html(folder):
         if slim != text:
             path.write_text(slim, encoding="utf-8")
     styles(folder)
-    for path in folder.rglob("*.map"):
+    for path in [*folder.rglob("*.map"), *folder.rglob("*webpack-macros.html")]:  # the theme's own, for its makers
         path.unlink()
 
 
@@ -112,7 +112,7 @@ def split(prelude):
 def icons(css, folder):
     """The theme's style with its icon fonts cut to the icons that it still names."""
     logging.getLogger("fontTools").setLevel(logging.WARNING)
-    codes = {int(code, 16) for code in re.findall(r'"\\(f[0-9a-f]{3})"', css)}
+    codes = {ord(icon) for icon in re.findall("[\ue000-\uf8ff]", css)}
     for ttf in folder.glob("*.ttf"):
         options = subset.Options(flavor="woff", notdef_outline=True)
         font = subset.load_font(ttf, options)
