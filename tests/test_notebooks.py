@@ -2,6 +2,7 @@
 
 import re
 
+import bib
 import blocks
 import lower
 import nbformat
@@ -80,6 +81,12 @@ def test_no_raw_myst_and_nothing_of_this_machine(committed):
 def test_addresses_come_from_one_place():
     for path in [*(pages.ROOT / "book").glob("*.md"), *(pages.ROOT / "tools").glob("*.py")]:
         assert pages.REPOSITORY not in path.read_text(encoding="utf-8"), path
+
+
+def test_what_is_cited_can_be_followed():
+    """A workshop paper was found under no lasting address."""
+    assert [key for key in bib.entries() if not bib.url(key)] == ["wu2017joint"]
+    assert ".." not in "".join(bib.reference(key).split("](")[0] for key in bib.entries())
 
 
 # The lowering itself, on a page made for it

@@ -148,6 +148,14 @@ def test_on_paper_nothing_is_hidden_or_cut(visit, page, theme):
         && ["auto", "scroll", "hidden"].includes(getComputedStyle(part).overflowX) && part.clientWidth > 5
         && !part.closest("mjx-container, svg, span.math")).map(part => part.outerHTML.slice(0, 120))""")
     assert cut == []
+    # A formula may not reach into its number, nor beyond the sheet.
+    wide = tab.evaluate("""[...document.querySelectorAll("article div.math")].filter(box => {
+        const formula = box.querySelector("mjx-container > mjx-math").getBoundingClientRect();
+        const number = box.querySelector(".eqno")?.getBoundingClientRect();
+        return formula.right > 701 || number && formula.right > number.left + 1 && formula.bottom > number.top
+            && formula.top < number.bottom;
+    }).map(box => box.textContent.slice(0, 80))""")
+    assert wide == []
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
     assert tab.locator("html").get_attribute("data-theme") == theme
 
