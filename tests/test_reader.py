@@ -148,6 +148,7 @@ def test_on_paper_nothing_is_hidden_or_cut(visit, page, theme):
         && ["auto", "scroll", "hidden"].includes(getComputedStyle(part).overflowX) && part.clientWidth > 5
         && !part.closest("mjx-container, svg, span.math")).map(part => part.outerHTML.slice(0, 120))""")
     assert cut == []
+    assert tab.evaluate("[...document.images].filter(image => image.checkVisibility() && !image.naturalWidth).length") == 0
     # A formula may not reach into its number, nor beyond the sheet.
     wide = tab.evaluate("""[...document.querySelectorAll("article div.math")].filter(box => {
         const formula = box.querySelector("mjx-container > mjx-math").getBoundingClientRect();

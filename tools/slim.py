@@ -48,12 +48,15 @@ def mathjax(folder):
 
 
 def page(text, path):
-    """A page without scripts it does not need, its pictures loaded when they come near, with their sizes."""
+    """A page without scripts it does not need, its pictures with their sizes.
+
+    Pictures are not left until they come near: one who prints at once would get a page without them.
+    """
     text = WIDGET_STATE.sub("", ALL_ICONS.sub("", text))
     if path.name != "search.html":
         text = SEARCH.sub("", text)
-    return re.sub(r'<img (?![^>]*loading=)([^>]*src="(\.\./_images/[^"]+\.png)"[^>]*?)(\s*/?>)',
-                  lambda tag: f'<img loading="lazy" {size(path.parent / tag[2])} {tag[1]}{tag[3]}', text)
+    return re.sub(r'<img (?![^>]*width=)([^>]*src="(\.\./_images/[^"]+\.png)"[^>]*>)',
+                  lambda tag: f"<img {size(path.parent / tag[2])} {tag[1]}", text)
 
 
 def size(png):
