@@ -15,7 +15,8 @@ from conftest import SETTLE
 PAGES = pages.toc()
 EVERYTHING = [*(page.docname for page in PAGES), "search", "genindex"]
 QUESTIONS = [page.docname for page in PAGES if "{admonition} Predict first" in page.source.read_text(encoding="utf-8")]
-REFUSE = """Object.defineProperty(window, "localStorage", {get() { throw new DOMException("refused", "SecurityError"); }})"""
+REFUSE = """Object.defineProperty(window, "localStorage",
+    {get() { throw new DOMException("refused", "SecurityError"); }})"""
 
 pytestmark = pytest.mark.browser
 
@@ -144,11 +145,12 @@ def test_on_paper_nothing_is_hidden_or_cut(visit, page, theme):
         .filter(part => part.getBoundingClientRect().height < 5).map(part => part.outerHTML.slice(0, 200))""")
     assert closed == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= 700
-    cut = tab.evaluate("""[...document.querySelectorAll("article *")].filter(part => part.scrollWidth > part.clientWidth + 2
-        && ["auto", "scroll", "hidden"].includes(getComputedStyle(part).overflowX) && part.clientWidth > 5
+    cut = tab.evaluate("""[...document.querySelectorAll("article *")].filter(part =>
+        part.scrollWidth > part.clientWidth + 2 && ["auto", "scroll", "hidden"].includes(getComputedStyle(part).overflowX) && part.clientWidth > 5
         && !part.closest("mjx-container, svg, span.math")).map(part => part.outerHTML.slice(0, 120))""")
     assert cut == []
-    assert tab.evaluate("[...document.images].filter(image => image.checkVisibility() && !image.naturalWidth).length") == 0
+    assert tab.evaluate("""[...document.images].filter(image => image.checkVisibility() && !image.naturalWidth)
+        .map(image => image.src)""") == []
     # A formula may not reach into its number, nor beyond the sheet.
     wide = tab.evaluate("""[...document.querySelectorAll("article div.math")].filter(box => {
         const formula = box.querySelector("mjx-container > mjx-math").getBoundingClientRect();

@@ -1,4 +1,4 @@
-"""What the book adds to Sphinx: the links under each title, the claim ledger, the bibliography, roles for screen readers."""
+"""What the book adds to Sphinx: links under each title, the claim ledger, the bibliography, roles for screen readers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def made_from_others(app, env, added, changed, removed):
 
 
 def roles(app, pagename, templatename, context, doctree):
-    """Mend what the extensions tell screen readers: a list of references holds items, and links of no deprecated kind."""
+    """Mend what the extensions tell screen readers: a list of references holds items, its links are plain links."""
     body = context.get("body", "")
     context["body"] = re.sub(r' role="doc-(?:biblioentry|backlink)"',
                              lambda role: ' role="listitem"' if "entry" in role[0] else "", body)

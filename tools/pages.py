@@ -62,7 +62,7 @@ class Page:
 
     @property
     def time(self):
-        """How long the page takes, as it says itself: "two hours to read; the cells run in ...". None if it does not."""
+        """How long the page takes, in its own words: "two hours to read ...". None if it does not say."""
         said = re.search(r"^\*\*Time:\*\* (.+?)\n\n", self.source.read_text(encoding="utf-8"), re.M | re.S)
         return said and " ".join(said[1].split())
 

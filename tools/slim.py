@@ -88,7 +88,8 @@ def used(rules, words):
             if selectors:
                 yield f"{','.join(selectors)}{{{tinycss2.serialize(rule.content).strip()}}}"
         elif rule.type == "at-rule" and rule.lower_at_keyword in {"media", "supports"}:
-            inner = "".join(used(tinycss2.parse_rule_list(rule.content, skip_comments=True, skip_whitespace=True), words))
+            inside = tinycss2.parse_rule_list(rule.content, skip_comments=True, skip_whitespace=True)
+            inner = "".join(used(inside, words))
             if inner:
                 yield f"@{rule.at_keyword} {tinycss2.serialize(rule.prelude).strip()}{{{inner}}}"
         elif rule.type == "error":
@@ -98,7 +99,7 @@ def used(rules, words):
 
 
 def split(prelude):
-    """(class and id names, text) of each selector of a rule; what stands in brackets, as in :not(…), asks for nothing."""
+    """(class and id names, text) of each selector of a rule; what stands in brackets, as in :not(…), counts for none."""
     names, tokens, dot = set(), [], False
     for token in prelude:
         if token.type == "literal" and token.value == ",":
@@ -123,7 +124,8 @@ def icons(css, folder):
         cut.populate(unicodes=codes)
         cut.subset(font)
         subset.save_font(font, ttf.with_suffix(".woff"), options)
-        css = re.sub(rf'url\([^)]*{ttf.stem}\.woff2\) format\("woff2"\),\s*url\([^)]*{ttf.stem}\.ttf\) format\("truetype"\)',
+        css = re.sub(rf'url\([^)]*{ttf.stem}\.woff2\) format\("woff2"\),\s*'
+                     rf'url\([^)]*{ttf.stem}\.ttf\) format\("truetype"\)',
                      f'url(../{ICONS}/{ttf.stem}.woff) format("woff")', css)
         ttf.unlink()
         ttf.with_suffix(".woff2").unlink()

@@ -96,8 +96,8 @@ def main():
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for page in pages.toc():
             weight = weigh(browser, address, HTML, f"{page.docname}.html")
-            print(f"{page.stem:<16} {sum(weight.sent.values()) / 1e3:6.0f} kB {sum(weight.unpacked.values()) / 1e3:6.0f} kB"
-                  f" {weight.first_content / 1e3:12.1f} s")
+            sent, unpacked = (sum(sizes.values()) / 1e3 for sizes in (weight.sent, weight.unpacked))
+            print(f"{page.stem:<16} {sent:6.0f} kB {unpacked:6.0f} kB {weight.first_content / 1e3:12.1f} s")
         browser.close()
 
 
