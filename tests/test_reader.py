@@ -146,7 +146,8 @@ def test_on_paper_nothing_is_hidden_or_cut(visit, page, theme):
     assert closed == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= 700
     cut = tab.evaluate("""[...document.querySelectorAll("article *")].filter(part =>
-        part.scrollWidth > part.clientWidth + 2 && ["auto", "scroll", "hidden"].includes(getComputedStyle(part).overflowX) && part.clientWidth > 5
+        part.scrollWidth > part.clientWidth + 2
+        && ["auto", "scroll", "hidden"].includes(getComputedStyle(part).overflowX) && part.clientWidth > 5
         && !part.closest("mjx-container, svg, span.math")).map(part => part.outerHTML.slice(0, 120))""")
     assert cut == []
     assert tab.evaluate("""[...document.images].filter(image => image.checkVisibility() && !image.naturalWidth)

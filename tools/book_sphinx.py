@@ -1,4 +1,4 @@
-"""What the book adds to Sphinx: links under each title, the claim ledger, the bibliography, roles for screen readers."""
+"""What the book adds to Sphinx: links under each title, the ledger, the bibliography, roles for screen readers."""
 
 from __future__ import annotations
 
