@@ -99,7 +99,7 @@ def used(rules, words):
 
 
 def split(prelude):
-    """(class and id names, text) of each selector of a rule; what stands in brackets, as in :not(…), counts for none."""
+    """(class and id names, text) of each selector; what stands in brackets, as in :not(…), asks for none."""
     names, tokens, dot = set(), [], False
     for token in prelude:
         if token.type == "literal" and token.value == ",":
