@@ -1,9 +1,10 @@
-# make book | lab | test | course | notebooks | colab | clean: each sets up what it needs, in .venv.
+# make book | offline | weight | lab | test | course | notebooks | colab | newest | clean: each sets up what it
+# needs, in .venv.
 # Another interpreter: make book PYTHON=/path/to/python3.12
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := book
-.PHONY: book lab test course notebooks colab clean
+.PHONY: book offline weight lab test course notebooks colab newest clean
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -11,6 +12,14 @@ RUN := $(VENV)/bin/python
 
 book: $(READY)
 	@$(RUN) tools/book.py html
+
+# The pages in one zip, to read without a network.
+offline: $(READY)
+	@$(RUN) tools/book.py offline
+
+# What each page of the built book sends, and when it shows.
+weight: $(READY)
+	@$(RUN) tools/weight.py
 
 lab: $(READY)
 	$(VENV)/bin/jupyter lab --notebook-dir=book/notebooks
@@ -33,6 +42,10 @@ notebooks: $(READY)
 # Every notebook as in Colab: a fresh environment, an empty folder, the package from a git address.
 colab: $(READY)
 	@$(RUN) tools/colab.py
+
+# The same with the newest release of everything; NEWEST="--pin torch" keeps what would be too large here.
+newest: $(READY)
+	@$(RUN) tools/colab.py --newest $(NEWEST)
 
 clean:
 	rm -rf _build build rnnbook.egg-info $(VENV)

@@ -4,6 +4,7 @@ import http.server
 import itertools
 import os
 import random
+import re
 import shutil
 import threading
 from functools import partial
@@ -16,6 +17,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SETTLE = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>page</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <body style="margin: 8px; background: {ground}">{bodies}"""
@@ -92,6 +94,30 @@ def built():
     if not (html / "index.html").exists():
         pytest.fail("the book is not built: run `make book`, or `make test`, which does")
     return html
+
+
+@pytest.fixture
+def visit(browser, built):
+    """visit(page, theme, width) opens a built page, or a path in the book such as "search"; at the end its console must
+    be silent and its net unused."""
+    context, noise = [], []
+
+    def open_page(page, theme="light", width=1280):
+        context.append(browser.new_context(viewport={"width": width, "height": 900}))
+        tab = context[0].new_page()
+        tab.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
+        tab.on("pageerror", lambda error: noise.append(str(error)))
+        tab.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
+        tab.route(re.compile("^(https?|wss?):"), lambda route: route.abort())
+        tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+        tab.goto((built / f"{getattr(page, 'docname', page)}.html").as_uri())
+        tab.wait_for_function(SETTLE)
+        return tab
+
+    yield open_page
+    for opened in context:
+        opened.close()
+    assert noise == []
 
 
 @pytest.fixture

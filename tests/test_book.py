@@ -1,13 +1,10 @@
 """The built book as a reader meets it: every page in a real browser, with no network."""
 
-import re
-
 import book
 import pages
 import pytest
 
 PAGES = pages.toc()
-SETTLE = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 STICKS_OUT = """() => [...document.querySelectorAll("main *")].filter(element => {
     const box = element.getBoundingClientRect();
     if (!box.width || !box.height || box.right <= innerWidth + 1) return false;
@@ -19,29 +16,6 @@ STICKS_OUT = """() => [...document.querySelectorAll("main *")].filter(element =>
 }).map(element => `${element.tagName}.${element.className} reaches ${element.getBoundingClientRect().right}`)"""
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def visit(browser, built):
-    """visit(page, theme, width) opens a built page; at the end, its console must be silent and its net unused."""
-    context, noise = [], []
-
-    def open_page(page, theme="light", width=1280):
-        context.append(browser.new_context(viewport={"width": width, "height": 900}))
-        tab = context[0].new_page()
-        tab.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
-        tab.on("pageerror", lambda error: noise.append(str(error)))
-        tab.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
-        tab.route(re.compile("^(https?|wss?):"), lambda route: route.abort())
-        tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
-        tab.goto((built / f"{page.docname}.html").as_uri())
-        tab.wait_for_function(SETTLE)
-        return tab
-
-    yield open_page
-    for opened in context:
-        opened.close()
-    assert noise == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -94,7 +68,7 @@ def test_on_a_laptop_no_code_scrolls_sideways(page):
             assert [line for line in cell.source.splitlines() if len(line) > 98] == []
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if pages.has_code(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [page for page in PAGES if pages.has_notebook(page)], ids=lambda page: page.stem)
 def test_badge_opens_the_notebook_in_colab(built, page):
     html = (built / f"{page.docname}.html").read_text(encoding="utf-8")
     assert html.count(f'href="{page.colab}"') == 1

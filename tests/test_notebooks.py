@@ -2,13 +2,14 @@
 
 import re
 
+import bib
 import blocks
 import lower
 import nbformat
 import pages
 import pytest
 
-PAGES = [page for page in pages.toc() if pages.has_code(page)]
+PAGES = [page for page in pages.toc() if pages.has_notebook(page)]
 STALE = "is stale: run `make notebooks` and commit the result"
 
 
@@ -59,6 +60,14 @@ def test_first_cell_installs_in_colab_only(committed):
     assert '"google.colab" in sys.modules' in first.source and pages.REPOSITORY in first.source
 
 
+def test_last_cell_says_where_the_reader_is_and_what_comes_next(page, committed):
+    last = committed.cells[-1].source
+    assert page.url in last and page.title in last
+    rest = PAGES[PAGES.index(page) + 1:]
+    assert (f"**Next:** {rest[0].title} ([in Colab]({rest[0].colab})" if rest else "**You are here:**") in last
+    assert (f"chapter {page.number} of " in last) == bool(page.number)
+
+
 def test_no_raw_myst_and_nothing_of_this_machine(committed):
     for cell in committed.cells:
         if cell.cell_type == "markdown":
@@ -72,6 +81,12 @@ def test_no_raw_myst_and_nothing_of_this_machine(committed):
 def test_addresses_come_from_one_place():
     for path in [*(pages.ROOT / "book").glob("*.md"), *(pages.ROOT / "tools").glob("*.py")]:
         assert pages.REPOSITORY not in path.read_text(encoding="utf-8"), path
+
+
+def test_what_is_cited_can_be_followed():
+    """A workshop paper was found under no lasting address."""
+    assert [key for key in bib.entries() if not bib.url(key)] == ["wu2017joint"]
+    assert ".." not in "".join(bib.reference(key).split("](")[0] for key in bib.entries())
 
 
 # The lowering itself, on a page made for it

@@ -69,4 +69,5 @@ def reference(key):
     venue = next((plain(fields[f]) for f in ("journal", "booktitle", "publisher", "note") if f in fields), "")
     people = ", ".join(names(key)[:6]) + (" et al." if len(names(key)) > 6 else "")
     place = f" *{venue}*," if venue else ""
-    return f"{people}. {linked(plain(fields['title']), key)}.{place} {fields['year']}."
+    stop = "" if people.endswith(".") else "."
+    return f"{people}{stop} {linked(plain(fields['title']), key)}.{place} {fields['year']}."

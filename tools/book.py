@@ -1,4 +1,4 @@
-"""Build the book: ``python tools/book.py execute | html | notebooks``.
+"""Build the book: ``python tools/book.py execute | html | offline | notebooks``.
 
 Each page is executed once, into the cache from which both the HTML and the committed notebooks take their outputs.
 """
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from pages import ROOT
 BUILD = ROOT / "_build"
 CACHE = BUILD / ".jupyter_cache"
 HTML = BUILD / "html"
+OFFLINE = BUILD / "rnnbook-offline.zip"
 TIMEOUT = pages.CONFIG["execute"]["timeout"]
 
 # One thread a kernel: as many kernels as cores run at once, and sums do not depend on the number of cores.
@@ -118,6 +120,22 @@ def html():
     print(f"{len(pages.toc())} pages in {time.perf_counter() - start:.0f} s. Open {(HTML / 'index.html').as_uri()}")
 
 
+def offline():
+    """Build the HTML and pack it into one zip: unpacked anywhere, it opens without a server and without a network."""
+    html()
+    pack(HTML, OFFLINE)
+    print(f"{OFFLINE.relative_to(ROOT)}, {OFFLINE.stat().st_size / 1e6:.1f} MB. Unpack it, open rnnbook/index.html")
+
+
+def pack(folder, target):
+    """Write the HTML book in `folder` to the zip `target`, the same bytes for the same book."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
+            if path.is_file() and name.name != ".buildinfo":
+                packed.writestr(zipfile.ZipInfo(f"rnnbook/{name.as_posix()}"), path.read_bytes(), zipfile.ZIP_DEFLATED)
+
+
 def is_page(path):
     """Whether a built page exists and has a heading and text of its own, not just the frame around it."""
     if not path.exists():
@@ -128,11 +146,11 @@ def is_page(path):
 
 
 def notebooks():
-    """Write book/notebooks afresh: a notebook for each page with code."""
+    """Write book/notebooks afresh: a notebook for each page with code, but the front page."""
     cache = execute()
     wanted = {}
     for page in pages.toc():
-        if pages.has_code(page):
+        if pages.has_notebook(page):
             wanted[page.notebook] = lower.notebook(page, executed(cache, page))
     for path in pages.NOTEBOOKS.glob("*.ipynb"):
         if path not in wanted:
@@ -144,5 +162,5 @@ def notebooks():
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["execute", "html", "notebooks"])
-    {"execute": execute, "html": html, "notebooks": notebooks}[parser.parse_args().what]()
+    parser.add_argument("what", choices=["execute", "html", "offline", "notebooks"])
+    {"execute": execute, "html": html, "offline": offline, "notebooks": notebooks}[parser.parse_args().what]()

@@ -1,4 +1,4 @@
-"""What the book adds to Sphinx: the line of links under each title, and the claim ledger."""
+"""What the book adds to Sphinx: links under each title, the ledger, the bibliography, roles for screen readers."""
 
 from __future__ import annotations
 
@@ -6,26 +6,36 @@ import re
 from collections import Counter
 from html import escape
 
+import bib
 import pages
 from sphinx.util import logging
 
 LEDGER = "<!-- the ledger -->"
+BIBLIOGRAPHY = "<!-- the bibliography -->"
 log = logging.getLogger(__name__)
 
 
 def on_source_read(app, docname, source):
     by_name = {page.docname: page for page in pages.toc()}
-    if docname in by_name and pages.has_code(by_name[docname]):
+    if docname in by_name and pages.has_notebook(by_name[docname]):
         source[0] = re.sub(r"^# .*$", lambda title: f"{title[0]}\n\n{badge(by_name[docname])}", source[0],
                            count=1, flags=re.M)
     if LEDGER in source[0]:
         source[0] = source[0].replace(LEDGER, ledger())
+    if BIBLIOGRAPHY in source[0]:
+        source[0] = source[0].replace(BIBLIOGRAPHY, bibliography())
+    source[0] = re.sub(r"<!-- time (\S+) -->", lambda stem: first_capital(by_name[f"book/{stem[1]}"].time), source[0])
+
+
+def first_capital(text):
+    return text[0].upper() + text[1:]
 
 
 def badge(page):
-    """HTML: the page in Colab, its notebook, its module."""
+    """HTML: the page in Colab and on Binder, its notebook, its module."""
     blob = f"{pages.REPOSITORY}/blob/{pages.BRANCH}"
     links = [f'<a class="colab" href="{page.colab}"><img src="../_static/badge-colab.svg" alt="Open in Colab"></a>',
+             f'<a href="{page.binder}">Binder</a>',
              f'<a href="{blob}/{page.notebook.relative_to(pages.ROOT).as_posix()}">Notebook</a>']
     module = page.stem.split("_", 1)[-1]
     if page.number and (pages.ROOT / "rnnbook" / f"{module}.py").exists():
@@ -55,8 +65,25 @@ def ledger():
     return "\n".join(parts)
 
 
-def ledger_is_always_outdated(app, env, added, changed, removed):
-    return {"book/claims"} & env.found_docs
+def bibliography():
+    """All that the pages cite, a line each, as MyST."""
+    cited = set()
+    for page in pages.toc():
+        for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", page.source.read_text(encoding="utf-8")):
+            cited.update(key.strip() for key in keys.split(","))
+    return "\n".join(f"- {bib.reference(key)}" for key in sorted(cited, key=bib.sort_key))
+
+
+def made_from_others(app, env, added, changed, removed):
+    """The pages that are made from what stands in other pages are always outdated."""
+    return {"book/claims", "book/bibliography", "book/index"} & env.found_docs
+
+
+def roles(app, pagename, templatename, context, doctree):
+    """Mend what the extensions tell screen readers: a list of references holds items, its links are plain links."""
+    body = context.get("body", "")
+    context["body"] = re.sub(r' role="doc-(?:biblioentry|backlink)"',
+                             lambda role: ' role="listitem"' if "entry" in role[0] else "", body)
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):
@@ -67,6 +94,7 @@ def drop_thebe(app, pagename, templatename, context, doctree):
 
 def setup(app):
     app.connect("source-read", on_source_read)
-    app.connect("env-get-outdated", ledger_is_always_outdated)
+    app.connect("env-get-outdated", made_from_others)
+    app.connect("html-page-context", roles)
     app.connect("html-page-context", drop_thebe, priority=900)
     return {"parallel_read_safe": True}

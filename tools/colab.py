@@ -1,11 +1,15 @@
 """Run every notebook as Colab would: a fresh environment, an empty folder, the package from a git address.
 
 The environment holds what Colab has of itself (torch, numpy, pandas, matplotlib, ipywidgets) in the pinned
-versions, and what it takes to run a notebook; everything else must come with the package.
+versions, and what it takes to run a notebook; everything else must come with the package. With ``--newest`` they
+come in their newest releases, and so does all that the package asks for; ``--pin torch`` keeps one at its pin, for
+a machine where a newer build would not fit.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import re
 import subprocess
@@ -20,21 +24,31 @@ import pages
 OWN = ("torch", "numpy", "pandas", "matplotlib", "ipywidgets", "ipykernel", "nbclient", "nbformat")
 
 
-def main():
-    pins = (pages.ROOT / "requirements.txt").read_text(encoding="utf-8")
-    own = [re.search(rf"^{name}==.*$", pins, re.M)[0] for name in OWN]
+def main(newest=False, pinned=()):
     with tempfile.TemporaryDirectory(prefix="colab-") as folder:
         folder = Path(folder)
         start = time.perf_counter()
         venv.create(folder / "venv", with_pip=True)
         python = folder / "venv" / "bin" / "python"
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        own = [name if newest and name not in pinned else pin(name) for name in OWN]
         subprocess.run([*pip, *own], check=True)
         subprocess.run([*pip, f"git+{pages.ROOT.as_uri()}"], check=True)
         print(f"  installed in {time.perf_counter() - start:.0f} s", flush=True)
+        listed = subprocess.run([python, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"],
+                                capture_output=True, check=True)
+        others = [f"{package['name']} {package['version']}" for package in json.loads(listed.stdout)
+                  if pin(package["name"]) not in (None, f"{package['name']}=={package['version']}")]
+        print(f"  not as pinned: {', '.join(others) or 'nothing'}", flush=True)
         failed = [path.name for path in sorted(pages.NOTEBOOKS.glob("*.ipynb")) if not runs(path, python, folder)]
     if failed:
         sys.exit(f"Failed as in Colab: {', '.join(failed)}")
+
+
+def pin(name):
+    """The line of requirements.txt that pins a package; None where none does."""
+    line = re.search(rf"^{name}==.*$", (pages.ROOT / "requirements.txt").read_text(encoding="utf-8"), re.M)
+    return line and line[0]
 
 
 def runs(path, python, folder):
@@ -56,4 +70,8 @@ def runs(path, python, folder):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--newest", action="store_true", help="the newest releases instead of the pinned ones")
+    parser.add_argument("--pin", nargs="*", default=[], choices=OWN, metavar="NAME", help="keep these at their pins")
+    options = parser.parse_args()
+    main(options.newest, options.pin)

@@ -48,6 +48,7 @@ def notebook(page, executed):
                 cells.append(nbformat.v4.new_markdown_cell(lowering.caption(figure)))
         else:
             cells.append(lowering.markdown_cell(cell.source))
+    cells.append(nbformat.v4.new_markdown_cell(whereabouts(page)))
     return assembled(cells)
 
 
@@ -60,6 +61,18 @@ def assembled(cells):
         seen[digest] = seen.get(digest, 0) + 1
         cell["id"] = f"{digest}-{seen[digest]}"
     return pages.python_notebook(cells)
+
+
+def whereabouts(page):
+    """Where the reader of a notebook stands in the book, and where to go on: the last cell."""
+    chapters = [other for other in pages.toc() if other.number]
+    number = f"chapter {page.number} of {len(chapters)}, " if page.number else ""
+    text = f"---\n\n**You are here:** {number}[{page.title}]({page.url}) in [{pages.toc()[0].title}]({pages.ONLINE})."
+    rest = pages.toc()[pages.toc().index(page) + 1:]
+    following = next((other for other in rest if pages.has_notebook(other)), None)
+    if following:
+        text += f" **Next:** {following.title} ([in Colab]({following.colab}), [to read]({following.url}))."
+    return text
 
 
 def code_cell(cell, count):

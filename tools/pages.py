@@ -56,6 +56,17 @@ class Page:
         return f"https://colab.research.google.com/{REPOSITORY.removeprefix('https://').replace('.com', '')}" \
                f"/blob/{BRANCH}/{path}"
 
+    @property
+    def binder(self):
+        return f"https://mybinder.org/v2/gh/{REPOSITORY.removeprefix('https://github.com/')}/{BRANCH}" \
+               f"?urlpath=lab/tree/{self.notebook.relative_to(ROOT).as_posix()}"
+
+    @property
+    def time(self):
+        """How long the page takes, in its own words: "two hours to read ...". None if it does not say."""
+        said = re.search(r"^\*\*Time:\*\* (.+?)\n\n", self.source.read_text(encoding="utf-8"), re.M | re.S)
+        return said and " ".join(said[1].split())
+
     def read(self):
         """The page as a notebook: its code cells and, between them, MyST Markdown."""
         return read_page(self.source.read_text(encoding="utf-8"))
@@ -69,6 +80,11 @@ def read_page(text):
 
 def has_code(page):
     return any(cell.cell_type == "code" for cell in page.read().cells)
+
+
+def has_notebook(page):
+    """Whether a notebook is made of the page: if it has code, but not of the front page, which only shows a widget."""
+    return page != toc()[0] and has_code(page)
 
 
 def toc():

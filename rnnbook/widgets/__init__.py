@@ -4,11 +4,12 @@ from rnnbook.widgets.distillation import DistillationExplorer
 from rnnbook.widgets.evidence import Evidence
 from rnnbook.widgets.gradient_flow import GradientFlowExplorer
 from rnnbook.widgets.loss_curves import LossCurves
+from rnnbook.widgets.next_click import NextClick
 from rnnbook.widgets.prefix_explorer import PrefixExplorer
 from rnnbook.widgets.ranking_loss import RankingLossExplorer
 from rnnbook.widgets.reviewer import Reviewer
 from rnnbook.widgets.session_parallel import SessionParallelStepper
 from rnnbook.widgets.tastes import TasteExplorer, TimeTravel
 
-__all__ = ["DistillationExplorer", "Evidence", "GradientFlowExplorer", "LossCurves", "PrefixExplorer",
+__all__ = ["DistillationExplorer", "Evidence", "GradientFlowExplorer", "LossCurves", "NextClick", "PrefixExplorer",
            "RankingLossExplorer", "Reviewer", "SessionParallelStepper", "TasteExplorer", "TimeTravel"]

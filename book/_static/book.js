@@ -1,0 +1,69 @@
+// What the pages do beside being read. All of it may fail and leaves a page that can be read.
+
+// Browsers do not let a page from a file read its neighbours: search results come without excerpts there.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+// Who has not chosen gets the system's theme, at once; left to itself the theme complains that nothing was chosen.
+const root = document.documentElement;
+root.dataset.mode ||= "auto";
+root.dataset.theme ||= matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+
+// What scrolls sideways in its own frame can be reached, and so scrolled, with the keyboard.
+const FRAMES = "pre, .cell_output, .text_html, .pst-scrollable-table-container, div.math, mjx-container[display]";
+function reachable() {
+  document.querySelectorAll(FRAMES).forEach((frame) => {
+    const scrolls = frame.scrollWidth > frame.clientWidth && getComputedStyle(frame).overflowX !== "visible";
+    if (scrolls) frame.tabIndex = 0;
+    else if (frame.tabIndex === 0) frame.removeAttribute("tabindex");
+  });
+}
+window.addEventListener("load", async () => {
+  await window.MathJax?.startup?.promise;
+  const observer = new ResizeObserver(reachable); // the page's width changes, a drawer opens
+  observer.observe(document.body);
+});
+
+// On paper the dark theme would be light text on white.
+let theme;
+addEventListener("beforeprint", () => {
+  theme = root.dataset.theme;
+  root.dataset.theme = "light";
+});
+addEventListener("afterprint", () => { root.dataset.theme = theme; });
+
+// Predict first: a place to write one's guess beside each question. It and the opened answer are kept in this browser;
+// where the browser refuses to store, question and answer work as they stand.
+document.addEventListener("DOMContentLoaded", () => {
+  const store = {
+    get(key) { try { return JSON.parse(localStorage.getItem(key)); } catch { return null; } },
+    set(key, value) { try { localStorage.setItem(key, JSON.stringify(value)); return true; } catch { return false; } },
+  };
+  const build = (tag, attributes, ...children) => {
+    const node = Object.assign(document.createElement(tag), attributes);
+    node.append(...children);
+    return node;
+  };
+
+  document.querySelectorAll(".admonition.predict-first").forEach((box) => {
+    const answer = box.querySelector("details");
+    if (!answer) return;
+    // The question's own words are the key: another question on the page does not shift the answers. Formulas do not
+    // count, since nobody knows whether they are typeset yet.
+    const question = box.querySelector("p:not(.admonition-title)").cloneNode(true);
+    question.querySelectorAll(".math").forEach((formula) => formula.remove());
+    const words = question.textContent.replace(/[^\p{L}\p{N}]+/gu, " ").trim();
+    const key = `rnnbook:predict:${DOCUMENTATION_OPTIONS.pagename}:${words.slice(0, 60)}`;
+    const kept = store.get(key) ?? {};
+    const text = build("textarea", { rows: 2, value: kept.text ?? "" });
+    const status = build("span", { className: "predict-status", role: "status" });
+    const say = () => {
+      const told = store.set(key, { text: text.value, open: answer.open });
+      status.textContent = told ? "Kept in this browser." : "Your browser keeps nothing: it is gone when you leave.";
+    };
+    text.addEventListener("input", say);
+    answer.open = Boolean(kept.open);
+    answer.addEventListener("toggle", () => { if (answer.open !== Boolean((store.get(key) ?? {}).open)) say(); });
+    answer.before(build("div", { className: "predict-guess" },
+      build("label", {}, build("span", {}, "Your prediction"), text), status));
+  });
+});

@@ -1,0 +1,46 @@
+"""The book in ten seconds: click in a shop of six items, and see what the whole session says about the next click."""
+
+from __future__ import annotations
+
+import traitlets
+
+from rnnbook.widgets.base import HERE, Widget, source
+
+ITEMS = ("tent", "stove", "boots", "socks", "jeans", "shirt")
+MOODS = ((0.24, 0.25, 0.30, 0.17, 0.02, 0.02),  # P(item | mood): off to the mountains
+         (0.02, 0.02, 0.04, 0.17, 0.40, 0.35))  # and off to the office; both need socks
+STAY = 0.95
+
+
+class NextClick(Widget):
+    """P(next click) in a world of hidden moods: given all clicks of the session, and given the last one alone.
+
+    Both are the best guess that there is. The browser computes them, by the forward recursion.
+
+    Parameters
+    ----------
+    items : sequence of str
+        The shop.
+    moods : sequence of sequence of float
+        P(item | mood), a row a mood.
+    stay : float
+        Probability that the mood stays as it was from one click to the next; else all others are as likely.
+    clicks : sequence of int
+        The session at the start, as indices into ``items``.
+    """
+
+    _esm = source("next_click.js")
+    _css = Widget._css + (HERE / "next_click.css").read_text(encoding="utf-8")
+    items = traitlets.List().tag(sync=True)
+    moods = traitlets.List().tag(sync=True)  # [n_moods][n_items]
+    stay = traitlets.Float().tag(sync=True)
+    clicks = traitlets.List().tag(sync=True)
+
+    def __init__(self, items=ITEMS, moods=MOODS, stay=STAY, clicks=(0, 1, 3), **kwargs):
+        super().__init__(items=list(items), moods=[list(mood) for mood in moods], stay=stay, clicks=list(clicks),
+                         **kwargs)
+
+    def summary(self):
+        return (f"A shop of {len(self.items)} items: {', '.join(self.items)}. Someone who has clicked "
+                f"{', '.join(self.items[click] for click in self.clicks)} is in the mood of the earlier clicks, which "
+                "a guess from the last click alone cannot know.")

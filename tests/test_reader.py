@@ -1,0 +1,237 @@
+"""What a reader online needs: to be able to use the pages at all, quickly, on paper, and without a network."""
+
+import re
+import zipfile
+from html import unescape
+from urllib.parse import unquote
+
+import book
+import pages
+import pytest
+import weight
+from axe_playwright_python.sync_playwright import Axe
+from conftest import SETTLE
+
+PAGES = pages.toc()
+EVERYTHING = [*(page.docname for page in PAGES), "search", "genindex"]
+QUESTIONS = [page.docname for page in PAGES if "{admonition} Predict first" in page.source.read_text(encoding="utf-8")]
+REFUSE = """Object.defineProperty(window, "localStorage",
+    {get() { throw new DOMException("refused", "SecurityError"); }})"""
+
+pytestmark = pytest.mark.browser
+
+
+# --- For everyone -----------------------------------------------------------------------------------------
+
+
+def serious(tab, **rules):
+    """What axe-core finds of serious or critical impact: (rule, where, HTML)."""
+    # With "preload" axe would ask for the style files once more, which a page from a file may not.
+    response = Axe().run(tab, options={"resultTypes": ["violations"], "preload": False, "rules": rules}).response
+    return [(violation["id"], node["target"], node["html"][:200]) for violation in response["violations"]
+            if violation["impact"] in {"serious", "critical"} for node in violation["nodes"]]
+
+
+def opened(tab):
+    """The page with all its drawers open."""
+    tab.evaluate("document.querySelectorAll('details').forEach(box => { box.open = true; })")
+    tab.wait_for_timeout(600)  # the theme waits as long before it looks at what scrolls
+    return tab
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", EVERYTHING)
+def test_axe_finds_nothing_serious(visit, path, theme):
+    assert serious(opened(visit(path, theme))) == []
+
+
+@pytest.mark.parametrize("path", EVERYTHING)
+def test_axe_finds_nothing_serious_on_a_phone(visit, path):
+    # Colours are those of the wide page; looking at them again takes most of the time.
+    assert serious(opened(visit(path, width=360)), **{"color-contrast": {"enabled": False}}) == []
+
+
+def test_axe_would_find_it(visit):
+    """The test above can fail: axe runs, and sees a faint text and a field without a name."""
+    tab = visit(PAGES[0])
+    tab.evaluate("""document.querySelector("article").insertAdjacentHTML("beforeend",
+        "<p style='color: #ccc; background: #fff'>faint</p><input>")""")
+    assert {"color-contrast", "label"} <= {rule for rule, _, _ in serious(tab)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_widget_has_a_text_in_its_place(visit, built, page):
+    """One sentence for who has no scripts; a status and named pictures for who does not see."""
+    html = (built / f"{page.docname}.html").read_text(encoding="utf-8")
+    texts = re.findall(r'class="rnnbook-widget"><p>(.*?)</p>', html, re.S)
+    assert all(len(text.split()) >= 8 for text in texts)
+    tab = visit(page)
+    boxes = tab.locator(".rnnbook-widget")
+    assert boxes.count() == len(texts) == html.count('class="rnnbook-widget"')
+    for box in boxes.all():
+        box.scroll_into_view_if_needed()
+        assert len(box.locator("[role=status]").first.text_content().split()) >= 3
+        assert box.evaluate("""box => [...box.querySelectorAll("svg")].every(picture =>
+            picture.parentNode.closest("svg") || picture.closest("[aria-hidden=true]")
+            || picture.getAttribute("aria-label"))""")
+
+
+# --- Predict first ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", QUESTIONS)
+def test_every_question_can_be_answered(visit, path):
+    tab = visit(path)
+    boxes = tab.locator(".admonition.predict-first")
+    titles = tab.locator(".admonition-title", has_text="Predict first")
+    assert boxes.count() == titles.count() == tab.get_by_label("Your prediction").count() > 0
+    keys = [box.locator("p:not(.admonition-title)").first.text_content()[:50] for box in boxes.all()]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_prediction_is_remembered(visit):
+    tab = visit("book/01_rnn")
+    box = tab.locator(".admonition.predict-first").first
+    tab.get_by_label("Your prediction").first.focus()
+    tab.keyboard.type("they fall & rise <b>")
+    assert box.get_by_role("status").text_content() == "Kept in this browser."
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Enter")
+    assert box.locator("details").evaluate("details => details.open")
+    tab.wait_for_function("Object.values(localStorage).some(kept => kept.includes('\"open\":true'))")
+    tab.reload()
+    assert tab.get_by_label("Your prediction").first.input_value() == "they fall & rise <b>"
+    assert box.locator("details").evaluate("details => details.open")
+    assert not tab.locator(".admonition.predict-first details").nth(1).evaluate("details => details.open")
+
+
+def test_where_storage_is_refused_questions_still_work(browser, built):
+    tab = browser.new_page()
+    tab.add_init_script(REFUSE)
+    tab.goto((built / "book" / "01_rnn.html").as_uri())
+    box = tab.locator(".admonition.predict-first").first
+    tab.get_by_label("Your prediction").first.fill("down")
+    assert "keeps nothing" in box.get_by_role("status").text_content()
+    box.locator("summary").press("Enter")
+    assert box.locator("details p").first.is_visible()
+    tab.close()
+
+
+def test_without_scripts_questions_still_work(browser, built):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto((built / "book" / "01_rnn.html").as_uri())
+    box = tab.locator(".admonition.predict-first").first
+    assert not box.locator("details p").first.is_visible()
+    box.locator("summary").press("Enter")
+    assert box.locator("details p").first.is_visible()
+    assert tab.locator(".rnnbook-widget p").first.is_visible()
+    context.close()
+
+
+# --- On paper ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_on_paper_nothing_is_hidden_or_cut(visit, page, theme):
+    tab = visit(page, theme, width=700)  # an A4 sheet with margins
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.locator("html").get_attribute("data-theme") == "light"
+    tab.emulate_media(media="print")
+    for frame in (".bd-sidebar-primary", ".bd-sidebar-secondary", ".bd-header-article", ".prev-next-footer", ".launch"):
+        assert not any(part.is_visible() for part in tab.locator(frame).all()), frame
+    closed = tab.evaluate("""[...document.querySelectorAll("article details > :not(summary)")]
+        .filter(part => part.getBoundingClientRect().height < 5).map(part => part.outerHTML.slice(0, 200))""")
+    assert closed == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 700
+    cut = tab.evaluate("""[...document.querySelectorAll("article *")].filter(part =>
+        part.scrollWidth > part.clientWidth + 2
+        && ["auto", "scroll", "hidden"].includes(getComputedStyle(part).overflowX) && part.clientWidth > 5
+        && !part.closest("mjx-container, svg, span.math")).map(part => part.outerHTML.slice(0, 120))""")
+    assert cut == []
+    assert tab.evaluate("""[...document.images].filter(image => image.checkVisibility() && !image.naturalWidth)
+        .map(image => image.src)""") == []
+    # A formula may not reach into its number, nor beyond the sheet.
+    wide = tab.evaluate("""[...document.querySelectorAll("article div.math")].filter(box => {
+        const formula = box.querySelector("mjx-container > mjx-math").getBoundingClientRect();
+        const number = box.querySelector(".eqno")?.getBoundingClientRect();
+        return formula.right > 701 || number && formula.right > number.left + 1 && formula.bottom > number.top
+            && formula.top < number.bottom;
+    }).map(box => box.textContent.slice(0, 80))""")
+    assert wide == []
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.locator("html").get_attribute("data-theme") == theme
+
+
+# --- Light ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def address(built):
+    with weight.served(built) as address:
+        yield address
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_page_weighs_little(browser, address, built, page):
+    weighed = weight.weigh(browser, address, built, f"{page.docname}.html")
+    assert f"{page.docname}.html" in weighed.sent and len(weighed.sent) > 10
+    assert sum(weighed.sent.values()) <= weight.LIMIT
+    assert weighed.first_content > 0
+
+
+# --- Without a network ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def unpacked(built, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("offline")
+    book.pack(built, folder / "book.zip")
+    with zipfile.ZipFile(folder / "book.zip") as packed:
+        packed.extractall(folder)
+    return folder / "rnnbook"
+
+
+def test_every_link_in_the_zip_leads_somewhere(unpacked):
+    targets, ids = [], {}
+    for path in unpacked.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        ids[path] = set(re.findall(r'\bid="([^"]+)"', text))
+        for link in re.findall(r'<(?:a|img|script|link)\b[^>]*?\s(?:href|src)="([^"]+)"', text):
+            if not re.match(r"[a-z]+:|#$", link):
+                targets.append((path, unescape(link)))
+    assert len(targets) > 1000
+    dead = set()
+    for path, link in targets:
+        file, _, anchor = link.partition("#")
+        target = (path.parent / unquote(file.partition("?")[0])).resolve() if file else path
+        if not target.is_file() or anchor and unquote(anchor) not in ids[target]:
+            dead.add((path.name, link))
+    assert dead == set()
+
+
+def test_the_zip_opens_from_a_file_with_no_network(browser, unpacked):
+    context, noise = browser.new_context(offline=True), []
+    tab = context.new_page()
+    tab.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: noise.append(str(error)))
+    tab.on("requestfailed", lambda request: "favicon" in request.url or noise.append(f"failed: {request.url}"))
+    tab.route(re.compile("^(https?|wss?):"), lambda route: route.abort())
+    tab.goto((unpacked / "index.html").as_uri())
+    tab.wait_for_url(re.compile(r"book/index\.html$"))
+    tab.get_by_role("button", name="jeans").click()
+    assert "jeans" in tab.locator(".rnnbook-widget [role=status]").text_content()
+    tab.locator(".sd-card").first.click()
+    tab.wait_for_url(re.compile(r"01_rnn\.html"))
+    tab.wait_for_function(SETTLE)
+    assert tab.locator("mjx-container").count() > 10 and tab.locator("mjx-merror").count() == 0
+    tab.locator(".next-page, .right-next").first.click()
+    tab.wait_for_url(re.compile(r"02_gru4rec\.html"))
+    tab.keyboard.press("Control+k")
+    tab.keyboard.type("vanishing")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url(re.compile(r"search\.html\?q=vanishing"))
+    tab.locator("#search-results a", has_text="Glossary").first.wait_for()
+    assert noise == []
+    context.close()

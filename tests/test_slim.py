@@ -1,0 +1,67 @@
+"""The built pages cut to what they use: nothing that is used goes."""
+
+import re
+
+import pytest
+import slim
+import tinycss2
+from fontTools.ttLib import TTFont
+
+
+def kept(css, words):
+    rules = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
+    return "".join(slim.used(rules, set(words.split())))
+
+
+def test_rules_of_used_names_stay():
+    assert kept(".a .b > p:hover::before { color: red }", "a b") == ".a .b > p:hover::before{color: red}"
+    assert kept(".a, .b, p { x: 1 }", "b") == ".b,p{x: 1}"
+    assert kept(".a #b { x: 1 } .a { y: 2 }", "a") == ".a{y: 2}"
+    assert kept("p:not(.gone) { x: 1 } :is(.c, .d) { y: 2 } [class*=fa-] { z: 3 }", "") \
+        == "p:not(.gone){x: 1}:is(.c, .d){y: 2}[class*=fa-]{z: 3}"
+
+
+def test_rules_inside_rules():
+    css = "@media print { .a { x: 1 } .b { y: 2 } } @media screen { .b { z: 3 } }"
+    assert kept(css, "a") == "@media print{.a{x: 1}}"
+    assert kept("@keyframes k { from { x: 1 } } @font-face { font-family: f }", "").count("@") == 2
+
+
+def test_a_style_that_cannot_be_read_is_an_error():
+    with pytest.raises(ValueError, match="cannot be read"):
+        kept(".a", "a")
+
+
+def test_page_loses_scripts_that_it_does_not_use(tmp_path):
+    text = ('<script defer src="../_static/scripts/fontawesome.js?digest=1"></script>'
+            '<script src="../searchindex.js"></script><script src="../_static/doctools.js"></script>'
+            '<script type="application/vnd.jupyter.widget-state+json">{"a": 1}</script>')
+    assert slim.page(text, tmp_path / "page.html") == '<script src="../_static/doctools.js"></script>'
+    assert "searchindex" in slim.page(text, tmp_path / "search.html")
+
+
+def test_pictures_say_their_size(built):
+    text = (built / "book" / "02_gru4rec.html").read_text(encoding="utf-8")
+    pictures = re.findall(r'<img [^>]*src="\.\./_images/[^>]*>', text)
+    assert len(pictures) > 3
+    for picture in pictures:
+        assert re.search(r' width="\d+" height="\d+"', picture) and "loading=" not in picture
+
+
+def test_icons_that_the_pages_show_are_in_the_fonts(built):
+    pages = "".join(path.read_text(encoding="utf-8") for path in built.rglob("*.html"))
+    css = (built / "_static" / "styles" / "pydata-sphinx-theme.css").read_text(encoding="utf-8")
+    have = set()
+    for font in (built / "_static" / slim.ICONS).iterdir():
+        have |= set(TTFont(font).getBestCmap())
+    icons = set(re.findall(r'<i class="[^"]*?(fa-(?!solid|brands|regular|lg|fw)[a-z-]+)', pages))
+    assert len(icons) > 5
+    for icon in icons:
+        code = re.search(rf'\.{icon}:{{1,2}}before[^{{]*{{content:"(.)"', css)
+        assert code and ord(code[1]) in have, icon
+
+
+def test_cutting_twice_changes_nothing(built):
+    before = {path: path.read_bytes() for path in built.rglob("*") if path.is_file()}
+    slim.html(built)
+    assert {path: path.read_bytes() for path in built.rglob("*") if path.is_file()} == before
