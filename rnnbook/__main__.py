@@ -27,6 +27,8 @@ EXPERIMENTS = {
     "rrn-surprise": "rrn_surprise",
     "joint-world": "joint",
     "joint-gift-cards": "joint",
+    "bugs-world": "bugs",
+    "bugs-yoochoose-100k": "bugs",
     "peer-speed": "peer_speed",
     "rnn-memory": "rnn",
     "rsc15-preprocess": "rsc15_preprocess",
