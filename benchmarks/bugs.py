@@ -15,7 +15,7 @@ from rnnbook.bugs import BUGS, planted
 from rnnbook.gru4rec import GRU4RecConfig, fit
 from rnnbook.worlds import SessionWorld
 
-SEEDS = range(5)
+SEEDS, CLICK_SEEDS = range(5), range(4)
 METRICS = {"recall@20": "recall", "mrr@20": "mrr"}
 LANES = 50  # of the evaluation, as in the re-implementations
 # Which right model a fault is compared with; all others with the first.
@@ -35,6 +35,7 @@ PAPER = {"official code, GRU4REC-pytorch's features, BPR-max": (0.4655, 0.1760),
          "GRU4REC-pytorch, all but the core mended, BPR-max": (0.1923, 0.0391),
          "official code, GRU4REC-pytorch's features, cross-entropy": (0.4583, 0.1523),
          "GRU4REC-pytorch as it was, cross-entropy": (0.1169, 0.1006),
+         "GRU4REC-pytorch, evaluation mended, cross-entropy": (0.1212, 0.1037),
          "GRU4REC-pytorch, all but the core mended, cross-entropy": (0.4271, 0.1227)}
 
 
@@ -108,10 +109,10 @@ def yoochoose(experiment):
     """All seeds have the same sessions: the intervals hold the chance of training, not that of the test day."""
     train, test = data.load_sessions("yoochoose-100k")
     result = results.new_result(experiment, results.describe(train, test), {
-        "seeds": list(SEEDS), "lanes": LANES, "gru4rec": asdict(YOOCHOOSE), "models": MODELS,
+        "seeds": list(CLICK_SEEDS), "lanes": LANES, "gru4rec": asdict(YOOCHOOSE), "models": MODELS,
         "intervals": "t over seeds, all on the same sessions"})
-    with tqdm(total=len(SEEDS) * len(BUGS)) as bar:
-        runs = [run(train, test, YOOCHOOSE, seed, bar) for seed in SEEDS]
+    with tqdm(total=len(CLICK_SEEDS) * len(BUGS)) as bar:
+        runs = [run(train, test, YOOCHOOSE, seed, bar) for seed in CLICK_SEEDS]
     fill(result, runs)
     result["paper"] = [{"source": PROJECT, "model": model, "metric": metric, "value": value}
                        for model, values in PAPER.items() for metric, value in zip(METRICS, values)]
