@@ -45,7 +45,9 @@ def kept_mask(steps):
     def faulty(schedule, device):
         mask = None
         for position, reset, live in steps(schedule, device):
-            if mask is None or reset.any():
+            if mask is None:
+                mask = torch.zeros_like(reset)  # at first all rows are zeros
+            elif reset.any():
                 mask = reset
             elif live is not None:
                 mask = mask[live]

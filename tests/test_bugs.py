@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from recommender_contract import chains
-from rnnbook import bugs, gru4rec, metrics
+from rnnbook import bugs, gru4rec, metrics, results
 from rnnbook.bugs import BUGS, planted
 from test_gru4rec import float64, sessions
 from test_metrics import random_data
@@ -124,7 +124,7 @@ def resets(name=None):
 def test_masks_are_late_or_kept():
     assert resets() == [[1, 1], [0, 1], [0, 0], [0, 1]]
     assert resets("late-reset") == [[0, 0], [1, 1], [0, 1], [0, 0]]
-    assert resets("kept-mask") == [[1, 1], [0, 1], [0, 1], [0, 1]]
+    assert resets("kept-mask") == [[0, 0], [0, 1], [0, 1], [0, 1]]
 
 
 def test_each_way_of_counting_weighs_the_same_ranks():
@@ -183,3 +183,49 @@ def test_a_dead_logarithm_of_the_batch():
         loss(leaf, negative, 0.0).sum().backward()
         pull[name] = -leaf.grad[0, 0].item()
     assert pull["right"] > 0.9 and pull["log-of-batch-mean"] < 0.01
+
+
+# --- What the result files show ---------------------------------------------------------------------------
+
+EXPERIMENTS = ["bugs-world", "bugs-yoochoose-100k"]
+
+
+def reported(experiment, name):
+    """Recall@20 as a fault's owner would have reported it, by its row, and the same of the right GRU4Rec."""
+    rows = results.rows(experiment, "recall@20")
+    return rows[f"{name}, as reported"], rows["GRU4Rec"]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_fault_is_measured(experiment):
+    """Reported for each; served by right code for those that act in training, and only for them."""
+    rows, trained = results.rows(experiment, "recall@20"), {n for n, bug in BUGS.items() if bug.acts != "evaluation"}
+    assert {f"{name}, as reported" for name in BUGS} <= rows.keys()
+    assert trained == rows.keys() & BUGS.keys() == results.load(experiment)["losses"].keys() & BUGS.keys()
+    for name in trained:
+        if BUGS[name].acts == "training":
+            assert rows[name]["values"] == rows[f"{name}, as reported"]["values"]
+
+
+@pytest.mark.claim("zoo-lost-state")
+def test_the_world_shows_the_lost_state_and_the_clicks_hide_it():
+    faulty, right = reported("bugs-world", "lost-state")
+    ceiling = results.rows("bugs-world", "recall@20")["Last-item ceiling"]
+    assert max(faulty["values"]) < 0.8 * min(right["values"])
+    assert all(ours < best for ours, best in zip(faulty["values"], ceiling["values"], strict=True))
+    faulty, right = reported("bugs-yoochoose-100k", "lost-state")
+    assert faulty["mean"] > 0.98 * right["mean"]
+
+
+@pytest.mark.claim("zoo-above-the-optimum")
+def test_a_hundred_negatives_beat_the_optimum():
+    faulty, right = reported("bugs-world", "hundred-negatives")
+    optimum = results.rows("bugs-world", "recall@20")["Bayes optimum"]
+    assert min(faulty["values"]) > max(optimum["values"]) > max(right["values"])
+
+
+@pytest.mark.claim("zoo-the-loss-falls")
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_under_every_fault_the_loss_falls(experiment):
+    for name, runs in results.load(experiment)["losses"].items():
+        assert all(run[-1] < run[0] for run in runs), name
