@@ -29,6 +29,8 @@ EXPERIMENTS = {
     "joint-gift-cards": "joint",
     "joint-cost": "joint_cost",
     "joint-large": "joint_cost",
+    "bugs-world": "bugs",
+    "bugs-yoochoose-100k": "bugs",
     "peer-speed": "peer_speed",
     "rnn-memory": "rnn",
     "rsc15-preprocess": "rsc15_preprocess",

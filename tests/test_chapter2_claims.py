@@ -1,4 +1,4 @@
-"""What chapter 2 claims beyond `test_gru4rec.py`: results, popular negatives, and its bug zoo."""
+"""What chapter 2 claims beyond `test_gru4rec.py`: results, popular negatives."""
 
 from dataclasses import replace
 
@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import test_gru4rec
-from rnnbook import gru4rec, metrics, results, train as training
-from rnnbook.gru4rec import LOSSES, GRU4Rec, GRU4RecConfig, NegativeSampler, fit, train_step
+from rnnbook import metrics, results, train as training
+from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig, NegativeSampler, fit, train_step
 from rnnbook.worlds import SessionWorld
 
 # --- Results ----------------------------------------------------------------------------------------------
@@ -146,88 +145,3 @@ def test_pointwise_bears_the_learning_rates_that_bpr_bears(world, learning_rate)
         reached[loss] = np.mean([recall(model, test) for model in models])
     assert reached["pointwise"] > reached["bpr"] - 0.06 and reached["pointwise"] < reached["bpr"] + 0.06
     assert reached["pointwise"] > 0.22
-
-
-# --- The bug zoo: each bug must make a test fail ------------------------------------------------------------
-
-
-def turns_red(test, *args, **kwargs):
-    with pytest.raises(AssertionError):
-        test(*args, **kwargs)
-
-
-@pytest.fixture
-def float64():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-@pytest.mark.claim("bug-zoo")
-@pytest.mark.parametrize("late", [False, True], ids=["never reset", "reset one step late"])
-def test_zoo_reset(monkeypatch, float64, late):
-    hand_over = gru4rec._hand_over
-    pending = {}
-
-    def faulty(state, reset, live):
-        old, pending["reset"] = pending.get("reset"), reset
-        if late and old is not None:
-            return hand_over(state, old if live is None else old[live], live)
-        return hand_over(state, torch.zeros_like(reset), live)
-
-    monkeypatch.setattr(gru4rec, "_hand_over", faulty)
-    turns_red(test_gru4rec.test_training_steps_equal_dense_autograd, None, {})
-
-
-@pytest.mark.claim("bug-zoo")
-def test_zoo_sigma_for_log_sigma(monkeypatch):
-    def bpr_without_log(scores, negative):
-        return -gru4rec._mean(torch.sigmoid(scores.diagonal()[:, None] - scores), negative)
-
-    monkeypatch.setitem(LOSSES, "bpr", bpr_without_log)
-    turns_red(test_gru4rec.test_loss_and_gradient_are_the_papers, "bpr", False)
-
-
-def check_separate_tables_differ():
-    """Inputs and outputs of the same item learn apart: after training, no row of the tables is equal."""
-    data = test_gru4rec.random_sessions()
-    config = replace(test_gru4rec.SMALL, input="separate", embedding_size=8)
-    model = fit(data, config, device="cpu", progress=False)
-    torch.manual_seed(0)
-    start = GRU4Rec(data.item_ids, config)
-    assert (model.input != start.input).any(dim=1).all() and (model.input != model.output).all()
-
-
-def test_separate_tables_learn_apart():
-    check_separate_tables_differ()
-
-
-@pytest.mark.claim("bug-zoo")
-def test_zoo_tied_where_separate_is_meant(monkeypatch):
-    monkeypatch.setattr(GRU4Rec, "input_table", "output")
-    turns_red(check_separate_tables_differ)
-
-
-@pytest.mark.claim("bug-zoo")
-def test_zoo_negatives_include_the_target(monkeypatch):
-    """The target's own column counted as one of its negatives."""
-    bpr = LOSSES["bpr"]
-    monkeypatch.setitem(LOSSES, "bpr", lambda scores, negative: bpr(scores, torch.ones_like(negative)))
-    turns_red(test_gru4rec.test_loss_and_gradient_are_the_papers, "bpr", False)
-
-
-@pytest.mark.claim("bug-zoo")
-def test_zoo_scores_over_the_whole_history():
-    """A model that answers for earlier clicks again with every new one counts them more than once."""
-    data = test_gru4rec.random_sessions()
-    model = GRU4Rec(data.item_ids, test_gru4rec.SMALL)
-    right = model.score_sessions
-
-    def whole_history(data, batch_size=512):
-        for positions, scores in right(data, batch_size):
-            yield positions, scores
-            yield positions, scores
-
-    model.score_sessions = whole_history
-    with pytest.raises(ValueError, match="exactly once"):
-        metrics.evaluate_sessions(model, data)

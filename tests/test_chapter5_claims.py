@@ -47,3 +47,14 @@ def test_it_is_told_of_the_item_what_it_needs_only_if_there_is_more_than_one_rev
         "ratings and reviews", "who knows nothing of the item", "optimum"))
     assert found[0]["low"] > ignorant[0]["mean"]
     assert best[1]["high"] < found[1]["low"] < found[1]["high"] < ignorant[1]["mean"]
+
+
+@pytest.mark.claim("text-is-the-cost")
+def test_runs_of_similar_length_are_faster_and_fifty_megabytes_fit():
+    times = results.rows("joint-cost", "times_the_loop")
+    for length, least in ((25, 4.0), (100, 2.0), (1600, 1.0)):
+        assert times[f"{length} characters"]["low"] > least
+    differences = results.rows("joint-cost", "gradient_difference").values()
+    assert len(differences) == 4 and all(0 <= row["mean"] < 1e-5 for row in differences)
+    [peak], [read] = (results.rows("joint-large", metric).values() for metric in ("peak_gib", "characters"))
+    assert read["mean"] > 49e6 and 1e8 < peak["mean"] * 2**30 < 8e9

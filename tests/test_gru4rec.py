@@ -190,6 +190,20 @@ def test_one_hot_input_is_picking_a_row(float64):
     torch.testing.assert_close(layer(model.input[x], h), layer(product, h), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("rate", [0.2, 0.7])
+def test_dropout_drops_its_share_in_training_only(rate):
+    """Of the last layer too, and of a single one; what is left is scaled up, so that the mean stays."""
+    torch.manual_seed(0)
+    model = GRU4Rec(range(6), replace(SMALL, hidden_size=(200, 400), hidden_dropout=rate))
+    x, state = torch.randn(50, 400), model.initial_state(50)
+    (first, last), whole = model.train().step(x, state), model.eval().step(x, state)
+    for h in (first, last):
+        assert (h == 0).double().mean().item() == pytest.approx(rate, abs=0.02)
+    assert all((h != 0).all() for h in whole)
+    kept = first != 0
+    torch.testing.assert_close(first[kept], whole[0][kept] / (1 - rate))
+
+
 @pytest.mark.parametrize("gates,config", [
     (1, SMALL), (1, replace(SMALL, input="separate", embedding_size=5)), (3, replace(SMALL, input="one-hot"))])
 def test_initial_weights_fill_their_interval(gates, config):
@@ -388,6 +402,16 @@ def test_learns_direction_from_the_sequence(cycle, loss):
 def test_every_form_of_the_network_learns(cycle, changes):
     model = fit(cycle, replace(FAST, logq=0.0, **changes), device="cpu", progress=False)
     assert metrics.evaluate_sessions(model, cycle, k=1).recall > 0.65  # the last item gives .5
+
+
+def test_separate_tables_learn_apart():
+    """Inputs and outputs of the same item: training moves every row of both, and no two rows are equal."""
+    data = random_sessions()
+    config = replace(SMALL, input="separate", embedding_size=8)
+    model = fit(data, config, device="cpu", progress=False)
+    torch.manual_seed(0)
+    start = GRU4Rec(data.item_ids, config)
+    assert (model.input != start.input).any(dim=1).all() and (model.input != model.output).all()
 
 
 def test_without_its_state_the_model_cannot_tell_the_direction(cycle):

@@ -1,0 +1,301 @@
+"""The bug zoo: faults that public re-implementations of GRU4Rec really had, each behind a switch.
+
+``with planted("late-reset"): ...`` puts a fault into the package and takes it out again. The package itself knows
+nothing of this; each fault is a wrong twin of one of its functions, made from the right one.
+
+>>> from rnnbook import bugs, metrics
+>>> with bugs.planted("rank-below-k"):
+...     print(metrics.gains([19, 20, 21], k=20)["recall"])
+[1. 0. 0.]
+>>> metrics.gains([19, 20, 21], k=20)["recall"]
+array([1., 1., 0.])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+from unittest import mock
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from rnnbook import gru4rec, metrics, train as training
+
+# --- The state --------------------------------------------------------------------------------------------
+# Each function below takes the right code and returns the wrong twin of it.
+
+
+def late_reset(steps):
+    """The rows of new sessions are zeroed one step late: the first step starts from a stranger's state."""
+    def faulty(schedule, device):
+        last = None
+        for position, reset, live in steps(schedule, device):
+            late = torch.zeros_like(reset) if last is None else last if live is None else last[live]
+            yield position, late, live
+            last = reset
+    return faulty
+
+
+def kept_mask(steps):
+    """The reset mask is made anew only when a session ends: until then it goes on zeroing the same rows."""
+    def faulty(schedule, device):
+        mask = None
+        for position, reset, live in steps(schedule, device):
+            if mask is None:
+                mask = torch.zeros_like(reset)  # at first all rows are zeros
+            elif reset.any():
+                mask = reset
+            elif live is not None:
+                mask = mask[live]
+            yield position, mask, live
+    return faulty
+
+
+def never_reset(hand_over):
+    """No row is ever zeroed: each session goes on where the lane's last one stopped."""
+    def faulty(state, reset, live):
+        return hand_over(state, torch.zeros_like(reset), live)
+    return faulty
+
+
+def no_reset_in_evaluation(hand_over):
+    """The training loop zeroes rows; the evaluation loop (no gradients there) has forgotten to."""
+    def faulty(state, reset, live):
+        return hand_over(state, reset & torch.is_grad_enabled(), live)
+    return faulty
+
+
+def lost_state(hand_over):
+    """The new state goes into a misspelt variable: each step starts from zeros."""
+    def faulty(state, reset, live):
+        return hand_over(state, torch.ones_like(reset), live)
+    return faulty
+
+
+# --- The loss ---------------------------------------------------------------------------------------------
+
+
+def sigma_for_log_sigma(bpr):
+    """BPR without its logarithm."""
+    def faulty(scores, negative):
+        margin = scores.diagonal()[:, None] - scores
+        return gru4rec._mean(-torch.sigmoid(margin), negative)
+    return faulty
+
+
+def log_of_batch_mean(bpr_max):
+    """BPR-max with the logarithm outside the mean over the batch; the regularisation is missing too."""
+    def faulty(scores, negative, regularization=1.0):
+        rows = (-bpr_max(scores, negative, 0.0)).exp()  # Σ_j s_j σ(r̂_i − r̂_j) of each row
+        return -rows.mean().log().expand(len(rows))
+    return faulty
+
+
+def target_among_negatives(bpr_max):
+    """BPR-max with its softmax over all columns, the target's own among them."""
+    def faulty(scores, negative, regularization=1.0):
+        return bpr_max(scores, torch.ones_like(negative), regularization)
+    return faulty
+
+
+def softmax_twice(cross_entropy):
+    """The network ends in a softmax, and the library's cross-entropy takes another."""
+    def faulty(scores, negative):
+        return cross_entropy(scores.softmax(dim=1), negative)
+    return faulty
+
+
+# --- The network and its optimiser ------------------------------------------------------------------------
+
+
+def tied_tables(input_table):
+    """The network reads the output table though its settings say ``input="separate"``."""
+    return property(lambda model: "output")
+
+
+def dropout_nowhere(step):
+    """``nn.GRU(dropout=p)`` drops *between* its layers; with one layer there is no between."""
+    def faulty(model, x, state):
+        new = []
+        for layer, h in zip(model.layers, state):
+            x = layer(F.dropout(x, model.config.hidden_dropout, model.training and bool(new)), h)
+            new.append(x)
+        return new
+    return faulty
+
+
+def keep_for_drop(step):
+    """The library asks for the probability to *keep* a unit and is given the one to drop it."""
+    def faulty(model, x, state):
+        new = []
+        for layer, h in zip(model.layers, state):
+            x = F.dropout(layer(x, h), 1 - model.config.hidden_dropout, model.training)
+            new.append(x)
+        return new
+    return faulty
+
+
+def full_accumulator(init):
+    """Adagrad's sums of squares start at a library's default of 0.1: larger than most gradients ever add."""
+    def faulty(optimizer, parameters, lr, momentum=0.0):
+        init(optimizer, parameters, lr, momentum)
+        for acc in optimizer.acc.values():
+            acc.fill_(0.1)
+    return faulty
+
+
+# --- The evaluation ---------------------------------------------------------------------------------------
+
+
+def ties_for_the_model(doubled_ranks):
+    """Only scores *above* the target count against it: whoever scores all items alike is always right."""
+    def faulty(scores, targets, ties):
+        return doubled_ranks(scores, targets, "standard")
+    return faulty
+
+
+def hundred_negatives(doubled_ranks):
+    """The target is ranked among itself and 100 items drawn at random."""
+    def faulty(scores, targets, ties):
+        drawn = torch.randint(scores.shape[1], (len(scores), 100), generator=torch.Generator().manual_seed(0))
+        few = scores.gather(1, torch.cat([targets[:, None], drawn.to(targets.device)], dim=1))
+        return doubled_ranks(few, torch.zeros_like(targets), ties)
+    return faulty
+
+
+def rank_below_k(gains):
+    """``rank < k`` for ``rank <= k``: a Recall@19 under the name of Recall@20."""
+    def faulty(ranks, k):
+        return gains(ranks, k - 1)
+    return faulty
+
+
+def first_lane_ends_it(evaluate):
+    """The loop ends as soon as a lane finds no next session; what the other lanes had left is never scored."""
+    def faulty(model, data, k=20, *, batch_size=512, **options):
+        scores = evaluate(model, data, k, batch_size=batch_size, **options)
+        return _weighted(scores, _rows_in_its_batch(data, batch_size) == min(batch_size, scores.n_sessions))
+    return faulty
+
+
+def mean_of_means(evaluate):
+    """Each batch's mean counts alike, also where one last long session has a batch to itself."""
+    def faulty(model, data, k=20, *, batch_size=512, **options):
+        scores = evaluate(model, data, k, batch_size=batch_size, **options)
+        return _weighted(scores, 1 / _rows_in_its_batch(data, batch_size))
+    return faulty
+
+
+def whole_history(evaluate):
+    """Every prefix is scored at all of its steps and not at the last one: early clicks count again and again."""
+    def faulty(model, data, k=20, **options):
+        scores = evaluate(model, data, k, **options)
+        positions, sessions = metrics.target_positions(data)
+        return _weighted(scores, data.offsets[sessions + 1] - positions)  # the prefixes that hold this click
+    return faulty
+
+
+def _weighted(scores, weights):
+    """SessionScores whose three means are weighted, weights [n_predictions]; their intervals stay as they were."""
+    earned = metrics.gains(scores.ranks, scores.k)
+    return replace(scores, **{name: float(np.average(earned[name], weights=weights)) for name in metrics.METRICS})
+
+
+def _rows_in_its_batch(data, batch_size):
+    """Of each prediction, in the order of ``data.items``: how many the session-parallel step has, int64 [n]."""
+    schedule = gru4rec.session_parallel(data.offsets, batch_size)
+    sizes = np.diff(schedule.offsets)
+    return np.repeat(sizes, sizes)[np.argsort(schedule.position)]
+
+
+# --- The zoo ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A fault: what it replaces, where it acts, and who had it."""
+
+    wrong: Callable  # takes the right function (of tied_tables: the property) and returns its wrong twin
+    place: tuple[Any, str]  # the module, class or dict that holds the right one, and its name there
+    acts: Literal["training", "evaluation", "both"]
+    found: str  # where to read of it, as Markdown
+    caught_by: str  # the test of the suite that it turns red
+
+
+GITHUB = "https://github.com"
+AUTHORS = f"{GITHUB}/hidasib/gru4rec_third_party_comparison/blob/gh-pages/_sources/exp_impl"
+PYTORCH = f"{GITHUB}/hungpthanh/GRU4REC-pytorch"
+TENSORFLOW = f"{GITHUB}/Songweiping/GRU4Rec_TensorFlow"
+ON_PYTORCH = f"[authors' notes on GRU4REC-pytorch]({AUTHORS}/gru4rec_pytorch/gru4rec_pytorch_main.rst)"
+LOSSFUNCTION = f"[GRU4REC-pytorch, lossfunction.py]({PYTORCH}/blob/master/lib/lossfunction.py)"
+EVALUATION = f"[GRU4Rec_TensorFlow, evaluation.py]({TENSORFLOW}/blob/master/gru4rec_BP/evaluation.py)"
+TORCH = f"[Torch-GRU4Rec, Evaluation.py]({GITHUB}/yeganegi-reza/Torch-GRU4Rec/blob/master/Modules/Evaluation.py)"
+ON_TENSORFLOW = f"[authors' notes on GRU4Rec_TensorFlow]({AUTHORS}/gru4rec_tensorflow/gru4rec_tensorflow_main.rst)"
+
+STEPS, HAND_OVER = (gru4rec, "_steps"), (gru4rec, "_hand_over")
+STEP = (gru4rec.GRU4Rec, "step")
+RANKS, EVALUATE = (metrics, "_doubled_ranks"), (metrics, "evaluate_sessions")
+
+DENSE = "test_gru4rec.py::test_training_steps_equal_dense_autograd"
+LOSS = "test_gru4rec.py::test_loss_and_gradient_are_the_papers"
+DROPOUT = "test_gru4rec.py::test_dropout_drops_its_share_in_training_only"
+
+BUGS = {
+    "late-reset": Bug(
+        late_reset, STEPS, "both", f"[KerasGRU4Rec, issue 1]({GITHUB}/paxcema/KerasGRU4Rec/issues/1)", DENSE),
+    "kept-mask": Bug(kept_mask, STEPS, "both", ON_PYTORCH, DENSE),
+    "never-reset": Bug(never_reset, HAND_OVER, "both", "Hidasi and Czapp 2023", DENSE),
+    "no-reset-in-evaluation": Bug(
+        no_reset_in_evaluation, HAND_OVER, "evaluation", f"[GRU4REC-pytorch, issue 7]({PYTORCH}/issues/7)",
+        "test_gru4rec.py::TestGRU4RecIsARecommender::test_other_sessions_do_not_leak"),
+    "lost-state": Bug(lost_state, HAND_OVER, "both", f"[GRU4REC-pytorch, issue 1]({PYTORCH}/issues/1)", DENSE),
+    "sigma-for-log-sigma": Bug(
+        sigma_for_log_sigma, (gru4rec.LOSSES, "bpr"), "training", "Hidasi and Czapp 2023", LOSS),
+    "log-of-batch-mean": Bug(log_of_batch_mean, (gru4rec, "bpr_max"), "training", LOSSFUNCTION, DENSE),
+    "target-among-negatives": Bug(target_among_negatives, (gru4rec, "bpr_max"), "training", LOSSFUNCTION, DENSE),
+    "softmax-twice": Bug(softmax_twice, (gru4rec.LOSSES, "cross-entropy"), "training", ON_PYTORCH, LOSS),
+    "tied-tables": Bug(
+        tied_tables, (gru4rec.GRU4Rec, "input_table"), "both",
+        f"[ReChorus, issue 27]({GITHUB}/THUwangcy/ReChorus/issues/27)",
+        "test_gru4rec.py::test_separate_tables_learn_apart"),
+    "dropout-nowhere": Bug(dropout_nowhere, STEP, "training", ON_PYTORCH, DROPOUT),
+    "keep-for-drop": Bug(keep_for_drop, STEP, "training", ON_TENSORFLOW, DROPOUT),
+    "full-accumulator": Bug(full_accumulator, (training.Adagrad, "__init__"), "training", ON_TENSORFLOW, DENSE),
+    "ties-for-the-model": Bug(
+        ties_for_the_model, RANKS, "evaluation", EVALUATION, "test_metrics.py::test_ranks_by_hand"),
+    "rank-below-k": Bug(
+        rank_below_k, (metrics, "gains"), "evaluation", EVALUATION, "test_metrics.py::test_gains_by_hand"),
+    "first-lane-ends-it": Bug(
+        first_lane_ends_it, EVALUATE, "evaluation",
+        f"[GRU4REC-pytorch, dataset.py]({PYTORCH}/blob/master/lib/dataset.py)",
+        "test_metrics.py::test_batch_size_does_not_matter"),
+    "mean-of-means": Bug(
+        mean_of_means, EVALUATE, "evaluation", TORCH, "test_metrics.py::test_batch_size_does_not_matter"),
+    "hundred-negatives": Bug(
+        hundred_negatives, RANKS, "evaluation", "Krichene and Rendle 2020, Hidasi and Czapp 2023",
+        "test_metrics.py::test_against_brute_force"),
+    "whole-history": Bug(whole_history, EVALUATE, "evaluation", "Hidasi and Czapp 2023",
+                         "test_metrics.py::test_by_hand_from_sessions_to_scores"),
+}
+
+
+@contextmanager
+def planted(name):
+    """Put the fault ``name`` of `BUGS` into the package for the length of a ``with`` block.
+
+    It acts where the package looks the function up by itself; a name that was imported before, as in
+    ``from rnnbook.metrics import evaluate_sessions``, stays right.
+    """
+    if name not in BUGS:
+        raise ValueError(f"no bug {name!r} in the zoo; it holds {', '.join(BUGS)}")
+    bug, (holder, key) = BUGS[name], BUGS[name].place
+    if isinstance(holder, dict):
+        patch = mock.patch.dict(holder, {key: bug.wrong(holder[key])})
+    else:
+        patch = mock.patch.object(holder, key, bug.wrong(getattr(holder, key)))
+    with patch:
+        yield
