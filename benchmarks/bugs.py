@@ -96,7 +96,8 @@ def world(experiment):
     samples = [(kind.sample(20_000, seed=100 + seed), kind.sample(2000, seed=200 + seed)) for seed in SEEDS]
     result = results.new_result(experiment, results.describe(*samples[0]), {
         "seeds": list(SEEDS), "world": asdict(kind), "train_sessions": 20_000, "test_sessions": 2000,
-        "lanes": LANES, "gru4rec": asdict(WORLD), "models": MODELS, "intervals": "t over seeds, each with its own data"})
+        "lanes": LANES, "gru4rec": asdict(WORLD), "models": MODELS,
+        "intervals": "t over seeds, each with its own data"})
     with tqdm(total=len(SEEDS) * len(BUGS)) as bar:
         runs = [run(train, test, WORLD, seed, bar) for seed, (train, test) in zip(SEEDS, samples)]
     for (scores, _), (_, test) in zip(runs, samples):

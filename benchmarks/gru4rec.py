@@ -113,7 +113,8 @@ def world(experiment):
     done = dict(zip(jobs, in_parallel(train_world, jobs)))
     for name, kind in worlds().items():
         train, test = kind.sample(N_TRAIN, seed=100), kind.sample(N_TEST, seed=TEST_SEED)
-        models = {"Popularity": baselines.Popularity().fit(train), "Item-KNN": PopularityTies(baselines.ItemKNN()).fit(train),
+        models = {"Popularity": baselines.Popularity().fit(train),
+                  "Item-KNN": PopularityTies(baselines.ItemKNN()).fit(train),
                   "Markov": PopularityTies(baselines.Markov()).fit(train), "Last-item ceiling": kind.last_item(),
                   "Bayes optimum": kind.bayes()}
         scores = {f"{name} · {m}": [metrics.evaluate_sessions(model, test)] for m, model in models.items()}

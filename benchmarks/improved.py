@@ -7,6 +7,7 @@
 import time
 from copy import deepcopy
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -117,8 +118,8 @@ def yoochoose(experiment):
                 result["paired"] += paired(name, reference, scores)
     result["paired"] += paired("M + prefixes", "M, whole sessions", scores)
     for (source, model), values in PAPER.items():
-        result["paper"] += [{"source": f"{source}, Li et al. 2017", "model": model, "metric": metric, "value": value / 100}
-                            for metric, value in zip(("recall@20", "mrr@20"), values)]
+        result["paper"] += [{"source": f"{source}, Li et al. 2017", "model": model, "metric": metric,
+                             "value": value / 100} for metric, value in zip(("recall@20", "mrr@20"), values)]
     results.write(result)
 
 
@@ -142,7 +143,8 @@ def train_noise(job):
 def noise(experiment):
     """Recall@20 by share of random clicks and rate of deletion; the optimum knows the noise."""
     world = SessionWorld()
-    result = results.new_result(experiment, results.describe(world.sample(NOISE_TRAIN, 100), world.sample(NOISE_TEST, 2)), {
+    data = results.describe(world.sample(NOISE_TRAIN, 100), world.sample(NOISE_TEST, 2))
+    result = results.new_result(experiment, data, {
         "seeds": list(SEEDS), "world": asdict(world), "noise": NOISE, "deletion": DELETION,
         "model": asdict(NOISE_CONFIG)})
     jobs = [(share, seed) for share in NOISE for seed in SEEDS]
@@ -179,7 +181,8 @@ def drifts():
 def train_drift(job):
     name, seed = job
     world = drifts()[name]
-    train, valid, test = world.sample(DRIFT_TRAIN, seed=100 + seed), world.after.sample(1000, 50), world.after.sample(DRIFT_TEST, 2)
+    train = world.sample(DRIFT_TRAIN, seed=100 + seed)
+    valid, test = world.after.sample(1000, 50), world.after.sample(DRIFT_TEST, 2)
     options = {"seed": seed, "progress": False}
     stop = options | {"valid": valid, "patience": 3}
     recent = recent_sessions(train, DRIFT_CONFIG.recent)
@@ -195,7 +198,8 @@ def drift(experiment):
     """Three ways to use a log with a break, and the same three where there is none."""
     jobs = [(name, seed) for name in drifts() for seed in SEEDS]
     world = drifts()["drift"]
-    result = results.new_result(experiment, results.describe(world.sample(DRIFT_TRAIN, 100), world.after.sample(DRIFT_TEST, 2)), {
+    data = results.describe(world.sample(DRIFT_TRAIN, 100), world.after.sample(DRIFT_TEST, 2))
+    result = results.new_result(experiment, data, {
         "seeds": list(SEEDS), "before": asdict(world.before), "after": asdict(world.after), "change": CHANGE,
         "train_sessions": DRIFT_TRAIN, "model": asdict(DRIFT_CONFIG)})
     done = dict(zip(jobs, in_parallel(train_drift, jobs)))
@@ -227,7 +231,8 @@ def train_privileged(job):
     """{(teacher, λ): (KL to the exact posterior, log-likelihood on the validation sessions)}"""
     n, seed = job
     world, config = PRIVILEGED_WORLD, PRIVILEGED_CONFIG
-    train, valid, test = (world.sample(size, s) for size, s in ((n, 100 + seed), (max(50, n // 4), 1000 + seed), (1000, 2)))
+    sizes = (n, 100 + seed), (max(50, n // 4), 1000 + seed), (1000, 2)
+    train, valid, test = (world.sample(size, s) for size, s in sizes)
     options = {"seed": seed, "valid": valid, "metric": "likelihood", "patience": 4, "progress": False}
 
     def measured(model):
@@ -256,7 +261,8 @@ def privileged(experiment):
         found = [done[n, seed] for seed in seeds]
         for sees in ("future", "both"):
             for strength in STRENGTHS:
-                result["rows"].append(mean_row(f"N={n} · {sees} · {strength:g}", "kl", [f[sees, strength][0] for f in found]))
+                kl = [f[sees, strength][0] for f in found]
+                result["rows"].append(mean_row(f"N={n} · {sees} · {strength:g}", "kl", kl))
             best = [f[max(((sees, s) for s in STRENGTHS), key=lambda key: f[key][1])][0] for f in found]
             result["rows"].append(mean_row(f"N={n} · {sees} · chosen", "kl", best))
             plain = np.array([f[sees, 0.0][0] for f in found])
@@ -280,7 +286,7 @@ def median_seconds(action, budget=5.0):
     """Of at least three calls, after one that does not count."""
     action()
     times = []
-    while len(times) < 3 or sum(times) < budget and len(times) < 50:
+    while len(times) < 3 or (sum(times) < budget and len(times) < 50):
         start = time.perf_counter()
         action()
         times.append(time.perf_counter() - start)
@@ -312,7 +318,8 @@ def catalogue(experiment):
         table = fit_gru4rec(train, TABLE_CONFIG, device="cpu", seed=0, progress=False)
         vectors = fit(train, replace(CATALOGUE_CONFIG, output="embedding"), device="cpu", seed=0, progress=False,
                       table=table.output)
-        for name, model in (("sampled softmax", table), ("output embedding", vectors), ("Bayes optimum", world.bayes())):
+        models = {"sampled softmax": table, "output embedding": vectors, "Bayes optimum": world.bayes()}
+        for name, model in models.items():
             result["rows"] += rows(f"m={m} · {name}", [metrics.evaluate_sessions(model, test, batch_size=64)])
 
         items, index = vectors.embedding.weight, approximate_index(vectors.embedding.weight)
@@ -323,8 +330,8 @@ def catalogue(experiment):
         for name, metric, action in (
                 ("full softmax", "step_seconds", training_step(softmax, batch)),
                 ("output embedding", "step_seconds", training_step(vectors, batch)),
-                ("exact search", "answer_seconds", lambda: nearest(one, items, 20)),
-                ("approximate search", "answer_seconds", lambda: index.search(one.numpy(), 20))):
+                ("exact search", "answer_seconds", partial(nearest, one, items, 20)),
+                ("approximate search", "answer_seconds", partial(index.search, one.numpy(), 20))):
             result["rows"].append(mean_row(f"m={m} · {name}", metric, [median_seconds(action)]))
         found, exact = index.search(queries.numpy(), 20)[1].tolist(), nearest(queries, items, 20)[0].tolist()
         shared = np.mean([len(set(a) & set(b)) / 20 for a, b in zip(found, exact)])

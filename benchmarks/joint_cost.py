@@ -110,7 +110,8 @@ def cost(experiment):
     """Characters a second by the length of reviews, and seconds of an epoch."""
     small = reviews_of(RATINGS, LENGTHS[0]).ratings
     result = results.new_result(experiment, results.describe(small, small.take(slice(0))), {
-        "seeds": [0], "threads": 1, "repeats": REPEATS, "reviews": REVIEWS, "ratings of an epoch": RATINGS, "model": asdict(CONFIG)})
+        "seeds": [0], "threads": 1, "repeats": REPEATS, "reviews": REVIEWS, "ratings of an epoch": RATINGS,
+        "model": asdict(CONFIG)})
     bare = alone(epoch_of, LENGTHS[0], 0.0)
     result["rows"].append(mean_row("ratings alone", "epoch_seconds", [bare]))
     for length in LENGTHS:

@@ -77,8 +77,9 @@ def main(experiment, peer=None):
     test = test.take(range(0, test.n_sessions, EVERY))
     n_events = int((train.lengths - 1).sum())
     result = results.new_result(experiment, results.describe(train, test), {
-        "rounds": ROUNDS, "test sessions": f"every {EVERY}rd", "threads": torch.get_num_threads(), "layers": [100], "n_sample": 2048, "sample_alpha": 0.5,
-        "learning_rate": 0.05, "n_epochs": 1, "workarounds": __doc__.split("Two workarounds")[1].strip()})
+        "rounds": ROUNDS, "test sessions": f"every {EVERY}rd", "threads": torch.get_num_threads(),
+        "layers": [100], "n_sample": 2048, "sample_alpha": 0.5, "learning_rate": 0.05, "n_epochs": 1,
+        "workarounds": __doc__.split("Two workarounds")[1].strip()})
     for batch_size, loss in tqdm(SETTINGS, unit="setting"):
         runs = {"rnnbook": [], "peer": []}
         for _ in range(ROUNDS):

@@ -81,7 +81,8 @@ def train_real(job):
     if name == "movielens-100k":
         network, epochs["RRN, started from I-AutoRec"] = fitted(parts, RRNConfig(), seed, start=from_autorec)
         scores["RRN, started from I-AutoRec"] = metrics.evaluate_ratings(network, test)
-    for model, baseline in {"MF": MatrixFactorization(seed=seed), "PMF (no biases)": MatrixFactorization(seed=seed, biased=False),
+    for model, baseline in {"MF": MatrixFactorization(seed=seed),
+                            "PMF (no biases)": MatrixFactorization(seed=seed, biased=False),
                             "Online MF": OnlineMF(seed=seed), "TimeSVD++": TimeSVDpp(seed=seed),
                             "I-AutoRec": AutoRec("item", seed=seed), "U-AutoRec": AutoRec("user", seed=seed)}.items():
         scores[model] = metrics.evaluate_ratings(baseline.fit(past), test)
@@ -111,7 +112,8 @@ def real(experiment):
             result["rows"].append(mean_row(model, f"rmse, {group}", by_group))
         if model != "RRN":
             mean, low, high = metrics.paired_seed_difference(scores["RRN"], runs, "rmse")
-            result["paired"].append({"a": "RRN", "b": model, "metric": "rmse", "difference": mean, "low": low, "high": high})
+            result["paired"].append({"a": "RRN", "b": model, "metric": "rmse", "difference": mean, "low": low,
+                                     "high": high})
     for (source, model), rmse in PAPER.items():
         result["paper"].append({"source": f"{source}, Wu et al. 2017", "model": model, "metric": "rmse", "value": rmse})
     results.write(result)
@@ -183,7 +185,7 @@ def train_world(job):
 
 
 def world(experiment):
-    """RMSE beside the optimum, and the share of the gap between the best static model and the optimum that is closed."""
+    """RMSE beside the optimum, and how much of the gap between the best static model and the optimum is closed."""
     jobs = [(name, seed) for name in WORLDS for seed in WORLD_SEEDS[name]]
     train, valid, test = WORLDS["ρ=0.98"].sample(0).split_by_time()
     result = results.new_result(experiment, results.describe(concatenate(train, valid), test), {

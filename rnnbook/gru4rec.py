@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Literal
 
 import numpy as np
@@ -333,7 +333,7 @@ def _steps(schedule, device):
     """Walk a schedule: input positions, reset mask, and which rows of the last state live on (None: all)."""
     position, reset = (torch.from_numpy(a).to(device) for a in (schedule.position, schedule.reset))
     offsets, live = schedule.offsets.tolist(), None
-    for lo, hi in zip(offsets, offsets[1:]):
+    for lo, hi in pairwise(offsets):
         yield position[lo:hi], reset[lo:hi], live
         keep = schedule.keep[lo:hi]
         live = None if keep.all() else torch.from_numpy(np.flatnonzero(keep)).to(device)

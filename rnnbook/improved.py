@@ -326,15 +326,16 @@ def nearest(vectors, table, k, block=65_536):
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
-    vectors, found = F.normalize(vectors, dim=1), None
+    vectors = F.normalize(vectors, dim=1)
+    found: tuple[torch.Tensor, ...] = ()  # the best of the blocks so far, as returned
     for start in range(0, len(table), block):
         cosines = vectors @ F.normalize(table[start:start + block], dim=1).T
         ids = torch.arange(start, start + cosines.shape[1], device=table.device).expand_as(cosines)
-        if found is not None:
-            cosines, ids = torch.cat([found, cosines], dim=1), torch.cat([found_ids, ids], dim=1)
-        found, best = cosines.topk(min(k, cosines.shape[1]), dim=1)
-        found_ids = ids.gather(1, best)
-    return found_ids, found
+        if found:
+            ids, cosines = (torch.cat(both, dim=1) for both in zip(found, (ids, cosines)))
+        cosines, best = cosines.topk(min(k, cosines.shape[1]), dim=1)
+        found = ids.gather(1, best), cosines
+    return found
 
 
 def approximate_index(table, neighbours=32):

@@ -282,7 +282,8 @@ def batch_loss(model, texts, data, at, parts):
     """The loss of a batch of ratings and their reviews.
 
     .. math::
-        L = \\frac 1k \\sum_r \\Big( (\\hat r - r)^2 - \\frac{\\lambda}{L_r + 1} \\sum_k \\log \\Pr(o_k) \\Big) + R(\\theta)
+        L = \\frac 1k \\sum_r \\Big( (\\hat r - r)^2 - \\frac{\\lambda}{L_r + 1} \\sum_k \\log \\Pr(o_k) \\Big)
+            + R(\\theta)
 
     A rating without a review has no second part. Reviews of similar length are run side by side, ``text_batch``
     characters at a time, and each such run goes backward at once: what has to be kept does not grow with the text of

@@ -9,6 +9,8 @@ whatever the time asked for (:class:`TimeSVDpp` alone reads it). Predictions are
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import torch
@@ -65,7 +67,7 @@ def _matrix(rows, columns, values, shape):
 def _instants(times):
     """Consecutive slices, each with the ratings of one instant."""
     cuts = [0, *np.flatnonzero(np.diff(times)) + 1, len(times)]
-    return [slice(a, b) for a, b in zip(cuts[:-1], cuts[1:]) if a < b]
+    return [slice(a, b) for a, b in pairwise(cuts) if a < b]
 
 
 class _Grouped:

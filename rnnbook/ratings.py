@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,7 @@ class RatingData:
         if (np.diff(cuts) == 0).any():
             raise DataError(f"{self.name}: {self.n_ratings} ratings cannot be cut into parts of {shares}; load "
                             "more data")
-        return tuple(self.take(slice(a, b)) for a, b in zip(cuts[:-1], cuts[1:]))
+        return tuple(self.take(slice(a, b)) for a, b in pairwise(cuts))
 
     def __repr__(self):
         text = f"{self.name}: {self.n_ratings:,} ratings by {self.n_users:,} users of {self.n_items:,} items"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ class ReviewData:
     def to_frame(self):
         """The reviews as a pandas DataFrame: ``user``, ``item`` (raw ids), ``rating``, ``time`` (s), ``text``."""
         text, offsets = _decoded(self.characters), self.offsets.tolist()
-        return self.ratings.to_frame().assign(text=[text[a:b] for a, b in zip(offsets[:-1], offsets[1:])])
+        return self.ratings.to_frame().assign(text=[text[a:b] for a, b in pairwise(offsets)])
 
     @property
     def name(self):

@@ -8,7 +8,7 @@ Letters: n ratings, S steps, B sequences of at most L places, e embedding size, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -454,8 +454,8 @@ class RRN(nn.Module):
         """
         both = concatenate(self.seen, data)
         new = slice(self.seen.n_ratings, None)
-        u, m = (self.at_all_steps(side, steps, np.unique(owners[new]))[torch.from_numpy(steps.step[new]).to(self.device)]
-                for side, steps, owners in zip(self.sides, self.steps(both), (both.users, both.items)))
+        u, m = (self.at_all_steps(side, steps, np.unique(who[new]))[torch.from_numpy(steps.step[new]).to(self.device)]
+                for side, steps, who in zip(self.sides, self.steps(both), (both.users, both.items)))
         return u, m, both.users[new], both.items[new]
 
     @torch.no_grad()

@@ -348,7 +348,7 @@ def _unpack(archive, source):
 def _becoming(path):
     """A temporary file to write to, which becomes ``path`` if all goes well and else is deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = tempfile.NamedTemporaryFile(dir=path.parent, delete=False)
+    part = tempfile.NamedTemporaryFile(dir=path.parent, delete=False)  # noqa: SIM115 - closed before it is moved
     try:
         with part:
             yield part

@@ -100,7 +100,8 @@ def test_a_fault_is_gone_after_the_block_and_after_an_exception(name):
 
 
 def test_unknown_faults_are_named():
-    with pytest.raises(ValueError, match="no bug 'late_reset' in the zoo; it holds late-reset, "), planted("late_reset"):
+    message = "no bug 'late_reset' in the zoo; it holds late-reset, "
+    with pytest.raises(ValueError, match=message), planted("late_reset"):
         pass
 
 

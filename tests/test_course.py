@@ -1,4 +1,4 @@
-"""The teacher's kit: assignments graded by nbgrader's own commands, slides in a browser, projects with a known optimum."""
+"""The teacher's kit: assignments graded by nbgrader's commands, slides in a browser, projects with a known optimum."""
 
 import os
 import re
@@ -261,9 +261,11 @@ def cell(source, *tags):
 
 
 def test_marks_go_around_what_students_write():
-    two = cell('def f(x):\n    """One\n\n    more."""\n    y = x\n    return y\n\ndef g():\n    """Two."""\n    return 1')
+    two = cell('def f(x):\n    """One\n\n    more."""\n    y = x\n    return y\n\n'
+               'def g():\n    """Two."""\n    return 1')
     assert course.between_marks(two) == (
-        'def f(x):\n    """One\n\n    more."""\n    ### BEGIN SOLUTION\n    y = x\n    return y\n    ### END SOLUTION\n\n'
+        'def f(x):\n    """One\n\n    more."""\n    ### BEGIN SOLUTION\n    y = x\n    return y\n'
+        '    ### END SOLUTION\n\n'
         'def g():\n    """Two."""\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION')
     assert course.blanked(two) == (
         'def f(x):\n    """One\n\n    more."""\n    # Your code here\n    raise NotImplementedError\n\n'
@@ -380,12 +382,14 @@ def test_first_sentences():
     text = "A short one. Another, that is longer than the first by far, with $x. Y$ in it. And a third one."
     assert slides.first_sentences(text, enough=10) == "A short one."
     assert slides.first_sentences(text, enough=40).startswith("A short one. Another")
-    assert slides.first_sentences("Only one, whatever its length.", enough=1, most=3) == "Only one, whatever its length."
+    only = "Only one, whatever its length."
+    assert slides.first_sentences(only, enough=1, most=3) == only
 
 
 def test_remarks_in_the_middle_of_a_section_become_notes():
     made = [slides.Slide("A", parts=["x"], points=1, notes=["1"]), slides.Slide("Q", kind="question", parts=["q"]),
-            slides.Slide("A", parts=["y"], points=1, notes=["2"]), slides.Slide("B", parts=["z"], points=1, notes=["3"])]
+            slides.Slide("A", parts=["y"], points=1, notes=["2"]),
+            slides.Slide("B", parts=["z"], points=1, notes=["3"])]
     kept = slides.without_remarks(made)
     assert [slide.title for slide in kept] == ["A", "Q", "B"]
     assert kept[2].notes == ["2", "3"]

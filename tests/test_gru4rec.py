@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -293,7 +294,7 @@ def test_training_steps_equal_dense_autograd(float64, changes):
 
     dense_reference(twin, config, data, n_steps, iter(drawn), support)
     for (name, ours), theirs in zip(model.named_parameters(), twin.parameters()):
-        torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0, msg=lambda m: f"{name}: {m}")
+        torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0, msg=partial("{}: {}".format, name))
         assert name.endswith("bias") or not torch.equal(ours, torch.zeros_like(ours))
 
 
@@ -562,7 +563,7 @@ def test_damaged_or_crafted_checkpoints_are_refused(trained, tmp_path, damage, m
 
 
 def test_missing_checkpoint_names_the_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="tensors.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"tensors\.safetensors"):
         GRU4Rec.load(tmp_path / "nothing")
 
 

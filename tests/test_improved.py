@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from recommender_contract import RecommenderContract, chains
+from recommender_contract import RecommenderContract
 from rnnbook import metrics, train as training
 from rnnbook.baselines import Popularity
 from rnnbook.data import SessionData
-from rnnbook.improved import (MODELS, Batch, ImprovedConfig, ImprovedRNN, Padded, approximate_index, batch_loss, batches,
-                              fit, log_likelihood, nearest, new_model, prefixes, recent_sessions, train_stage)
+from rnnbook.improved import (MODELS, Batch, ImprovedConfig, ImprovedRNN, Padded, approximate_index, batch_loss,
+                              batches, fit, log_likelihood, nearest, new_model, prefixes, recent_sessions, train_stage)
 from rnnbook.worlds import SessionWorld
 
 N_ITEMS = 12
@@ -109,7 +109,8 @@ def test_one_deletion_per_session_has_the_expected_gradient_of_one_per_prefix(fl
     batch, _ = whole(sessions([items]))
     at_once = 0
     for mask in product([True, False], repeat=4):
-        monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.tensor([[1.0 if kept else 0.0 for kept in mask]]))
+        drawn = torch.tensor([[1.0 if kept else 0.0 for kept in mask]])
+        monkeypatch.setattr(torch, "rand", lambda *_, drawn=drawn, **__: drawn)
         at_once = at_once + np.prod([1 - rate if kept else rate for kept in mask]) * batch_loss(model.train(), batch)
     assert_same(gradients(model, expected), gradients(model, at_once))
 
@@ -172,7 +173,8 @@ def test_with_every_click_deleted_the_empty_prefix_still_predicts(monkeypatch):
 def test_the_gradient_is_cut_after_max_steps():
     model, items = network(max_steps=3), torch.arange(8)[None]
     states = model.states(items, torch.ones_like(items, dtype=torch.bool))
-    torch.testing.assert_close(states, network().states(items, torch.ones_like(items, dtype=torch.bool)))  # same numbers
+    uncut = network().states(items, torch.ones_like(items, dtype=torch.bool))
+    torch.testing.assert_close(states, uncut)  # same numbers
     states[0, 8].sum().backward()  # after 8 clicks; the last cut lies before the seventh
     touched = model.embedding.weight.grad.abs().sum(dim=1)
     assert (touched[:6] == 0).all() and (touched[6:8] > 0).all()

@@ -9,8 +9,8 @@ import torch
 
 from rnnbook import joint, rrn, train as training
 from rnnbook.data import DAY
-from rnnbook.joint import (END, UNKNOWN, Joint, JointConfig, Texts, alphabet_of, batch_loss, decode, encode, evaluate_text,
-                           fit, new_model, side_by_side, text_gradient)
+from rnnbook.joint import (END, UNKNOWN, Joint, JointConfig, Texts, alphabet_of, batch_loss, decode, encode,
+                           evaluate_text, fit, new_model, side_by_side, text_gradient)
 from rnnbook.ratings import RatingData
 from rnnbook.reviews import ReviewData
 from rnnbook.rrn import RRN
@@ -27,7 +27,8 @@ def some_reviews(n=50, seed=0, start=0.0, words=WORDS):
     rng = np.random.default_rng(seed)
     texts = [" ".join(words[i] for i in rng.integers(len(words), size=rng.integers(0, 4))) for _ in range(n)]
     ratings = RatingData(rng.integers(N_USERS, size=n), rng.integers(N_ITEMS, size=n),
-                         rng.integers(1, 6, size=n).astype(float), start + np.sort(rng.integers(24 * 30, size=n)) * 3600.0,
+                         rng.integers(1, 6, size=n).astype(float),
+                         start + np.sort(rng.integers(24 * 30, size=n)) * 3600.0,
                          np.arange(100, 100 + N_USERS), np.array([f"item-{i}" for i in range(N_ITEMS)], dtype=object))
     characters = np.array([ord(c) for c in "".join(texts)], dtype=np.uint32)
     return ReviewData(ratings, characters, np.append(0, np.cumsum([len(t) for t in texts])))
@@ -163,15 +164,17 @@ def test_what_is_kept_does_not_grow_with_the_text_of_a_batch():
 
 def test_nats_and_x_joint_are_those_of_the_equations(float64):
     model = untrained()
-    texts, (data, (at, parts)) = Texts(TRAIN, model.alphabet, "cpu"), everything(model)
+    texts, (_, (at, parts)) = Texts(TRAIN, model.alphabet, "cpu"), everything(model)
     x = model.writer.x_joint(*parts)
     (u, m, (a, p, c), (b, q, d)) = parts
     for k in (0, 7, 31):
         told = torch.cat([u[k], m[k], a[k], b[k], p[k], q[k], c[k, None], d[k, None]])
-        np.testing.assert_allclose(x[k].detach(), torch.tanh(model.writer.tell.weight @ told + model.writer.tell.bias).detach())
+        by_hand = torch.tanh(model.writer.tell.weight @ told + model.writer.tell.bias)
+        np.testing.assert_allclose(x[k].detach(), by_hand.detach())
     nats = model.writer.nats(texts, at.numpy(), x)
     for k, i in enumerate(at.tolist()):
-        by_hand = nats_by_hand(model.writer, encode(TRAIN.characters[TRAIN.offsets[i]:TRAIN.offsets[i + 1]], model.alphabet), x[k])
+        symbols = encode(TRAIN.characters[TRAIN.offsets[i]:TRAIN.offsets[i + 1]], model.alphabet)
+        by_hand = nats_by_hand(model.writer, symbols, x[k])
         assert nats[k].item() == pytest.approx(by_hand.item(), rel=1e-10)
 
 
@@ -276,7 +279,8 @@ def test_perplexity_is_the_same_however_reviews_are_batched(float64):
 def test_training_foretells_better_than_the_frequency_of_characters():
     world = ReviewWorld(n_items=150, n=3)
     train, valid, _ = world.split(world.sample())
-    config = replace(SMALL, n_epochs=6, warm_up=4, text_hidden_size=24, text_batch=1000, learning_rate=0.02, text_weight=5.0)
+    config = replace(SMALL, n_epochs=6, warm_up=4, text_hidden_size=24, text_batch=1000, learning_rate=0.02,
+                     text_weight=5.0)
     model = fit(train, config, device="cpu", progress=False)
     _, counts = np.unique(train.characters, return_counts=True)
     p = np.append(counts, train.n_ratings) / (counts.sum() + train.n_ratings)
@@ -369,7 +373,7 @@ def test_writing_is_repeatable_bounded_and_from_the_alphabet():
     assert set(text) <= set(model.alphabet) | {"\ufffd"}
     assert model.write("nobody", "nothing", seed=1, max_length=5) is not None
     for bad in ({"temperature": -1.0}, {"max_length": 0}):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="the first must not be negative"):
             model.write(101, "item-2", **bad)
 
 

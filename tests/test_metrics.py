@@ -81,7 +81,7 @@ def test_infinities_are_numbers(ties, expected):
 def test_nan_has_no_rank(ties, place):
     scores = torch.zeros(3, 4)
     scores[1, place] = torch.nan
-    with pytest.raises(ValueError, match="row 1.*NaN"):
+    with pytest.raises(ValueError, match=r"row 1.*NaN"):
         ranks(scores, torch.tensor([0, 0, 0]), ties)
 
 
@@ -202,7 +202,7 @@ def test_nan_in_evaluation_names_the_event(random_data):
         return np.full(data.n_items, np.nan if position == 5 else 0.0)
 
     data = sessions([0, 1, 2, 3, 4, 5, 6])
-    with pytest.raises(ValueError, match="event 5.*NaN"):
+    with pytest.raises(ValueError, match=r"event 5.*NaN"):
         evaluate_sessions(Scripted(data.item_ids, broken), data)
 
 
@@ -353,8 +353,9 @@ def ratings_of(users, ratings):
 class Foretold:
     """Gives these predictions, whatever the data."""
 
-    def __init__(self, predictions, user_ids=np.arange(10), item_ids=np.array(["it"], dtype=object)):
-        self.predictions, self.user_ids, self.item_ids = predictions, user_ids, item_ids
+    def __init__(self, predictions, user_ids=range(10), item_ids=("it",)):
+        self.predictions = predictions
+        self.user_ids, self.item_ids = np.array(user_ids), np.array(item_ids, dtype=object)
 
     def follow(self, data):
         return self.predictions
@@ -448,7 +449,7 @@ def test_rating_interval_is_as_wide_as_theory_says():
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_predictions_must_be_numbers(wrong):
-    with pytest.raises(ValueError, match="rating 2 is (nan|inf)"):
+    with pytest.raises(ValueError, match=r"rating 2 is (nan|inf)"):
         evaluate_ratings(Foretold([0, 0, wrong]), ratings_of([0, 1, 2], [1, 2, 3]))
 
 
@@ -462,7 +463,7 @@ def test_no_ratings_and_other_ids():
     with pytest.raises(ValueError, match="nothing to predict"):
         evaluate_ratings(Foretold([]), ratings_of([], []))
     for ids in ({"user_ids": np.arange(9)}, {"item_ids": np.array(["that"], dtype=object)}):
-        with pytest.raises(ValueError, match=f"other {[*ids][0]}"):
+        with pytest.raises(ValueError, match=f"other {next(iter(ids))}"):
             evaluate_ratings(Foretold([0], **ids), ratings_of([0], [1]))
 
 

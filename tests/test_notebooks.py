@@ -44,7 +44,7 @@ def test_notebook_is_made_from_the_page_as_it_is(page, committed):
 
 
 def test_nothing_but_notebooks_of_pages():
-    assert {path for path in pages.NOTEBOOKS.glob("*.ipynb")} == {page.notebook for page in PAGES}
+    assert set(pages.NOTEBOOKS.glob("*.ipynb")) == {page.notebook for page in PAGES}
 
 
 def test_notebook_has_run(committed):

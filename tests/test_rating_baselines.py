@@ -320,7 +320,7 @@ class TestTimeSVDpp(RatingContract):
         rows = [(u, int(rng.integers(6)), 3 + (1 if u % 2 else -1) * (day - 50) / 25, day * DAY)
                 for day in range(100) for u in range(4)]
         train, test = ratings(*rows, n_users=4, n_items=6).split_by_time(0.8, 0.2)
-        kwargs = dict(n_factors=2, penalty=50.0, n_epochs=150, batch_size=400)
+        kwargs = {"n_factors": 2, "penalty": 50.0, "n_epochs": 150, "batch_size": 400}
         moves = rmse(TimeSVDpp(time_penalty=1.0, **kwargs).fit(train).follow(test), test)
         stands = rmse(TimeSVDpp(time_penalty=1e6, **kwargs).fit(train).follow(test), test)
         assert moves < 0.6 * stands

@@ -3,6 +3,7 @@
 import gzip
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_a_split_is_in_the_order_of_time_and_joins_again(df):
     n = len(df)
     assert [part.n_ratings for part in parts] == np.diff([0, round(.8 * n), round(.9 * n), n]).tolist()
     assert [row for part in parts for row in rows(part)] == rows(data)
-    for earlier, later in zip(parts, parts[1:]):
+    for earlier, later in pairwise(parts):
         assert earlier.times[-1] <= later.times[0]
         assert later.user_ids is data.user_ids and later.item_ids is data.item_ids
     assert concatenate(concatenate(*parts[:2]), parts[2]).sha256 == data.sha256

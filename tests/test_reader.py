@@ -206,7 +206,7 @@ def test_every_link_in_the_zip_leads_somewhere(unpacked):
     for path, link in targets:
         file, _, anchor = link.partition("#")
         target = (path.parent / unquote(file.partition("?")[0])).resolve() if file else path
-        if not target.is_file() or anchor and unquote(anchor) not in ids[target]:
+        if not target.is_file() or (anchor and unquote(anchor) not in ids[target]):
             dead.add((path.name, link))
     assert dead == set()
 

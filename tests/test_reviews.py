@@ -18,7 +18,8 @@ from rnnbook.reviews import ReviewData, load_reviews
 from rnnbook.tables import DataError
 
 T0 = 1_400_000_000  # 2014-05-13
-TEXTS = ["Good.", "", "naïve café", "日本語 العربية", "👩‍👩‍👧 🇪🇺 😀", "e\u0301 is no \xe9", "\0\a\b\x1b[31m\x7f\x85\u2028",
+TEXTS = ["Good.", "", "naïve café", "日本語 العربية", "👩‍👩‍👧 🇪🇺 😀", "e\u0301 is no \xe9",
+         "\0\a\b\x1b[31m\x7f\x85\u2028",
          "tab\t, line\nfeed\r\nand \"quotes\"; \\n", "  space  ", "&quot;5&#34; &amp; &lt;b&gt;", "\U0010ffff\ufeff",
          "x" * 20_000, "ü😀" * 10_000, "null", "NaN", "5.0"]
 
@@ -273,7 +274,7 @@ def test_the_table_of_ratings_alone_has_no_text(tmp_path):
 def test_a_name_knows_its_columns(tmp_path, monkeypatch):
     monkeypatch.setenv("RNNBOOK_DATA", str(tmp_path))
     write(tmp_path / "amazon-2023" / "Baby.jsonl", lines(OLD))
-    with pytest.raises(DataError, match="Baby.jsonl has no column 'user_id'; it has 'reviewerID', 'asin', "):
+    with pytest.raises(DataError, match=r"Baby\.jsonl has no column 'user_id'; it has 'reviewerID', 'asin', "):
         load_reviews("amazon-2023:Baby")
 
 
@@ -328,7 +329,7 @@ def test_the_named_columns_are_taken(tmp_path):
                                                  "summary": "short", "reviewText": "long"}]))
     assert rows(load_reviews(path, user="who", item="what", rating="stars", time="when", text="summary")) == [
         ("a", 1, 2.0, 4.0, "short")]
-    with pytest.raises(DataError, match="mine.json has no column 'body'; it has 'who', 'what', "):
+    with pytest.raises(DataError, match=r"mine\.json has no column 'body'; it has 'who', 'what', "):
         load_reviews(path, user="who", item="what", text="body")
 
 

@@ -23,7 +23,8 @@ def random_ratings(n=60, seed=0, start=0.0, n_users=N_USERS, n_items=N_ITEMS, da
     """Ratings 1 to 5; times are multiples of an hour, so that some fall together."""
     rng = np.random.default_rng(seed)
     return RatingData(rng.integers(n_users, size=n), rng.integers(n_items, size=n),
-                      rng.integers(1, 6, size=n).astype(float), start + np.sort(rng.integers(24 * days, size=n)) * 3600.0,
+                      rng.integers(1, 6, size=n).astype(float),
+                      start + np.sort(rng.integers(24 * days, size=n)) * 3600.0,
                       np.arange(100, 100 + n_users), np.array([f"item-{i}" for i in range(n_items)], dtype=object))
 
 
@@ -135,8 +136,8 @@ def slow_states(model, which, data, owner, time):
 def slow_prediction(model, data, user, item, time):
     a, b = model.sides
     u, m = slow_states(model, 0, data, user, time), slow_states(model, 1, data, item, time)
-    r = ((u + a.anchor.weight[user]) @ (m + b.anchor.weight[item]) + a.stationary.weight[user] @ b.stationary.weight[item]
-         + a.bias.weight[user, 0] + b.bias.weight[item, 0])
+    r = ((u + a.anchor.weight[user]) @ (m + b.anchor.weight[item])
+         + a.stationary.weight[user] @ b.stationary.weight[item] + a.bias.weight[user, 0] + b.bias.weight[item, 0])
     return r.item() * model.scale["std"] + model.scale["mean"]
 
 
@@ -200,8 +201,9 @@ def test_joint_back_propagation_reaches_both_sides_with_the_same_error():
         data = targets(model, TRAIN)
         with torch.no_grad():
             fixed = model.at_all_steps(model.items, steps[1])
-        loss, error = batch_loss(model, data, *batch_of(model, 0, np.array([1, 3]), steps, data,
-                                                        None if joint else fixed, torch.ones(N_USERS, dtype=torch.bool)))
+        known = torch.ones(N_USERS, dtype=torch.bool)
+        batch = batch_of(model, 0, np.array([1, 3]), steps, data, None if joint else fixed, known)
+        loss, error = batch_loss(model, data, *batch)
         loss.backward()
         errors.append(error.item())
         sides.append({side for side in ("users", "items") if getattr(model, side).lstm.weight_ih_l0.grad is not None})
@@ -321,7 +323,7 @@ def test_trajectories_are_what_predicts():
     r = (way.factors * movie.factors).sum(1) * model.scale["std"] + model.scale["mean"]
     np.testing.assert_allclose(model.predict([103] * len(r), ["item-2"] * len(r), way.times), r, atol=1e-5)
     for bad in ({}, {"user": 103, "item": "item-2"}, {"user": 5}):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="trajectory"):
             model.trajectory(**bad)
 
 
@@ -416,8 +418,9 @@ def test_saved_models_go_on_from_what_they_had_seen(tmp_path):
     assert loaded.history == model.history
 
 
-@pytest.mark.parametrize("name,value", [("users", torch.full((60,), 99)), ("ratings", torch.full((60,), torch.nan).double()),
-                                        ("times", torch.arange(60).flip(0).double()), ("items", torch.zeros(59).long())])
+@pytest.mark.parametrize("name,value", [
+    ("users", torch.full((60,), 99)), ("ratings", torch.full((60,), torch.nan).double()),
+    ("times", torch.arange(60).flip(0).double()), ("items", torch.zeros(59).long())])
 def test_a_crafted_checkpoint_is_refused(tmp_path, name, value):
     model = untrained()
     model.save(tmp_path / "model")

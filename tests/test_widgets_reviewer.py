@@ -170,7 +170,7 @@ def test_it_holds_what_the_model_writes(model, temperature):
 @torch.no_grad()
 def test_the_last_draw_is_that_of_the_end(model, widget):
     n_ended = 0
-    for _, (user, item, rating, seed), draws in places(widget):
+    for _, (user, item, rating, _), draws in places(widget):
         u, m, users, items = model.at([user], [item], [TRAIN_END + 1])
         ours, (b, q, d) = model.own_of_both(users, items)
         [predicted] = model.ratings(u, m, users, items)

@@ -179,7 +179,7 @@ class Lowering:
             return "\n".join(f"- {bib.reference(key)}" for key in sorted(set(self.cited), key=bib.sort_key))
         body = self.lower(d.body).strip()
         title = self.inline(d.argument)
-        if d.name == "dropdown" or "dropdown" in classes and d.name == "admonition":
+        if d.name == "dropdown" or ("dropdown" in classes and d.name == "admonition"):
             return details(title, body)
         if d.name in {"admonition", *ASIDES}:
             if d.name not in {"admonition", "topic", "sidebar"}:

@@ -62,8 +62,9 @@ class Sessions:
 
     text = TEXT.format(
         title="What will they click next?",
-        task="A shop gives you its sessions of clicks, and the beginning of some more. Recommend 20 items for the next\n"
-             "click of each of these. Nobody tells you what moves the visitors of this shop; it is the same in all files.",
+        task="A shop gives you its sessions of clicks, and the beginning of some more. Recommend 20 items for the\n"
+             "next click of each of these. Nobody tells you what moves the visitors of this shop; it is the same in\n"
+             "all files.",
         files="`train.csv` has whole sessions, `test.csv` the beginnings (`session`, `item`, and `time` in seconds),\n"
               "`items.csv` all items.",
         form="a row for each session of `test.csv` with 20 different items, in any order.",
@@ -250,8 +251,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.command == "make":
         make(args.project, args.folder, args.seed)
-        print(f"Hand out {Path(args.folder) / 'students'}. Keep {Path(args.folder) / 'secret.json'} to yourself: whoever "
-              "has it knows the optimum.")
+        print(f"Hand out {Path(args.folder) / 'students'}. Keep {Path(args.folder) / 'secret.json'} to yourself: "
+              "whoever has it knows the optimum.")
     elif any(row["error"] for row in grade(args.folder, args.submissions)):
         sys.exit("Some files could not be graded; what is wrong with them stands above and in scores.csv.")
 

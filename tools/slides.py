@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-from base64 import b64encode
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -58,7 +57,7 @@ class Deck:
     def put(self, html, lines, *, alone=False):
         """On this slide if there is room, else on one more with the same title."""
         under_a_remark = html.startswith("<img") and self.now.points == len(self.now.parts) and self.now.lines < 3.5
-        full = alone and not under_a_remark or self.now.lines + lines > ROOM and not alone
+        full = (alone and not under_a_remark) or (self.now.lines + lines > ROOM and not alone)
         if self.now.parts and (full or self.now.kind == "alone"):
             self.new(self.now.title)
         if alone:

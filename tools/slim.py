@@ -106,7 +106,7 @@ def split(prelude):
             yield names, tinycss2.serialize(tokens).strip()
             names, tokens = set(), []
             continue
-        if token.type == "hash" or dot and token.type == "ident":
+        if token.type == "hash" or (dot and token.type == "ident"):
             names.add(token.value)
         dot = token.type == "literal" and token.value == "."
         tokens.append(token)
