@@ -79,4 +79,3 @@ def main(experiment):
             result["rows"].append({"model": loss, "metric": metric, "mean": value, "low": value, "high": value,
                                    "values": [value], "config": best["config"]})
     results.write(result | {"trials": trials})
-

@@ -96,4 +96,3 @@ def main(experiment, peer=None):
             result["rows"].append({"model": model, "metric": metric, "mean": statistics.median(values),
                                    "low": min(values), "high": max(values), "values": list(map(float, values))})
     results.write(result)
-

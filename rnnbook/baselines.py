@@ -8,6 +8,8 @@ makes a neighbour method look far better than it is. :class:`PopularityTies` ord
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -15,14 +17,18 @@ from scipy import sparse
 from . import metrics
 
 
-class HistoryRecommender:
+class HistoryRecommender(ABC):
     """The protocol for a model whose scores are a function of the clicks so far.
 
-    A subclass sets ``item_ids`` and defines ``scores_after(histories)``: a list of int64 arrays [n >= 1] of
-    item indices, oldest first, to float64 [len(histories), n_items].
+    A subclass sets ``item_ids`` and defines ``scores_after``.
     """
 
+    item_ids: np.ndarray
     answers_empty_history = False
+
+    @abstractmethod
+    def scores_after(self, histories):
+        """A list of int64 arrays [n >= 1] of item indices, oldest first, to float64 [len(histories), n_items]."""
 
     def recommend(self, history, k=10):
         """Raw item ids, oldest first, to the ``k`` best next items: Recommendations."""
@@ -41,8 +47,11 @@ class HistoryRecommender:
 
 
 class LastItemRecommender(HistoryRecommender):
-    """A model that looks at the last click alone; a subclass defines ``scores_after_item(last)``: int64 [B]
-    item indices to float64 [B, n_items]."""
+    """A model that looks at the last click alone; a subclass defines ``scores_after_item``."""
+
+    @abstractmethod
+    def scores_after_item(self, last):
+        """Indices of last clicks, int64 [B], to float64 [B, n_items]."""
 
     def scores_after(self, histories):
         return self.scores_after_item(np.array([history[-1] for history in histories]))

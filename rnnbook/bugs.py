@@ -14,7 +14,7 @@ array([1., 1., 0.])
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from unittest import mock
@@ -120,7 +120,7 @@ def tied_tables(input_table):
 def dropout_nowhere(step):
     """``nn.GRU(dropout=p)`` drops *between* its layers; with one layer there is no between."""
     def faulty(model, x, state):
-        new = []
+        new: list[torch.Tensor] = []
         for layer, h in zip(model.layers, state):
             x = layer(F.dropout(x, model.config.hidden_dropout, model.training and bool(new)), h)
             new.append(x)
@@ -293,6 +293,7 @@ def planted(name):
     if name not in BUGS:
         raise ValueError(f"no bug {name!r} in the zoo; it holds {', '.join(BUGS)}")
     bug, (holder, key) = BUGS[name], BUGS[name].place
+    patch: AbstractContextManager
     if isinstance(holder, dict):
         patch = mock.patch.dict(holder, {key: bug.wrong(holder[key])})
     else:

@@ -6,6 +6,7 @@ Read from top to bottom: how sessions become mini-batches, the losses, the model
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Literal
@@ -431,7 +432,8 @@ class NegativeSampler:
         support, dtype = torch.as_tensor(support, dtype=torch.float64), torch.get_default_dtype()
         self.cumulated = torch.cumsum(support**alpha * (support > 0), 0).to(dtype).to(device)
         self.log_support = support.log().to(dtype).to(device)
-        self.alpha, self.samples = alpha, iter(())
+        self.alpha = alpha
+        self.samples: Iterator[torch.Tensor] = iter(())
         self.shape = max(1, min(n_steps, 1_000_000 // max(1, n_sample))), n_sample
 
     def next(self):
@@ -462,14 +464,15 @@ def train_step(model, optimizer, sampler, window, state):
         Sum over the rows of all steps of the window.
     state : list of Tensor
     """
-    config, leaves = model.config, {}
+    config = model.config
+    leaves: dict[str, list] = {}  # table -> its rows, and what was read from them
 
     def rows_of(name, rows):
         leaf = getattr(model, name).detach().index_select(0, rows).requires_grad_()
         leaves.setdefault(name, []).append((rows, leaf))
         return leaf
 
-    state, loss = [h.detach() for h in state], 0.0
+    state, loss = [h.detach() for h in state], torch.zeros((), device=model.device)
     for x, y, reset, live in window:
         columns = torch.cat([y, sampler.next()])
         state = model.step(rows_of(model.input_table, x), _hand_over(state, reset, live))
@@ -481,10 +484,10 @@ def train_step(model, optimizer, sampler, window, state):
     gradients = torch.autograd.grad(loss / config.batch_size, [*dense.values(), *touched])
     for name, gradient in zip(dense, gradients):
         optimizer.step(name, gradient)
-    gradients = iter(gradients[len(dense):])
+    of_rows = iter(gradients[len(dense):])
     for name, entries in leaves.items():
         rows = torch.cat([rows for rows, _ in entries])
-        optimizer.step_rows(name, rows, torch.cat([next(gradients) for _ in entries]))
+        optimizer.step_rows(name, rows, torch.cat([next(of_rows) for _ in entries]))
     return loss.detach(), [h.detach() for h in state]
 
 
@@ -496,8 +499,10 @@ def _loss(config, scores, columns, sampler):
         log_q = sampler.log_support[columns]
         log_q = torch.cat([log_q[:n_rows], sampler.alpha * log_q[n_rows:]])
         scores = scores - config.logq * log_q
-    if config.final_activation != "linear":
-        scores = {"tanh": torch.tanh, "elu": F.elu}[config.final_activation](scores)
+    if config.final_activation == "tanh":
+        scores = torch.tanh(scores)
+    elif config.final_activation == "elu":
+        scores = F.elu(scores)
     if config.mask_targets:
         negative = columns[None, :] != columns[:n_rows, None]
     else:

@@ -457,7 +457,7 @@ def train_stage(model, train, *, seed=0, valid=None, patience=3, metric="recall"
 @torch.no_grad()
 def log_likelihood(model, data):
     """Mean log-probability, in nats, of the clicks of ``data``, the model's scores taken as logits: at most 0."""
-    total, n = 0.0, 0
+    total, n = torch.zeros(()), 0
     for positions, scores in model.score_sessions(data):
         y = torch.from_numpy(data.items).to(scores.device)[positions]
         total, n = total - F.cross_entropy(scores, y, reduction="sum"), n + len(y)

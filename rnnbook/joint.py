@@ -81,13 +81,13 @@ class Texts:
         """
         size = self.lengths[rows] + 1
         row = np.repeat(np.arange(len(rows)), size)
-        place = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)
-        over = place == size[row] - 1
-        source, place, row = (torch.from_numpy(i).to(self.symbols.device)
-                              for i in (np.where(over, -1, self.starts[rows][row] + place), place, row))
+        step = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)
+        over = step == size[row] - 1
+        source, place, review = (torch.from_numpy(i).to(self.symbols.device)
+                                 for i in (np.where(over, -1, self.starts[rows][row] + step), step, row))
         targets = self.symbols[source].long()
-        inputs = targets.new_full((int(size.max()) + 1, len(rows)), END).index_put((place + 1, row), targets)
-        return inputs[:-1], targets, place, row
+        inputs = targets.new_full((int(size.max()) + 1, len(rows)), END).index_put((place + 1, review), targets)
+        return inputs[:-1], targets, place, review
 
 
 def side_by_side(lengths, text_batch, rows):

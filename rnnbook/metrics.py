@@ -31,6 +31,7 @@ remembers the ratings to go on from, and returns the model.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -176,10 +177,16 @@ def gains(ranks, k):
 class _Scores:
     """What the scores of rankings and of ratings share: they print, and they can be compared.
 
-    A subclass has ``_metrics``, the names; ``_unit``, the name of the attribute [n_predictions] that tells what is
-    resampled as one; ``_setting``, words that must agree in a comparison; ``_label(metric)`` and ``_note()`` for
+    A subclass also has ``_setting``, words that must agree in a comparison; ``_label(metric)`` and ``_note()`` for
     its table; and ``_values(metric)``: float64 [n_predictions], of whose mean :func:`_score` makes the metric.
     """
+
+    _metrics: tuple[str, ...]
+    _unit: str  # the attribute [n_predictions] that tells what is resampled as one
+    _label: Callable[..., str]
+    _note: Callable[..., str]
+    intervals: dict
+    seconds: float
 
     @property
     def n_predictions(self):
@@ -275,14 +282,14 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
         raise ValueError(f"nothing to predict: none of the {data.n_sessions} sessions has two events")
 
     started = time.perf_counter()
-    positions, doubled, items = [], [], None
+    batches, ranked, items = [], [], None
     for batch, scores in model.score_sessions(data, batch_size=batch_size):
         if items is None:
             items = torch.from_numpy(data.items).to(scores.device)
-        positions.append(batch)
-        doubled.append(_doubled_ranks(scores, items[batch.to(scores.device)], ties))  # stays on the device
-    positions = torch.cat(positions).cpu().numpy()
-    doubled = torch.cat(doubled).cpu().numpy()
+        batches.append(batch)
+        ranked.append(_doubled_ranks(scores, items[batch.to(scores.device)], ties))  # stays on the device
+    positions = torch.cat(batches).cpu().numpy()
+    doubled = torch.cat(ranked).cpu().numpy()
     seconds = time.perf_counter() - started
 
     order = np.argsort(positions)
@@ -402,7 +409,7 @@ def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
 # Intervals and differences ------------------------------------------------------------------------------
 
 
-def _totals(values, units):
+def _totals(values, units) -> tuple[np.ndarray, np.ndarray]:
     """Per session or user with a prediction: sums of each of the values [m][n_predictions], as [n, m], and
     the number of predictions [n]."""
     _, unit = np.unique(units, return_inverse=True)

@@ -9,6 +9,7 @@ whatever the time asked for (:class:`TimeSVDpp` alone reads it). Predictions are
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
 
 import numpy as np
@@ -24,11 +25,16 @@ from .tables import DataError
 from .train import Adam
 
 
-class RatingBaseline:
-    """The protocol for a model that learns once; a subclass defines ``fit`` and ``_predict(users, items, times)``.
+class RatingBaseline(ABC):
+    """The protocol for a model that learns once; a subclass defines ``fit`` and ``_predict``."""
 
-    ``_predict`` takes indices; n_users and n_items stand for newcomers.
-    """
+    @abstractmethod
+    def fit(self, train):
+        """Learn from RatingData, remember it to go on from, and return the model."""
+
+    @abstractmethod
+    def _predict(self, users, items, times):
+        """Ratings, float64 [n], for indices [n] and seconds [n]; n_users and n_items stand for newcomers."""
 
     def _start(self, train):
         if not train.n_ratings:

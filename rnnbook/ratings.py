@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -270,7 +271,7 @@ def _netflix():
     return RatingData._from_columns(pl.concat(frames), report, "netflix")
 
 
-RATINGS = {
+RATINGS: dict[str, Callable[[], RatingData]] = {
     "rating-world": _rating_world,
     "movielens-100k": _movielens_100k,
     "movietweetings-100k": partial(_one_file, "movietweetings-100k", COLUMNS),

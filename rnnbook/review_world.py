@@ -285,11 +285,12 @@ class ReviewWorld:
         known = _before(seen.items, _known(seen.ratings[:, None], tokens[:, None]))[-n:]
         blind = known * (np.arange(known.shape[1]) < 2)  # without the words
         (mean, variance, words), (mean_blind, variance_blind, _) = map(self._moments, (known, blind))
-        rmse = [float(np.sqrt(((m - data.ratings.ratings)**2).mean())) for m in (mean, mean_blind)]
-        expected = [float(np.sqrt(v.mean() + self.noise**2)) for v in (variance, variance_blind)]
+        rmse, rmse_blind = (float(np.sqrt(((m - data.ratings.ratings)**2).mean())) for m in (mean, mean_blind))
+        expected, expected_blind = (float(np.sqrt(v.mean() + self.noise**2)) for v in (variance, variance_blind))
         said = np.count_nonzero(data.characters == ord(" ")) / n + 1
         return ReviewOptimum(
-            *rmse, *expected, _nats(-np.log(words[np.arange(n), tokens[-n:]]).mean(), said, data.n_characters / n),
+            rmse, rmse_blind, expected, expected_blind,
+            _nats(-np.log(words[np.arange(n), tokens[-n:]]).mean(), said, data.n_characters / n),
             _nats(-xlogy(words, words).sum(1).mean(), _MEAN_WORDS, (words @ _MEAN_LENGTHS).mean()))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -233,7 +234,7 @@ def _amazon(name, **columns):
     return ReviewData._from_columns(*read_reviews(path, **columns), name)
 
 
-REVIEWS = {
+REVIEWS: dict[str, Callable[[str], ReviewData]] = {
     "review-world": _review_world,
     "amazon-gift-cards": _amazon,
     f"amazon-2014:{sources.CATEGORY}": _amazon,

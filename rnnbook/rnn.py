@@ -195,7 +195,8 @@ def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=
             return rnn_step(x_t, s, W, U, b)
         if cell == "gru":
             return gru_step(x_t, s, W, U, b, torch.zeros_like(b))
-        return torch.cat(lstm_step(x_t, *s.chunk(2, dim=1), W, U, b), dim=1)
+        h, c = s.chunk(2, dim=1)
+        return torch.cat(lstm_step(x_t, h, c, W, U, b), dim=1)
 
     if cell == "lstm":  # the carried state is (h, c); the loss looks at h
         state, grad = torch.cat([state, state], dim=1), torch.cat([grad, torch.zeros_like(grad)], dim=1)

@@ -321,12 +321,14 @@ class RRN(nn.Module):
     """
 
     Config = RRNConfig
-    BUILT_FROM = ("user_ids", "scale")  # beside the settings and the item_ids; what a checkpoint has to hold
+    BUILT_FROM: tuple[str, ...] = ("user_ids", "scale")  # beside settings and item_ids; what a checkpoint has to hold
 
     def __init__(self, item_ids, config, device="cpu", *, user_ids, scale):
         super().__init__()
         self.item_ids, self.user_ids = np.asarray(item_ids), np.asarray(user_ids)
-        self.config, self.scale, self.history, self.seen = config, scale, [], None
+        self.config, self.scale, self.history = config, scale, []
+        nobody, nothing = np.empty(0, np.int64), np.empty(0)
+        self.seen = RatingData(nobody, nobody, nothing, nothing, self.user_ids, self.item_ids)
         n_users, n_items = len(self.user_ids), len(self.item_ids)
         with torch.device(device):
             self.users, self.items = Side(n_users, n_items, config), Side(n_items, n_users, config)
@@ -552,10 +554,10 @@ class RRN(nn.Module):
         tensors, info = training.load_checkpoint(path)
         if not {"user_ids", "item_ids", "name"} <= info.get("seen", {}).keys():
             raise ValueError(f"{path}: info.json says nothing of the seen ratings; save the model again")
-        seen = {name: tensors.pop(f"seen.{name}", torch.empty(0)).numpy() for name in SEEN}
+        users, items, ratings, times = (tensors.pop(f"seen.{name}", torch.empty(0)).numpy() for name in SEEN)
         model = training.build_model(cls, cls.Config, tensors, info, path, device, cls.BUILT_FROM)
-        ids = {name: np.asarray(info["seen"][name]) for name in ("user_ids", "item_ids")}
-        model.seen = RatingData(**seen, **ids, name=info["seen"]["name"])
+        user_ids, item_ids = (np.asarray(info["seen"][name]) for name in ("user_ids", "item_ids"))
+        model.seen = RatingData(users, items, ratings, times, user_ids, item_ids, info["seen"]["name"])
         _check_seen(model.seen, path)
         return model
 

@@ -19,6 +19,7 @@ import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -73,8 +74,8 @@ class Source:
 
 
 CATEGORY = "<Category>"
-MOVIELENS = {"licence": "research; no redistribution without permission",
-             "origin": "GroupLens, https://grouplens.org/datasets/movielens"}
+_movielens = partial(Source, licence="research; no redistribution without permission",
+                     origin="GroupLens, https://grouplens.org/datasets/movielens")
 
 
 SOURCES = {source.name: source for source in (
@@ -124,9 +125,9 @@ SOURCES = {source.name: source for source in (
         "rnnbook.worlds.RatingWorld",
         "nothing to do, it is made here",
     ),
-    Source(
+    _movielens(
         "movielens-100k", "ratings of movies, 1 to 5 stars, seven months of 1997 and 1998",
-        "2 MB, 100,000 ratings", **MOVIELENS,
+        "2 MB, 100,000 ratings",
         how="fetched when first loaded: ml-100k.zip from its official address or, if that cannot be reached, "
             "ml-100k.inter out of the Python package recbole 1.2.1, which is not installed",
         files=(("u.data", "ml-100k.inter"),),
@@ -144,17 +145,17 @@ SOURCES = {source.name: source for source in (
         digests=("c0dd868c2632d10002ebc928ddc5345f33adeaa59eca52c2941c26a2c5e36fd6",),
         url="https://raw.githubusercontent.com/sidooms/MovieTweetings/master/snapshots/100K/ratings.dat",
     ),
-    Source(
+    _movielens(
         "movielens-1m", "ratings of movies, 1 to 5 stars",
-        "1 million ratings", **MOVIELENS,
+        "1 million ratings",
         how="fetched from the official address when first loaded; by hand, take ratings.dat out of ml-1m.zip",
         files=(("ratings.dat",),),
         url="https://files.grouplens.org/datasets/movielens/ml-1m.zip",
         url_hash="md5:c4d9eecfca2ab87c1945afe126590906",
     ),
-    Source(
+    _movielens(
         "movielens-32m", "ratings of movies, half a star to 5",
-        "32 million ratings", **MOVIELENS,
+        "32 million ratings",
         how="fetched from the official address when first loaded; by hand, take ratings.csv out of ml-32m.zip",
         files=(("ratings.csv",),),
         url="https://files.grouplens.org/datasets/movielens/ml-32m.zip",
@@ -218,7 +219,7 @@ def named(name):
     if not re.fullmatch("[A-Za-z0-9_]+", category):  # it becomes part of a path and of an address
         raise ValueError(f"{name!r} names no category: {source.name} with letters, digits and _ only, such as "
                          f"{form}:Digital_Music. They are listed at {source.origin.split()[-1]}")
-    return replace(source, name=name, url=source.url.replace(CATEGORY, category),
+    return replace(source, name=name, url=source.url and source.url.replace(CATEGORY, category),
                    files=tuple(tuple(file.replace(CATEGORY, category) for file in names) for names in source.files))
 
 

@@ -50,7 +50,8 @@ class DataError(ValueError):
     """Data that cannot be used as they are; the message names the place and the remedy."""
 
 
-def read_events(source, *, session=None, item=None, time=None, extra=(), header=None, per_second=1):
+def read_events(source, *, session=None, item=None, time=None, extra=(), header=None, per_second=1
+                ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Read, type and check the session, item and time columns of a table.
 
     Ids are integers if every one of them is written as one (``7``, not ``07``), else strings. Times are
@@ -87,7 +88,8 @@ def read_events(source, *, session=None, item=None, time=None, extra=(), header=
     return _read(source, wanted, header, per_second)
 
 
-def read_ratings(source, *, user=None, item=None, rating=None, time=None, header=None):
+def read_ratings(source, *, user=None, item=None, rating=None, time=None, header=None
+                 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Read, type and check the user, item, rating and time columns of a table.
 
     All that :func:`read_events` says of ids, times, text, parquet and gzip holds here too. The separator may
@@ -118,7 +120,8 @@ def read_ratings(source, *, user=None, item=None, rating=None, time=None, header
     return _read(source, {"user": user, "item": item, "rating": rating, "time": time}, header, 1)
 
 
-def read_reviews(source, *, user=None, item=None, rating=None, time=None, text=None):
+def read_reviews(source, *, user=None, item=None, rating=None, time=None, text=None
+                 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Read, type and check the user, item, rating, time and text columns of a table.
 
     All that :func:`read_ratings` says holds here too, but for its ``header``. Numeric times are seconds; in a
@@ -354,7 +357,7 @@ def _series(role, column):
                             f"df[{column.name!r}].astype(str).")
     if role == "text":
         column = column.map(_whole, na_action="ignore")
-    return pl.from_pandas(column.reset_index(drop=True)).alias(role)
+    return pl.from_pandas(column.reset_index(drop=True)).alias(role)  # type: ignore[attr-defined]  # it is a Series
 
 
 def _whole(text):
@@ -413,7 +416,8 @@ def _json_lines(path, name, wanted):
         records = (_record(name, number, line) for number, line in enumerate(file, 1))
         head = list(itertools.islice(records, 1000))  # a record may lack a column
         roles = _roles(name, list(dict.fromkeys(itertools.chain.from_iterable(filter(None, head)))), wanted)
-        columns, blank = {role: [] for role in roles}, []
+        columns: dict[str, list] = {role: [] for role in roles}
+        blank = []
         for number, record in enumerate(itertools.chain(head, records), 1):
             blank.append(record is None)
             for role, column in roles.items():

@@ -103,7 +103,7 @@ class Adam:
     def __init__(self, parameters, lr, tables=frozenset(), table_lr=None):
         self.named, self.rates = dict(parameters), (lr, lr if table_lr is None else table_lr)
         dense = [p for name, p in self.named.items() if name not in tables]
-        self.parts = [torch.optim.Adam(dense, lr)]
+        self.parts: list[torch.optim.Optimizer] = [torch.optim.Adam(dense, lr)]
         if tables:
             self.parts.append(torch.optim.SparseAdam([p for name, p in self.named.items() if name in tables],
                                                      self.rates[1]))

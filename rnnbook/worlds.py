@@ -159,7 +159,7 @@ class SessionWorld:
         one = rng.permutation(self.n_items) % self.n_states
         order[np.arange(self.n_items), one] = -1  # comes first, so that no state is empty
         member = order.argsort(1).argsort(1) < self.states_per_item
-        weight = member.T * np.exp(self.spread * rng.standard_normal(self.n_items))
+        weight = np.where(member.T, np.exp(self.spread * rng.standard_normal(self.n_items)), 0.0)
         weight /= weight.sum(1, keepdims=True)
         return (1 - self.noise) * weight + self.noise / self.n_items
 
@@ -375,7 +375,7 @@ def divergence(model, exact, data):
     The model's distribution is the softmax of its scores; ``exact`` is what a world's ``bayes()`` returns.
     0 is the optimum, and no other score is as strict: a model can rank perfectly with wrong probabilities.
     """
-    log_q = {}
+    log_q: dict[int, torch.Tensor] = {}
     for positions, scores in model.score_sessions(data):
         log_q |= zip(positions.tolist(), scores.double().log_softmax(1).cpu())
     total = 0.0

@@ -55,6 +55,6 @@ class Widget(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
         plain = f"{type(self).__name__}: {self.summary()}"  # never a memory address
         return {**data, "text/plain": plain, "text/html": self.to_html()}, metadata

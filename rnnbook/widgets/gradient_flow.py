@@ -8,6 +8,7 @@ from rnnbook.rnn import gradient_flow
 from rnnbook.widgets.base import Widget, source
 
 CELLS = ("rnn", "lstm", "gru")
+RADII = tuple(r / 10 for r in range(5, 16))  # .5 to 1.5
 
 
 class GradientFlowExplorer(Widget):
@@ -33,7 +34,7 @@ class GradientFlowExplorer(Widget):
     length = traitlets.Int().tag(sync=True)
     cells = traitlets.List(list(CELLS)).tag(sync=True)  # those drawn
 
-    def __init__(self, radii=tuple(r / 10 for r in range(5, 16)), lengths=(10, 30, 60), hidden_size=32,
+    def __init__(self, radii=RADII, lengths=(10, 30, 60), hidden_size=32,
                  seed=0, **kwargs):
         def curve(cell, radius, length):
             norms = gradient_flow(cell, radius, length, hidden_size, seed)

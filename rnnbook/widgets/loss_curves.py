@@ -61,7 +61,7 @@ class LossCurves(Widget):
         end = ", ".join(f"{key} {value:.4g}" for key, value in self._recorded[-1].items())
         return f"Loss curves of a training, {len(self._recorded)} points; the last: {end}."
 
-    def _ipython_display_(self):
+    def _ipython_display_(self):  # type: ignore[override]  # None in the base, where there is nothing to do
         self.flush()
         data, metadata = self._repr_mimebundle_()
         handle = display(data, metadata=metadata, raw=True, display_id=True)

@@ -118,8 +118,8 @@ class Reviewer(Widget):
         if "temperature" not in asked:  # not a message of ours
             return
         self._seed += 1
-        about = (choices[asked[name]] for name, choices in self._choices.items())
-        draws = _draws(self._model, *about, asked["temperature"], self._length, self._seed)
+        user, item, rating = (choices[asked[name]] for name, choices in self._choices.items())
+        draws = _draws(self._model, user, item, rating, asked["temperature"], self._length, self._seed)
         self.send({**asked, "seed": self._seed, "draws": draws})
 
     def summary(self):
