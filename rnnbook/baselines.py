@@ -21,6 +21,18 @@ class HistoryRecommender(ABC):
     """The protocol for a model whose scores are a function of the clicks so far.
 
     A subclass sets ``item_ids`` and defines ``scores_after``.
+
+    Examples
+    --------
+    A model that recommends what has not been clicked yet, and nothing else:
+
+    >>> class Unseen(HistoryRecommender):
+    ...     item_ids = np.array(["tent", "stove", "boots"])
+    ...
+    ...     def scores_after(self, histories):
+    ...         return np.stack([1.0 - np.isin(np.arange(3), history) for history in histories])
+    >>> Unseen().recommend(["boots", "tent"], k=1)
+    Recommendations(ids=array(['stove'], dtype='<U5'), scores=array([1.]))
     """
 
     item_ids: np.ndarray
@@ -47,7 +59,20 @@ class HistoryRecommender(ABC):
 
 
 class LastItemRecommender(HistoryRecommender):
-    """A model that looks at the last click alone; a subclass defines ``scores_after_item``."""
+    """A model that looks at the last click alone; a subclass defines ``scores_after_item``.
+
+    Examples
+    --------
+    A model that always recommends the item just clicked:
+
+    >>> class Again(LastItemRecommender):
+    ...     item_ids = np.array(["tent", "stove", "boots"])
+    ...
+    ...     def scores_after_item(self, last):
+    ...         return np.eye(3)[last]
+    >>> Again().recommend(["boots", "tent"], k=2).ids.tolist()
+    ['tent', 'stove']
+    """
 
     @abstractmethod
     def scores_after_item(self, last):
@@ -61,11 +86,20 @@ class LastItemRecommender(HistoryRecommender):
 
 
 class Popularity(HistoryRecommender):
-    """POP: the same list for everybody, ordered by the number of clicks in training."""
+    """POP: the same list for everybody, ordered by the number of clicks in training.
+
+    Examples
+    --------
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcbc"), "time": range(5)})
+    >>> Popularity().fit(SessionData.from_frame(clicks)).recommend([], k=3)
+    Recommendations(ids=array(['b', 'c', 'a'], dtype=object), scores=array([2., 2., 1.]))
+    """
 
     answers_empty_history = True
 
     def fit(self, train):
+        """Count the clicks on each item."""
         self.item_ids = train.item_ids
         self.popularity = train.support.astype(np.float64)
         return self
@@ -78,11 +112,22 @@ class SessionPopularity(HistoryRecommender):
     """S-POP: the items clicked most often in this session; ties, and the rest, by popularity in training.
 
     score(i) = clicks on i in the session + support_i / (1 + max support), the second term below 1.
+
+    Examples
+    --------
+    The clicks of the session count in full; popularity, below 1, orders the ties.
+
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcbc"), "time": range(5)})
+    >>> best = SessionPopularity().fit(SessionData.from_frame(clicks)).recommend(["a", "c", "a"], k=3)
+    >>> best.ids.tolist(), best.scores.round(4).tolist()
+    (['a', 'c', 'b'], [2.3333, 1.6667, 0.6667])
     """
 
     answers_empty_history = True
 
     def fit(self, train):
+        """Count the clicks on each item, to order what the session ties."""
         self.item_ids = train.item_ids
         self.popularity = train.support / (1 + train.support.max())
         return self
@@ -95,9 +140,21 @@ class SessionPopularity(HistoryRecommender):
 
 
 class Markov(LastItemRecommender):
-    """First-order transitions: score(j) = share of the training clicks on the last item followed by j."""
+    """First-order transitions: score(j) = share of the training clicks on the last item followed by j.
+
+    Examples
+    --------
+    Of two clicks on b that went on, one was followed by c and one by a.
+
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
+    >>> best = Markov().fit(SessionData.from_frame(clicks)).recommend(["b"], k=3)
+    >>> best.ids.tolist(), best.scores.tolist()
+    (['a', 'c', 'b'], [0.5, 0.5, 0.0])
+    """
 
     def fit(self, train):
+        """Count which item follows which."""
         self.item_ids = train.item_ids
         target, _ = metrics.target_positions(train)
         counts = sparse.csr_array((np.ones(len(target)), (train.items[target - 1], train.items[target])),
@@ -115,6 +172,16 @@ class PopularityTies(HistoryRecommender):
 
     Sparse counts tie most items at 0. This is the plainest way to order them, and a fairer rival under
     conservative ties. Scores that differ by less than 1e-9 count as tied.
+
+    Examples
+    --------
+    c was clicked twice, a once: now the tie between them is broken.
+
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2, 3, 3], "item": list("abcbacc"), "time": range(7)})
+    >>> train = SessionData.from_frame(clicks)
+    >>> [model.fit(train).recommend(["b"], k=2).ids.tolist() for model in (Markov(), PopularityTies(Markov()))]
+    [['a', 'c'], ['c', 'a']]
     """
 
     def __init__(self, model):
@@ -122,6 +189,7 @@ class PopularityTies(HistoryRecommender):
         self.answers_empty_history = model.answers_empty_history
 
     def fit(self, train):
+        """Fit the model, and count the clicks that order its ties."""
         self.model.fit(train)
         self.item_ids = train.item_ids
         self.tie_break = 1e-9 * train.support / (1 + train.support.max())
@@ -164,12 +232,23 @@ class ItemKNN(LastItemRecommender):
     References
     ----------
     B. Hidasi et al. "Session-based Recommendations with Recurrent Neural Networks." ICLR 2016.
+
+    Examples
+    --------
+    Two of three sessions hold a, two hold b, one holds both: 1 / √(2 · 2).
+
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 2, 2, 3, 3], "item": list("abacbc"), "time": range(6)})
+    >>> best = ItemKNN(shrinkage=0).fit(SessionData.from_frame(clicks)).recommend(["a"], k=3)
+    >>> best.ids.tolist(), best.scores.round(4).tolist()
+    (['b', 'c', 'a'], [0.5, 0.5, 0.0])
     """
 
     def __init__(self, n_similar=100, shrinkage=20.0, alpha=0.5):
         self.n_similar, self.shrinkage, self.alpha = n_similar, shrinkage, alpha
 
     def fit(self, train):
+        """Find the neighbours of each item."""
         self.item_ids = train.item_ids
         sets = _item_sets(train)
         shrunk = np.maximum(sets.sum(0) + self.shrinkage, 1)  # 1 for an item never seen: it has no neighbour
@@ -215,12 +294,23 @@ class SessionKNN(HistoryRecommender):
     ----------
     D. Jannach and M. Ludewig. "When Recurrent Neural Networks meet the Neighborhood for Session-Based
     Recommendation." RecSys 2017.
+
+    Examples
+    --------
+    The session {a, b} is nearest to {b, a, d} (two of three, two of two: 2/√6) and shares one item with {a, c}.
+
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("badac"), "time": range(5)})
+    >>> best = SessionKNN(k=2).fit(SessionData.from_frame(clicks)).recommend(["a", "b"], k=4)
+    >>> best.ids.tolist(), best.scores.round(4).tolist()
+    (['a', 'b', 'd', 'c'], [1.3165, 0.8165, 0.8165, 0.5])
     """
 
     def __init__(self, k=100, n_recent=1000):
         self.k, self.n_recent = k, n_recent
 
     def fit(self, train):
+        """Lay the sessions in the order of time, and note which hold each item."""
         self.item_ids = train.item_ids
         by_last_click = np.argsort(train.times[train.offsets[1:] - 1], kind="stable")
         self.sessions = _item_sets(train.take(by_last_click))  # [n_sessions, n_items], the latest last
@@ -283,6 +373,16 @@ class VSKNN(SessionKNN):
     References
     ----------
     M. Ludewig and D. Jannach. "Evaluation of Session-based Recommendation Algorithms." UMUAI 28, 2018.
+
+    Examples
+    --------
+    After a, then b, the session that shares b says more than the one that shares a.
+
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 2, 2], "item": list("acbd"), "time": range(4)})
+    >>> best = VSKNN().fit(SessionData.from_frame(clicks)).recommend(["a", "b"], k=4)
+    >>> best.ids.tolist(), best.scores.tolist()  # 2/2 of the last click; 1/2, halved as it is one click ago
+    (['b', 'd', 'a', 'c'], [1.0, 1.0, 0.25, 0.25])
     """
 
     def __init__(self, k=100, n_recent=1000, idf_weight=0.0):
@@ -290,6 +390,7 @@ class VSKNN(SessionKNN):
         self.idf_weight = idf_weight
 
     def fit(self, train):
+        """As :class:`SessionKNN`, and weigh the items by their rarity."""
         super().fit(train)
         self.boost = 1 + self.idf_weight * np.log(train.n_sessions / np.maximum(self.sessions.sum(0), 1))
         return self

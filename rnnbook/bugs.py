@@ -30,7 +30,16 @@ from rnnbook import gru4rec, metrics, train as training
 
 
 def late_reset(steps):
-    """The rows of new sessions are zeroed one step late: the first step starts from a stranger's state."""
+    """The rows of new sessions are zeroed one step late: the first step starts from a stranger's state.
+
+    Examples
+    --------
+    >>> schedule = gru4rec.session_parallel(np.array([0, 2, 4]), batch_size=1)  # two sessions, one after the other
+    >>> [reset.tolist() for _, reset, _ in gru4rec._steps(schedule, "cpu")]
+    [[True], [True]]
+    >>> [reset.tolist() for _, reset, _ in late_reset(gru4rec._steps)(schedule, "cpu")]
+    [[False], [True]]
+    """
     def faulty(schedule, device):
         last = None
         for position, reset, live in steps(schedule, device):
@@ -41,7 +50,16 @@ def late_reset(steps):
 
 
 def kept_mask(steps):
-    """The reset mask is made anew only when a session ends: until then it goes on zeroing the same rows."""
+    """The reset mask is made anew only when a session ends: until then it goes on zeroing the same rows.
+
+    Examples
+    --------
+    >>> schedule = gru4rec.session_parallel(np.array([0, 2, 5]), batch_size=1)  # the second session has two steps
+    >>> [reset.tolist() for _, reset, _ in gru4rec._steps(schedule, "cpu")]
+    [[True], [True], [False]]
+    >>> [reset.tolist() for _, reset, _ in kept_mask(gru4rec._steps)(schedule, "cpu")]
+    [[False], [True], [True]]
+    """
     def faulty(schedule, device):
         mask = None
         for position, reset, live in steps(schedule, device):
@@ -56,21 +74,48 @@ def kept_mask(steps):
 
 
 def never_reset(hand_over):
-    """No row is ever zeroed: each session goes on where the lane's last one stopped."""
+    """No row is ever zeroed: each session goes on where the lane's last one stopped.
+
+    Examples
+    --------
+    >>> state, reset = [torch.tensor([[0.5], [0.7]])], torch.tensor([True, False])
+    >>> gru4rec._hand_over(state, reset, None), never_reset(gru4rec._hand_over)(state, reset, None)
+    ([tensor([[0.0000],
+            [0.7000]])], [tensor([[0.5000],
+            [0.7000]])])
+    """
     def faulty(state, reset, live):
         return hand_over(state, torch.zeros_like(reset), live)
     return faulty
 
 
 def no_reset_in_evaluation(hand_over):
-    """The training loop zeroes rows; the evaluation loop (no gradients there) has forgotten to."""
+    """The training loop zeroes rows; the evaluation loop (no gradients there) has forgotten to.
+
+    Examples
+    --------
+    >>> state, reset = [torch.tensor([[0.5]])], torch.tensor([True])
+    >>> faulty = no_reset_in_evaluation(gru4rec._hand_over)
+    >>> faulty(state, reset, None)
+    [tensor([[0.]])]
+    >>> with torch.no_grad():
+    ...     faulty(state, reset, None)
+    [tensor([[0.5000]])]
+    """
     def faulty(state, reset, live):
         return hand_over(state, reset & torch.is_grad_enabled(), live)
     return faulty
 
 
 def lost_state(hand_over):
-    """The new state goes into a misspelt variable: each step starts from zeros."""
+    """The new state goes into a misspelt variable: each step starts from zeros.
+
+    Examples
+    --------
+    >>> lost_state(gru4rec._hand_over)([torch.tensor([[0.5], [0.7]])], torch.tensor([True, False]), None)
+    [tensor([[0.],
+            [0.]])]
+    """
     def faulty(state, reset, live):
         return hand_over(state, torch.ones_like(reset), live)
     return faulty
@@ -80,7 +125,16 @@ def lost_state(hand_over):
 
 
 def sigma_for_log_sigma(bpr):
-    """BPR without its logarithm."""
+    """BPR without its logarithm.
+
+    Examples
+    --------
+    The fault makes a loss that is never above 0, and that is flat where the target lies far below.
+
+    >>> scores, negative = torch.tensor([[-9.0, 0.0]]), torch.tensor([[False, True]])
+    >>> gru4rec.bpr(scores, negative), sigma_for_log_sigma(gru4rec.bpr)(scores, negative)
+    (tensor([9.0001]), tensor([-0.0001]))
+    """
     def faulty(scores, negative):
         margin = scores.diagonal()[:, None] - scores
         return gru4rec._mean(-torch.sigmoid(margin), negative)
@@ -88,7 +142,17 @@ def sigma_for_log_sigma(bpr):
 
 
 def log_of_batch_mean(bpr_max):
-    """BPR-max with the logarithm outside the mean over the batch; the regularisation is missing too."""
+    """BPR-max with the logarithm outside the mean over the batch; the regularisation is missing too.
+
+    Examples
+    --------
+    One row is right and one wrong. The mean of the logarithms minds the wrong one more.
+
+    >>> scores, negative = torch.tensor([[9.0, 0.0], [9.0, 0.0]]), ~torch.eye(2, dtype=torch.bool)
+    >>> right, wrong = gru4rec.bpr_max, log_of_batch_mean(gru4rec.bpr_max)
+    >>> right(scores, negative, 0.0).round(decimals=3), wrong(scores, negative, 0.0)
+    (tensor([0., 9.]), tensor([0.6931, 0.6931]))
+    """
     def faulty(scores, negative, regularization=1.0):
         rows = (-bpr_max(scores, negative, 0.0)).exp()  # Σ_j s_j σ(r̂_i − r̂_j) of each row
         return -rows.mean().log().expand(len(rows))
@@ -96,14 +160,32 @@ def log_of_batch_mean(bpr_max):
 
 
 def target_among_negatives(bpr_max):
-    """BPR-max with its softmax over all columns, the target's own among them."""
+    """BPR-max with its softmax over all columns, the target's own among them.
+
+    Examples
+    --------
+    A target far ahead has its own score among the negatives, and against that σ(0) = 1/2.
+
+    >>> scores, negative = torch.tensor([[99.0, 0.0]]), torch.tensor([[False, True]])
+    >>> target_among_negatives(gru4rec.bpr_max)(scores, negative, 0.0)  # log 2 instead of about 0
+    tensor([0.6931])
+    """
     def faulty(scores, negative, regularization=1.0):
         return bpr_max(scores, torch.ones_like(negative), regularization)
     return faulty
 
 
 def softmax_twice(cross_entropy):
-    """The network ends in a softmax, and the library's cross-entropy takes another."""
+    """The network ends in a softmax, and the library's cross-entropy takes another.
+
+    Examples
+    --------
+    Scores within [0, 1] cannot be far apart: a target as far ahead as can be still costs log(1 + 1/e).
+
+    >>> scores, negative = torch.tensor([[99.0, 0.0]]), torch.tensor([[False, True]])
+    >>> gru4rec.cross_entropy(scores, negative).item() < 1e-6, softmax_twice(gru4rec.cross_entropy)(scores, negative)
+    (True, tensor([0.3133]))
+    """
     def faulty(scores, negative):
         return cross_entropy(scores.softmax(dim=1), negative)
     return faulty
@@ -113,12 +195,33 @@ def softmax_twice(cross_entropy):
 
 
 def tied_tables(input_table):
-    """The network reads the output table though its settings say ``input="separate"``."""
+    """The network reads the output table though its settings say ``input="separate"``.
+
+    Examples
+    --------
+    >>> model = gru4rec.GRU4Rec([3, 7], gru4rec.GRU4RecConfig(input="separate"))
+    >>> model.input_table
+    'input'
+    >>> with planted("tied-tables"):
+    ...     model.input_table
+    'output'
+    """
     return property(lambda model: "output")
 
 
 def dropout_nowhere(step):
-    """``nn.GRU(dropout=p)`` drops *between* its layers; with one layer there is no between."""
+    """``nn.GRU(dropout=p)`` drops *between* its layers; with one layer there is no between.
+
+    Examples
+    --------
+    >>> model = gru4rec.GRU4Rec([3, 7], gru4rec.GRU4RecConfig(hidden_size=100, hidden_dropout=0.9)).train()
+    >>> x, state = torch.ones(1, 100), model.initial_state(1)
+    >>> (model.step(x, state)[0] == 0).sum().item() > 50
+    True
+    >>> with planted("dropout-nowhere"):
+    ...     (model.step(x, state)[0] == 0).sum().item()
+    0
+    """
     def faulty(model, x, state):
         new: list[torch.Tensor] = []
         for layer, h in zip(model.layers, state):
@@ -129,7 +232,16 @@ def dropout_nowhere(step):
 
 
 def keep_for_drop(step):
-    """The library asks for the probability to *keep* a unit and is given the one to drop it."""
+    """The library asks for the probability to *keep* a unit and is given the one to drop it.
+
+    Examples
+    --------
+    >>> model = gru4rec.GRU4Rec([3, 7], gru4rec.GRU4RecConfig(hidden_size=100, hidden_dropout=0.0)).train()
+    >>> x, state = torch.ones(1, 100), model.initial_state(1)
+    >>> with planted("keep-for-drop"):
+    ...     (model.step(x, state)[0] == 0).sum().item()  # all are dropped, where none should be
+    100
+    """
     def faulty(model, x, state):
         new = []
         for layer, h in zip(model.layers, state):
@@ -140,7 +252,22 @@ def keep_for_drop(step):
 
 
 def full_accumulator(init):
-    """Adagrad's sums of squares start at a library's default of 0.1: larger than most gradients ever add."""
+    """Adagrad's sums of squares start at a library's default of 0.1: larger than most gradients ever add.
+
+    Examples
+    --------
+    A gradient of 0.01 should move its weight by the learning rate of 1, as any first gradient does.
+
+    >>> def step():
+    ...     optimizer = training.Adagrad({"w": torch.zeros(1)}, lr=1.0)
+    ...     optimizer.step("w", torch.tensor([0.01]))
+    ...     return round(optimizer.parameters["w"].item(), 2)
+    >>> step()
+    -1.0
+    >>> with planted("full-accumulator"):
+    ...     step()
+    -0.03
+    """
     def faulty(optimizer, parameters, lr, momentum=0.0):
         init(optimizer, parameters, lr, momentum)
         for acc in optimizer.acc.values():
@@ -152,14 +279,36 @@ def full_accumulator(init):
 
 
 def ties_for_the_model(doubled_ranks):
-    """Only scores *above* the target count against it: whoever scores all items alike is always right."""
+    """Only scores *above* the target count against it: whoever scores all items alike is always right.
+
+    Examples
+    --------
+    >>> alike = torch.zeros(1, 1000)
+    >>> metrics.ranks(alike, torch.tensor([17]))
+    tensor([1000.], dtype=torch.float64)
+    >>> with planted("ties-for-the-model"):
+    ...     metrics.ranks(alike, torch.tensor([17]))
+    tensor([1.], dtype=torch.float64)
+    """
     def faulty(scores, targets, ties):
         return doubled_ranks(scores, targets, "standard")
     return faulty
 
 
 def hundred_negatives(doubled_ranks):
-    """The target is ranked among itself and 100 items drawn at random."""
+    """The target is ranked among itself and 100 items drawn at random.
+
+    Examples
+    --------
+    Rank 1001 of 10,001 becomes a rank of about 11.
+
+    >>> scores = torch.arange(10_001.0)[None]
+    >>> metrics.ranks(scores, torch.tensor([9000])).item()
+    1001.0
+    >>> with planted("hundred-negatives"):
+    ...     metrics.ranks(scores, torch.tensor([9000])).item() < 25
+    True
+    """
     def faulty(scores, targets, ties):
         drawn = torch.randint(scores.shape[1], (len(scores), 100), generator=torch.Generator().manual_seed(0))
         few = scores.gather(1, torch.cat([targets[:, None], drawn.to(targets.device)], dim=1))
@@ -168,14 +317,36 @@ def hundred_negatives(doubled_ranks):
 
 
 def rank_below_k(gains):
-    """``rank < k`` for ``rank <= k``: a Recall@19 under the name of Recall@20."""
+    """``rank < k`` for ``rank <= k``: a Recall@19 under the name of Recall@20.
+
+    Examples
+    --------
+    >>> rank_below_k(metrics.gains)([19, 20, 21], k=20)["recall"].tolist()
+    [1.0, 0.0, 0.0]
+    """
     def faulty(ranks, k):
         return gains(ranks, k - 1)
     return faulty
 
 
 def first_lane_ends_it(evaluate):
-    """The loop ends as soon as a lane finds no next session; what the other lanes had left is never scored."""
+    """The loop ends as soon as a lane finds no next session; what the other lanes had left is never scored.
+
+    Examples
+    --------
+    The two sessions have 3 predictions and 1. With two lanes the loop ends after the first step.
+
+    >>> from rnnbook.baselines import Popularity
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 1, 2, 2], "item": list("abaaba"), "time": range(6)})
+    >>> data = SessionData.from_frame(clicks)
+    >>> model = Popularity().fit(data)  # always a, which is right in three of four
+    >>> metrics.evaluate_sessions(model, data, k=1).recall
+    0.75
+    >>> with planted("first-lane-ends-it"):
+    ...     metrics.evaluate_sessions(model, data, k=1, batch_size=2).recall
+    0.5
+    """
     def faulty(model, data, k=20, *, batch_size=512, **options):
         scores = evaluate(model, data, k, batch_size=batch_size, **options)
         return _weighted(scores, _rows_in_its_batch(data, batch_size) == min(batch_size, scores.n_sessions))
@@ -183,7 +354,20 @@ def first_lane_ends_it(evaluate):
 
 
 def mean_of_means(evaluate):
-    """Each batch's mean counts alike, also where one last long session has a batch to itself."""
+    """Each batch's mean counts alike, also where one last long session has a batch to itself.
+
+    Examples
+    --------
+    The same sessions: the means of the three steps are 1/2, 1 and 1, and the first has two predictions.
+
+    >>> from rnnbook.baselines import Popularity
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 1, 2, 2], "item": list("abaaba"), "time": range(6)})
+    >>> data = SessionData.from_frame(clicks)
+    >>> with planted("mean-of-means"):
+    ...     round(metrics.evaluate_sessions(Popularity().fit(data), data, k=1, batch_size=2).recall, 4)
+    0.8333
+    """
     def faulty(model, data, k=20, *, batch_size=512, **options):
         scores = evaluate(model, data, k, batch_size=batch_size, **options)
         return _weighted(scores, 1 / _rows_in_its_batch(data, batch_size))
@@ -191,7 +375,20 @@ def mean_of_means(evaluate):
 
 
 def whole_history(evaluate):
-    """Every prefix is scored at all of its steps and not at the last one: early clicks count again and again."""
+    """Every prefix is scored at all of its steps and not at the last one: early clicks count again and again.
+
+    Examples
+    --------
+    The first of three predictions is counted three times, the second twice.
+
+    >>> from rnnbook.baselines import Popularity
+    >>> from rnnbook.data import SessionData
+    >>> data = SessionData.from_frame(pd.DataFrame({"session": 1, "item": list("abaa"), "time": range(4)}))
+    >>> model = Popularity().fit(data)  # always a: wrong, right, right
+    >>> with planted("whole-history"):
+    ...     metrics.evaluate_sessions(model, data, k=1).recall  # (3 · 0 + 2 · 1 + 1 · 1) / 6, not 2/3
+    0.5
+    """
     def faulty(model, data, k=20, **options):
         scores = evaluate(model, data, k, **options)
         positions, sessions = metrics.target_positions(data)
@@ -217,7 +414,14 @@ def _rows_in_its_batch(data, batch_size):
 
 @dataclass(frozen=True)
 class Bug:
-    """A fault: what it replaces, where it acts, and who had it."""
+    """A fault: what it replaces, where it acts, and who had it.
+
+    Examples
+    --------
+    >>> bug = BUGS["rank-below-k"]
+    >>> bug.acts, bug.caught_by
+    ('evaluation', 'test_metrics.py::test_gains_by_hand')
+    """
 
     wrong: Callable  # takes the right function (of tied_tables: the property) and returns its wrong twin
     place: tuple[Any, str]  # the module, class or dict that holds the right one, and its name there
@@ -289,6 +493,14 @@ def planted(name):
 
     It acts where the package looks the function up by itself; a name that was imported before, as in
     ``from rnnbook.metrics import evaluate_sessions``, stays right.
+
+    Examples
+    --------
+    >>> with planted("rank-below-k"):
+    ...     print(metrics.gains([20], k=20)["recall"])
+    [0.]
+    >>> metrics.gains([20], k=20)["recall"]
+    array([1.])
     """
     if name not in BUGS:
         raise ValueError(f"no bug {name!r} in the zoo; it holds {', '.join(BUGS)}")

@@ -43,6 +43,18 @@ class SessionData:
     report : dict of str to int
         What was counted on the way here: rows read, repairs, drops. Every row read is an event, held out for
         another split, or in an entry that ends in "dropped".
+
+    Examples
+    --------
+    >>> clicks = pd.DataFrame({"session": [7, 7, 3, 7, 3], "item": ["tent", "rope", "mug", "tent", "rope"],
+    ...                        "time": [10, 20, 30, 40, 50]})
+    >>> data = SessionData.from_frame(clicks)
+    >>> data.item_ids.tolist(), data.session_ids.tolist()  # the session that begins first is the first
+    (['mug', 'rope', 'tent'], [7, 3])
+    >>> data.items.tolist(), data.offsets.tolist()
+    ([2, 1, 2, 0, 1], [0, 3, 5])
+    >>> data.take([1]).to_frame()["item"].tolist()
+    ['mug', 'rope']
     """
 
     items: np.ndarray
@@ -111,14 +123,17 @@ class SessionData:
 
     @property
     def n_events(self):
+        """int: clicks."""
         return len(self.items)
 
     @property
     def n_sessions(self):
+        """int: sessions."""
         return len(self.offsets) - 1
 
     @property
     def n_items(self):
+        """int: items of the catalogue, clicked here or not."""
         return len(self.item_ids)
 
     @cached_property

@@ -28,6 +28,16 @@ class Schedule:
 
     Step ``t`` is the slice ``offsets[t]:offsets[t + 1]``, one entry per live lane. While sessions remain,
     every step has ``batch_size`` entries; after that lanes end and the batch shrinks.
+
+    Examples
+    --------
+    Sessions of 3, 2 and 4 events in two lanes. The first step reads the events 0 and 3, both at the start of a session.
+
+    >>> schedule = session_parallel(np.array([0, 3, 5, 9]), batch_size=2)
+    >>> schedule.offsets.tolist(), schedule.n_steps
+    ([0, 2, 4, 5, 6], 4)
+    >>> schedule.position[:4].tolist(), schedule.reset[:4].tolist()
+    ([0, 3, 1, 5], [True, True, False, True])
     """
 
     position: np.ndarray  # int64 [n_predictions]: the input event; its target is the event after it
@@ -40,6 +50,7 @@ class Schedule:
 
     @property
     def n_steps(self):
+        """int: steps of the epoch."""
         return len(self.offsets) - 1
 
 
@@ -58,6 +69,14 @@ def session_parallel(session_offsets, batch_size):
     Returns
     -------
     Schedule
+
+    Examples
+    --------
+    Sessions of 3, 2 and 4 events in two lanes: the third takes the lane of the second, and at the end is alone.
+
+    >>> schedule = session_parallel(np.array([0, 3, 5, 9]), batch_size=2)
+    >>> [schedule.session[a:b].tolist() for a, b in pairwise(schedule.offsets)]
+    [[0, 1], [0, 2], [2], [2]]
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
@@ -96,39 +115,99 @@ def session_parallel(session_offsets, batch_size):
 
 
 def cross_entropy(scores, negative):
-    """−log softmax(r̂)_i over the target and the negatives = softplus(log Σ_j exp r̂_j − r̂_i)."""
+    """−log softmax(r̂)_i over the target and the negatives = softplus(log Σ_j exp r̂_j − r̂_i).
+
+    Examples
+    --------
+    The target scores 2, one negative 0 and one -5: log(1 + exp(-2) + exp(-7)).
+
+    >>> scores, negative = torch.tensor([[2.0, 0.0, -5.0]]), torch.tensor([[False, True, True]])
+    >>> cross_entropy(scores, negative)
+    tensor([0.1277])
+    """
     rest = scores.masked_fill(~negative, -torch.inf).logsumexp(dim=1)
     return F.softplus(rest - scores.diagonal())
 
 
 def bpr(scores, negative):
-    """−(1/N_S) Σ_j log σ(r̂_i − r̂_j)."""
+    """−(1/N_S) Σ_j log σ(r̂_i − r̂_j).
+
+    Examples
+    --------
+    A second negative, far below the target, halves the loss: the mean over easy negatives hides the hard one.
+
+    >>> scores = torch.tensor([[2.0, 0.0, -5.0]])
+    >>> bpr(scores, torch.tensor([[False, True, False]]))
+    tensor([0.1269])
+    >>> bpr(scores, torch.tensor([[False, True, True]]))
+    tensor([0.0639])
+    """
     margin = scores.diagonal()[:, None] - scores
     return _mean(-F.logsigmoid(margin), negative)
 
 
 def top1(scores, negative):
-    """(1/N_S) Σ_j [σ(r̂_j − r̂_i) + σ(r̂_j²)]. Since σ(0) = ½ it never reaches 0."""
+    """(1/N_S) Σ_j [σ(r̂_j − r̂_i) + σ(r̂_j²)]. Since σ(0) = ½ it never reaches 0.
+
+    Examples
+    --------
+    However far below the target a negative is, it adds σ(r̂_j²): here σ(0) = 1/2 and σ(25) = 1.
+
+    >>> scores = torch.tensor([[2.0, 0.0, -5.0]])
+    >>> top1(scores, torch.tensor([[False, True, False]]))
+    tensor([0.6192])
+    >>> top1(scores, torch.tensor([[False, False, True]]))
+    tensor([1.0009])
+    """
     margin = scores.diagonal()[:, None] - scores
     return _mean(torch.sigmoid(-margin) + torch.sigmoid(scores**2), negative)
 
 
 def bpr_max(scores, negative, regularization=1.0):
-    """−log Σ_j s_j σ(r̂_i − r̂_j) + λ Σ_j s_j r̂_j², s the softmax of the negatives' scores."""
+    """−log Σ_j s_j σ(r̂_i − r̂_j) + λ Σ_j s_j r̂_j², s the softmax of the negatives' scores.
+
+    Examples
+    --------
+    A second negative, far below the target, changes next to nothing: the softmax looks at the hard one.
+
+    >>> scores = torch.tensor([[2.0, 0.0, -5.0]])
+    >>> bpr_max(scores, torch.tensor([[False, True, False]]), regularization=0.0)
+    tensor([0.1269])
+    >>> bpr_max(scores, torch.tensor([[False, True, True]]), regularization=0.0)
+    tensor([0.1260])
+    """
     log_s = scores.masked_fill(~negative, -torch.inf).log_softmax(dim=1)
     margin = scores.diagonal()[:, None] - scores
     return -(log_s + F.logsigmoid(margin)).logsumexp(dim=1) + regularization * (log_s.exp() * scores**2).sum(dim=1)
 
 
 def top1_max(scores, negative):
-    """Σ_j s_j [σ(r̂_j − r̂_i) + σ(r̂_j²)], s the softmax of the negatives' scores."""
+    """Σ_j s_j [σ(r̂_j − r̂_i) + σ(r̂_j²)], s the softmax of the negatives' scores.
+
+    Examples
+    --------
+    The negative at -5 costs 1.0009 in `top1` if it is alone; beside one at 0 it has a weight of 0.0067.
+
+    >>> scores = torch.tensor([[2.0, 0.0, -5.0]])
+    >>> top1_max(scores, torch.tensor([[False, True, True]]))
+    tensor([0.6218])
+    """
     s = scores.masked_fill(~negative, -torch.inf).softmax(dim=1)
     margin = scores.diagonal()[:, None] - scores
     return (s * (torch.sigmoid(-margin) + torch.sigmoid(scores**2))).sum(dim=1)
 
 
 def pointwise(scores, negative):
-    """−log σ(r̂_i) − (1/N_S) Σ_j log σ(−r̂_j): every score is judged alone, none against another."""
+    """−log σ(r̂_i) − (1/N_S) Σ_j log σ(−r̂_j): every score is judged alone, none against another.
+
+    Examples
+    --------
+    A score of 0 says 1/2: log 2 = 0.6931 for the negative, whatever the target has.
+
+    >>> scores = torch.tensor([[2.0, 0.0, -5.0]])
+    >>> pointwise(scores, torch.tensor([[False, True, False]]))  # 0.1269 + 0.6931
+    tensor([0.8201])
+    """
     return -F.logsigmoid(scores.diagonal()) + _mean(-F.logsigmoid(-scores), negative)
 
 
@@ -146,7 +225,16 @@ LOSSES = {"cross-entropy": cross_entropy, "bpr": bpr, "top1": top1, "bpr-max": b
 @dataclass(frozen=True)
 class GRU4RecConfig:
     """Settings. The defaults are near the authors' published ones for RSC15, moved (batch size, learning rate, no
-    momentum) to where every loss trains well on a validation day; benchmarks/gru4rec_search.py records it."""
+    momentum) to where every loss trains well on a validation day; benchmarks/gru4rec_search.py records it.
+
+    Examples
+    --------
+    >>> GRU4RecConfig(hidden_size=(100, 50)).hidden_sizes
+    (100, 50)
+    >>> GRU4RecConfig(loss="hinge")
+    Traceback (most recent call last):
+    ValueError: loss='hinge'; choose one of cross-entropy, bpr, top1, bpr-max, top1-max, pointwise
+    """
 
     hidden_size: int | tuple[int, ...] = 100  # a tuple stacks GRU layers, the first size nearest the input
     loss: Literal["cross-entropy", "bpr", "top1", "bpr-max", "top1-max", "pointwise"] = "cross-entropy"
@@ -168,6 +256,7 @@ class GRU4RecConfig:
 
     @property
     def hidden_sizes(self):
+        """tuple of int: the size of each layer."""
         return (self.hidden_size,) if isinstance(self.hidden_size, int) else tuple(self.hidden_size)
 
     def __post_init__(self):
@@ -196,6 +285,12 @@ class GRULayer(nn.Module):
 
     ``input_size=None`` takes the three input gates as they are: multiplying a one-hot vector by a matrix
     is picking its row, so a one-hot input needs no product at all.
+
+    Examples
+    --------
+    >>> layer = GRULayer(input_size=3, hidden_size=5)
+    >>> layer(torch.zeros(2, 3), torch.zeros(2, 5)).shape
+    torch.Size([2, 5])
     """
 
     def __init__(self, input_size, hidden_size):
@@ -221,6 +316,23 @@ class GRU4Rec(nn.Module):
         The catalogue's raw ids; index ``i`` everywhere else means ``item_ids[i]``.
     config : GRU4RecConfig
     device : torch.device or str
+
+    Examples
+    --------
+    >>> model = GRU4Rec(["tea", "milk", "sugar"], GRU4RecConfig(hidden_size=(8, 4)))
+    >>> [tuple(h.shape) for h in model.initial_state(batch_size=2)]
+    [(2, 8), (2, 4)]
+    >>> model.recommend(["milk", "tea"], k=2).ids.shape
+    (2,)
+
+    Saved and read again it answers alike.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(f"{folder}/model")
+    ...     twin = GRU4Rec.load(f"{folder}/model", device="cpu")
+    >>> np.array_equal(twin.recommend(["tea"]).scores, model.recommend(["tea"]).scores)
+    True
     """
 
     def __init__(self, item_ids, config, device="cpu"):
@@ -249,6 +361,7 @@ class GRU4Rec(nn.Module):
 
     @property
     def device(self):
+        """torch.device: where the parameters are."""
         return self.output.device
 
     @property
@@ -379,6 +492,20 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     -------
     GRU4Rec
         In evaluation mode; ``model.history`` holds one point per epoch.
+
+    Examples
+    --------
+    Visitors go around in a ring, a b c d a.
+
+    >>> from rnnbook.data import SessionData
+    >>> clicks = [(s, "abcd"[(s + t) % 4], 10 * s + t) for s in range(40) for t in range(4)]
+    >>> train = SessionData.from_frame(pd.DataFrame(clicks, columns=["session", "item", "time"]))
+    >>> config = GRU4RecConfig(hidden_size=8, batch_size=8, n_sample=8, n_epochs=20)
+    >>> model = fit(train, config, device="cpu", progress=False)
+    >>> model.recommend(["c", "d"], k=1).ids.tolist()
+    ['a']
+    >>> len(model.history), model.history[-1]["loss"] < model.history[0]["loss"]
+    (20, True)
     """
     device = training.pick_device(device)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -426,7 +553,17 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
 
 
 class NegativeSampler:
-    """Draws items ∝ support^alpha, by looking up uniform numbers in the cumulated weights, many steps at once."""
+    """Draws items ∝ support^alpha, by looking up uniform numbers in the cumulated weights, many steps at once.
+
+    Examples
+    --------
+    Items that were clicked 9 times, never, and once; an item without a click is never drawn.
+
+    >>> sampler = NegativeSampler([9, 0, 1], n_sample=1000, alpha=1.0, device="cpu", n_steps=1)
+    >>> counts = torch.bincount(sampler.next(), minlength=3).tolist()
+    >>> counts[1], 850 < counts[0] < 950
+    (0, True)
+    """
 
     def __init__(self, support, n_sample, alpha, device, n_steps):
         support, dtype = torch.as_tensor(support, dtype=torch.float64), torch.get_default_dtype()
@@ -463,6 +600,19 @@ def train_step(model, optimizer, sampler, window, state):
     loss : Tensor
         Sum over the rows of all steps of the window.
     state : list of Tensor
+
+    Examples
+    --------
+    Two lanes, a step each: the clicks 0 and 1, then 1 and 2. Both sessions start here, and both lanes live on.
+
+    >>> from rnnbook.train import Adagrad
+    >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4, batch_size=2))
+    >>> optimizer = Adagrad(model.named_parameters(), lr=0.1)
+    >>> sampler = NegativeSampler([1, 2, 1], n_sample=5, alpha=0.5, device="cpu", n_steps=1)
+    >>> window = [(torch.tensor([0, 1]), torch.tensor([1, 2]), torch.tensor([True, True]), None)]
+    >>> loss, state = train_step(model, optimizer, sampler, window, model.initial_state(2))
+    >>> loss.shape, state[0].shape
+    (torch.Size([]), torch.Size([2, 4]))
     """
     config = model.config
     leaves: dict[str, list] = {}  # table -> its rows, and what was read from them

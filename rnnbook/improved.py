@@ -28,12 +28,25 @@ def prefixes(items):
     """The training pairs of one session as the paper writes them: ([x_1], x_2), ([x_1, x_2], x_3), …
 
     The slow, obvious form, for reading and for tests; `ImprovedRNN.hidden` serves all of them in one pass.
+
+    Examples
+    --------
+    >>> prefixes(["tent", "stove", "boots"])
+    [(['tent'], 'stove'), (['tent', 'stove'], 'boots')]
     """
     return [(items[:r], items[r]) for r in range(1, len(items))]
 
 
 def recent_sessions(data, fraction):
-    """The most recent ``fraction`` of the sessions (at least one), over the same catalogue."""
+    """The most recent ``fraction`` of the sessions (at least one), over the same catalogue.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import SessionWorld
+    >>> data = SessionWorld().sample(8)
+    >>> recent_sessions(data, 1 / 4).session_ids.tolist()
+    [6, 7]
+    """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction={fraction}; it must be above 0 and at most 1")
     n = max(1, round(fraction * data.n_sessions))
@@ -57,6 +70,13 @@ def batches(lengths, batch_size, order):
     Returns
     -------
     list of int64 arrays, the sessions of each batch, the shortest sessions first
+
+    Examples
+    --------
+    Sessions of 2, 3, 1 and 2 clicks have 1, 2, 0 and 1 pairs.
+
+    >>> [batch.tolist() for batch in batches(np.array([2, 3, 1, 2]), batch_size=2, order=np.arange(4))]
+    [[0, 3], [1]]
     """
     order = order[lengths[order] > 1]
     order = order[np.argsort(lengths[order], kind="stable")]
@@ -66,7 +86,20 @@ def batches(lengths, batch_size, order):
 
 
 class Batch(NamedTuple):
-    """Sessions as a padded rectangle, and its pairs: click ``column + 1`` of a row, and the clicks before it."""
+    """Sessions as a padded rectangle, and its pairs: click ``column + 1`` of a row, and the clicks before it.
+
+    Examples
+    --------
+    Sessions of 3 and 2 clicks: three pairs, the last two of them at the end of their session.
+
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
+    >>> batch, position = Padded(SessionData.from_frame(clicks), "cpu").batch(np.array([0, 1]))
+    >>> batch.real.tolist()
+    [[True, True, True], [True, True, False]]
+    >>> batch.row.tolist(), batch.column.tolist(), batch.y.tolist(), batch.last.tolist()
+    ([0, 0, 1], [0, 1, 0], [1, 2, 0], [False, True, True])
+    """
 
     x: torch.Tensor  # int64 [B, T]: items, anything where not real
     real: torch.Tensor  # bool [B, T]: False where the rectangle is padding
@@ -84,6 +117,18 @@ class Padded:
     """A SessionData's clicks on a device; `batch` lays any of its sessions side by side.
 
     Which place belongs to whom is worked out on the host, so that no step waits for the device.
+
+    Examples
+    --------
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
+    >>> padded = Padded(SessionData.from_frame(clicks), "cpu")
+    >>> batch, position = padded.batch(np.array([0, 1]))
+    >>> position.tolist()  # of the clicks to predict
+    [1, 2, 4]
+    >>> batch, position = padded.batch(np.array([0, 1]), prefixes=False)
+    >>> position.tolist()
+    [2, 4]
     """
 
     def __init__(self, data, device):
@@ -117,6 +162,11 @@ class ImprovedConfig:
     Sizes and optimiser are those with which NARM's authors ran this model again (Li et al., 2017); the paper's own
     are not all known. Batch, rate and dropout are moved to where it trains well on a validation day of a small log;
     benchmarks/improved_search.py records it.
+
+    Examples
+    --------
+    >>> ImprovedConfig() == MODELS["M1"], MODELS["M2"].recent, MODELS["M3"].privileged, MODELS["M4"].output
+    (True, 0.25, 0.2, 'embedding')
     """
 
     embedding_size: int = 50
@@ -186,6 +236,19 @@ class ImprovedRNN(nn.Module):
     config : ImprovedConfig
     device : torch.device or str
     sees : "past", "future" or "both"
+
+    Examples
+    --------
+    A deleted click is as if it had never been: the state after it is the state before it.
+
+    >>> model = ImprovedRNN(["tent", "stove", "boots"], ImprovedConfig(hidden_size=5)).eval()
+    >>> states = model.states(torch.tensor([[0, 1, 2]]), torch.tensor([[True, False, True]]))
+    >>> states.shape
+    torch.Size([1, 4, 5])
+    >>> torch.equal(states[0, 1], states[0, 2]), states[0, 0].tolist()
+    (True, [0.0, 0.0, 0.0, 0.0, 0.0])
+    >>> model.recommend(["tent"], k=2).ids.shape
+    (2,)
     """
 
     def __init__(self, item_ids, config, device="cpu", sees="past"):
@@ -204,6 +267,7 @@ class ImprovedRNN(nn.Module):
 
     @property
     def device(self):
+        """torch.device: where the parameters are."""
         return self.embedding.weight.device
 
     def states(self, x, keep, side="past"):
@@ -323,6 +387,13 @@ def nearest(vectors, table, k, block=65_536):
     -------
     ids : Tensor, int64 [P, k]
     cosines : Tensor, float [P, k], the largest first
+
+    Examples
+    --------
+    >>> vectors, table = torch.tensor([[3.0, 1.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> ids, cosines = nearest(vectors, table, k=2)
+    >>> ids, cosines
+    (tensor([[1, 2]]), tensor([[0.9487, 0.8944]]))
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
@@ -351,6 +422,13 @@ def approximate_index(table, neighbours=32):
     -------
     faiss.IndexHNSWFlat
         Of the package faiss-cpu; ``pip install "rnnbook[serve]"`` brings it.
+
+    Examples
+    --------
+    >>> index = approximate_index(torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
+    >>> cosines, ids = index.search(np.array([[0.6, 0.8]], dtype=np.float32), 1)
+    >>> ids.tolist(), round(float(cosines[0, 0]), 4)
+    ([[2]], 0.9899)
     """
     try:
         import faiss
@@ -372,6 +450,20 @@ def batch_loss(model, batch, teacher=None):
 
     The teacher answers for the pairs of this batch only: P · m floats that are gone with the step, whatever
     the number of sessions. It sees all clicks, deleted or not.
+
+    Examples
+    --------
+    Where all items score alike, each click costs log 3 = 1.0986 nats.
+
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
+    >>> train = SessionData.from_frame(clicks)
+    >>> model = new_model(train, ImprovedConfig(hidden_size=4), device="cpu")
+    >>> for parameter in model.output.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> batch, _ = Padded(train, "cpu").batch(np.array([0, 1]))
+    >>> round(batch_loss(model, batch).item(), 4)
+    1.0986
     """
     config, keep = model.config, batch.real
     if model.training and config.click_dropout:
@@ -393,7 +485,18 @@ def batch_loss(model, batch, teacher=None):
 
 
 def new_model(train, config, *, device="auto", seed=0, sees="past"):
-    """An untrained ImprovedRNN over the catalogue of ``train``; the caller's random numbers are left alone."""
+    """An untrained ImprovedRNN over the catalogue of ``train``; the caller's random numbers are left alone.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import SessionWorld
+    >>> train = SessionWorld(n_items=30).sample(10)
+    >>> one, other = (new_model(train, ImprovedConfig(), device="cpu", seed=7) for _ in range(2))
+    >>> torch.equal(one.embedding.weight, other.embedding.weight)
+    True
+    >>> one.scores(torch.zeros(2, 100)).shape  # two states, a score for each item
+    torch.Size([2, 30])
+    """
     device = training.pick_device(device)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -415,6 +518,15 @@ def train_stage(model, train, *, seed=0, valid=None, patience=3, metric="recall"
     -------
     ImprovedRNN
         The same model, in evaluation mode, its ``history`` that of this stage.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import SessionWorld
+    >>> train = SessionWorld(n_items=30).sample(50)
+    >>> model = new_model(train, ImprovedConfig(hidden_size=8, n_epochs=2), device="cpu")
+    >>> model = train_stage(model, train, progress=False)
+    >>> [point["epoch"] for point in model.history]
+    [1, 2]
     """
     config = settings or model.config
     optimizer = training.Adam({n: p for n, p in model.named_parameters() if p.requires_grad}, config.learning_rate)
@@ -456,7 +568,21 @@ def train_stage(model, train, *, seed=0, valid=None, patience=3, metric="recall"
 
 @torch.no_grad()
 def log_likelihood(model, data):
-    """Mean log-probability, in nats, of the clicks of ``data``, the model's scores taken as logits: at most 0."""
+    """Mean log-probability, in nats, of the clicks of ``data``, the model's scores taken as logits: at most 0.
+
+    Examples
+    --------
+    A model for which all 30 items are alike has -log 30 = -3.4012; the optimum shows how much more there is.
+
+    >>> from rnnbook.worlds import SessionWorld
+    >>> world = SessionWorld(n_items=30)
+    >>> data = world.sample(500)
+    >>> model = new_model(data, ImprovedConfig(hidden_size=4), device="cpu")
+    >>> for parameter in model.output.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> round(log_likelihood(model, data), 4), -world.oracle(data).cross_entropy > -3
+    (-3.4012, True)
+    """
     total, n = torch.zeros(()), 0
     for positions, scores in model.score_sessions(data):
         y = torch.from_numpy(data.items).to(scores.device)[positions]
@@ -501,6 +627,18 @@ def fit(train, config=ImprovedConfig(), *, device="auto", seed=0, valid=None, pa
     -------
     ImprovedRNN
         In evaluation mode; ``model.history`` holds one point per epoch of its own stages.
+
+    Examples
+    --------
+    Visitors go around in a ring, a b c d a.
+
+    >>> from rnnbook.data import SessionData
+    >>> clicks = [(s, "abcd"[(s + t) % 4], 10 * s + t) for s in range(40) for t in range(4)]
+    >>> train = SessionData.from_frame(pd.DataFrame(clicks, columns=["session", "item", "time"]))
+    >>> config = replace(MODELS["M1"], batch_size=8, learning_rate=0.01, n_epochs=5)
+    >>> model = fit(train, config, device="cpu", progress=False)
+    >>> model.recommend(["c", "d"], k=1).ids.tolist()
+    ['a']
     """
     device = training.pick_device(device)
     common = {"seed": seed, "valid": valid, "patience": patience, "metric": metric, "progress": progress}

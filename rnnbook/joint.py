@@ -29,14 +29,30 @@ END, UNKNOWN = 0, 1  # END also begins a review; the characters of the alphabet 
 
 
 def alphabet_of(reviews, min_count):
-    """The characters that occur at least so often, as a str in the order of their code points."""
+    """The characters that occur at least so often, as a str in the order of their code points.
+
+    Examples
+    --------
+    >>> from rnnbook.reviews import ReviewData
+    >>> rows = pd.DataFrame({"user": [1, 2], "item": 7, "rating": 5.0, "time": [1, 2], "text": ["so good", "good!"]})
+    >>> alphabet_of(ReviewData.from_frame(rows), min_count=2)
+    'dgo'
+    """
     codes, counts = np.unique(reviews.characters, return_counts=True)
     known = codes[(counts >= min_count) & ~((0xD800 <= codes) & (codes < 0xE000))]  # half a character is none
     return "".join(map(chr, known.tolist()))
 
 
 def encode(characters, alphabet):
-    """Code points (uint32 [n]) to symbols (int32 [n]); what is not in the alphabet is UNKNOWN."""
+    """Code points (uint32 [n]) to symbols (int32 [n]); what is not in the alphabet is UNKNOWN.
+
+    Examples
+    --------
+    END and UNKNOWN have 0 and 1, so the alphabet begins at 2.
+
+    >>> encode(np.array([ord(c) for c in "good!"], dtype=np.uint32), "dgo").tolist()
+    [3, 4, 4, 2, 1]
+    """
     codes = np.array([ord(c) for c in alphabet], dtype=np.uint32)
     place = np.searchsorted(codes, characters)
     found = np.append(codes, 0)[place] == characters if len(codes) else np.zeros(len(characters), bool)
@@ -44,7 +60,13 @@ def encode(characters, alphabet):
 
 
 def decode(symbols, alphabet):
-    """Symbols (ints, without END) to a str; UNKNOWN is shown as U+FFFD."""
+    """Symbols (ints, without END) to a str; UNKNOWN is shown as U+FFFD.
+
+    Examples
+    --------
+    >>> decode([3, 4, 4, 2, 1], "dgo")
+    'good\N{REPLACEMENT CHARACTER}'
+    """
     return "".join("\ufffd" if s == UNKNOWN else alphabet[s - 2] for s in symbols)
 
 
@@ -56,6 +78,18 @@ class Texts:
     symbols : Tensor, int32 [n_characters + 1]
         Review after review, then one END.
     starts, lengths : int64 arrays [n]
+
+    Examples
+    --------
+    Reviews "so" and "g" side by side: END begins each, and what is to be foretold is one character on.
+
+    >>> from rnnbook.reviews import ReviewData
+    >>> rows = pd.DataFrame({"user": [1, 2], "item": 7, "rating": 5.0, "time": [1, 2], "text": ["so", "g"]})
+    >>> inputs, targets, place, row = Texts(ReviewData.from_frame(rows), "gos", "cpu").pack(np.array([0, 1]))
+    >>> inputs.T.tolist()
+    [[0, 4, 3], [0, 2, 0]]
+    >>> targets.tolist(), row.tolist()
+    ([4, 3, 0, 2, 0], [0, 0, 0, 1, 1])
     """
 
     def __init__(self, reviews, alphabet, device):
@@ -104,6 +138,13 @@ def side_by_side(lengths, text_batch, rows):
     Returns
     -------
     list of int64 arrays, the longest reviews first
+
+    Examples
+    --------
+    Reviews of 3, 0, 8 and 3 characters, 10 at a time with their ends: the longest alone, the empty one nowhere.
+
+    >>> [rows.tolist() for rows in side_by_side(np.array([3, 0, 8, 3]), 10, np.arange(4))]
+    [[2], [0, 3]]
     """
     rows = rows[lengths[rows] > 0]
     rows, runs = rows[np.argsort(lengths[rows], kind="stable")], []
@@ -123,6 +164,11 @@ class JointConfig(RRNConfig):
 
     The sizes of a character's embedding and of x_joint and the two layers are the paper's. It gives neither the size of
     the layers nor λ.
+
+    Examples
+    --------
+    >>> JointConfig().text_weight, JointConfig().hidden_size == RRNConfig().hidden_size
+    (1.0, True)
     """
 
     text_weight: float = 1.0  # λ, of the nats per character of a review; 0 trains on the ratings alone
@@ -161,6 +207,19 @@ class Writer(nn.Module):
     told_size : int
         Of all that x_joint is made from.
     config : JointConfig
+
+    Examples
+    --------
+    With all weights 0 each of the 10 symbols is as likely: a review of 4 characters and its end cost 5 log 10 nats.
+
+    >>> from rnnbook.reviews import ReviewData
+    >>> rows = pd.DataFrame({"user": [1], "item": 7, "rating": 5.0, "time": 1, "text": ["good"]})
+    >>> writer = Writer(n_symbols=10, told_size=6, config=JointConfig(joint_size=4))
+    >>> for parameter in writer.out.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> nats = writer.nats(Texts(ReviewData.from_frame(rows), "dgo", "cpu"), np.array([0]), torch.zeros(1, 4))
+    >>> round(nats.item() / float(np.log(10)), 4)
+    5.0
     """
 
     def __init__(self, n_symbols, told_size, config):
@@ -203,6 +262,20 @@ class Joint(RRN):
     ----------
     alphabet : str
         Of the writer; see `RRN` for the others.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import ReviewWorld
+    >>> data = ReviewWorld(n_items=10).sample()
+    >>> model = new_model(data, JointConfig(), device="cpu")
+    >>> model.predict(["user-1"], ["item-2"], [data.ratings.times[-1] + 1]).shape
+    (1,)
+    >>> text = model.write("user-1", "item-2", max_length=20, seed=3)
+    >>> len(text) <= 20, text == model.write("user-1", "item-2", max_length=20, seed=3)
+    (True, True)
+    >>> (character, p), *_ = model.writing("user-1", "item-2", max_length=1)
+    >>> len(p) == len(model.alphabet) + 2, round(p.sum(), 6).item()
+    (True, 1.0)
     """
 
     Config = JointConfig
@@ -273,7 +346,15 @@ class Joint(RRN):
 
 
 def new_model(train, config, *, device="auto", seed=0, start=None):
-    """An untrained Joint that has seen the ratings of ``train``, a ReviewData."""
+    """An untrained Joint that has seen the ratings of ``train``, a ReviewData.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import ReviewWorld
+    >>> model = new_model(ReviewWorld(n_items=10).sample(), JointConfig(min_count=20), device="cpu")
+    >>> "e" in model.alphabet, model.seen.n_ratings
+    (True, 40)
+    """
     kind = partial(Joint, alphabet=alphabet_of(train, config.min_count))
     return rrn.new_model(train.ratings, config, device=device, seed=seed, start=start, kind=kind)
 
@@ -295,6 +376,23 @@ def batch_loss(model, texts, data, at, parts):
         Its gradient is that of L, the writer's own being there already.
     error : Tensor, scalar
         The sum of squared errors.
+
+    Examples
+    --------
+    The text costs something, and next to nothing with a weight next to nothing.
+
+    >>> from rnnbook.worlds import ReviewWorld
+    >>> train = ReviewWorld(n_items=10).sample()
+    >>> def loss(weight):
+    ...     model = new_model(train, JointConfig(text_weight=weight), device="cpu").eval()
+    ...     texts, learnt = Texts(train, model.alphabet, "cpu"), rrn.targets(model, train.ratings)
+    ...     known = torch.ones(100, dtype=torch.bool)
+    ...     owners = np.unique(train.ratings.users)
+    ...     batch = rrn.batch_of(model, 0, owners, model.steps(train.ratings), learnt, None, known)
+    ...     batch_loss(model, texts, learnt, *batch)[0].backward()
+    ...     return model.writer.out.bias.grad
+    >>> loss(0.0), torch.allclose(2 * loss(1.0), loss(2.0))
+    (None, True)
     """
     loss, error = rrn.batch_loss(model, data, at, parts)
     config = model.config
@@ -317,6 +415,19 @@ def text_gradient(writer, texts, rows, x_joint, weight, text_batch):
     Returns
     -------
     Tensor, float [k, g]
+
+    Examples
+    --------
+    The gradient of one review of 4 characters, weighted with 1/10: that of the biases of all symbols adds up to 0.
+
+    >>> from rnnbook.reviews import ReviewData
+    >>> rows = pd.DataFrame({"user": [1], "item": 7, "rating": 5.0, "time": 1, "text": ["good"]})
+    >>> writer = Writer(n_symbols=5, told_size=6, config=JointConfig(joint_size=4))
+    >>> texts, x_joint = Texts(ReviewData.from_frame(rows), "dgo", "cpu"), torch.zeros(1, 4)
+    >>> text_gradient(writer, texts, np.array([0]), x_joint, weight=0.1, text_batch=1000).shape
+    torch.Size([1, 4])
+    >>> abs(writer.out.bias.grad.sum().item()) < 1e-6
+    True
     """
     leaf = x_joint.detach().requires_grad_()
     lengths = texts.lengths[rows]
@@ -345,6 +456,15 @@ def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patie
     Returns
     -------
     Joint
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import ReviewWorld
+    >>> train, valid, test = (world := ReviewWorld(n_items=20)).split(world.sample())
+    >>> config = JointConfig(text_hidden_size=8, text_layers=1, n_epochs=2)
+    >>> model = fit(train, config, valid=valid, device="cpu", progress=False)
+    >>> [sorted(point) for point in model.history]
+    [['epoch', 'loss', 'rmse'], ['epoch', 'loss', 'rmse']]
     """
     ratings = train.ratings
     if ratings.n_ratings == 0:
@@ -375,7 +495,15 @@ def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patie
 
 
 class TextScores(NamedTuple):
-    """How well reviews are foretold."""
+    """How well reviews are foretold.
+
+    Examples
+    --------
+    A character that costs log 2 nats on average has a perplexity of 2.
+
+    >>> TextScores(perplexity=float(np.exp(np.log(2))), word_perplexity=32.0, nats=np.array([4 * np.log(2)])).perplexity
+    2.0
+    """
 
     perplexity: float  # per character, the end of a review counting as one
     word_perplexity: float  # the same likelihood, per word: what white space divides
@@ -396,6 +524,19 @@ def evaluate_text(model, reviews):
     Returns
     -------
     TextScores
+
+    Examples
+    --------
+    A writer for whom all symbols are alike has as many as its perplexity.
+
+    >>> from rnnbook.worlds import ReviewWorld
+    >>> train, _, test = (world := ReviewWorld(n_items=20)).split(world.sample())
+    >>> model = new_model(train, JointConfig(), device="cpu")
+    >>> for parameter in model.writer.out.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> scores = evaluate_text(model, test)
+    >>> round(scores.perplexity, 3) == len(model.alphabet) + 2, scores.nats.shape
+    (True, (10,))
     """
     u, m, users, items = model.eval().ahead(reviews.ratings)
     x = model.writer.x_joint(u, m, *model.own_of_both(users, items))

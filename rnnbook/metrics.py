@@ -45,7 +45,14 @@ TIES = ("standard", "conservative", "median")
 
 
 class Recommendations(NamedTuple):
-    """The answer of ``recommend``, best first."""
+    """The answer of ``recommend``, best first.
+
+    Examples
+    --------
+    >>> answer = Recommendations(np.array(["tent", "stove"]), np.array([0.7, 0.2]))
+    >>> dict(zip(answer.ids.tolist(), answer.scores.tolist()))
+    {'tent': 0.7, 'stove': 0.2}
+    """
 
     ids: np.ndarray  # [k] raw item ids
     scores: np.ndarray  # float [k]
@@ -61,6 +68,16 @@ def target_positions(data):
     -------
     positions : int64 array [n_predictions], ascending indices into ``data.items``
     sessions : int64 array [n_predictions], the session of each
+
+    Examples
+    --------
+    Sessions of 3 and 2 clicks: the events 1, 2 and 4 have one before them.
+
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
+    >>> positions, sessions = target_positions(SessionData.from_frame(clicks))
+    >>> positions.tolist(), sessions.tolist()
+    ([1, 2, 4], [0, 0, 1])
     """
     is_target = np.ones(data.n_events, dtype=bool)
     is_target[data.offsets[:-1][data.lengths > 0]] = False
@@ -68,7 +85,19 @@ def target_positions(data):
 
 
 def check_catalogue(model, data):
-    """Raise ValueError unless ``data`` numbers its items exactly as ``model`` does."""
+    """Raise ValueError unless ``data`` numbers its items exactly as ``model`` does.
+
+    Examples
+    --------
+    >>> from rnnbook.baselines import Popularity
+    >>> from rnnbook.data import SessionData
+    >>> shop, other = (SessionData.from_frame(pd.DataFrame({"session": 1, "item": list(items), "time": range(2)}))
+    ...                for items in ("ab", "xy"))
+    >>> check_catalogue(Popularity().fit(shop), other)
+    Traceback (most recent call last):
+    ValueError: the catalogues differ: 2 items in the model, 2 in the data; build the data with item_ids=model.item_ids
+        (load_sessions gives train and test one catalogue)
+    """
     if not np.array_equal(model.item_ids, data.item_ids):
         raise ValueError(
             f"the catalogues differ: {len(model.item_ids)} items in the model, {data.n_items} in the data; build "
@@ -76,7 +105,13 @@ def check_catalogue(model, data):
 
 
 def encode_history(history, item_ids, *, may_be_empty=False):
-    """Raw item ids to int64 indices [n]; ValueError names the first item that the catalogue lacks."""
+    """Raw item ids to int64 indices [n]; ValueError names the first item that the catalogue lacks.
+
+    Examples
+    --------
+    >>> encode_history(["stove", "tent"], np.array(["tent", "stove", "boots"])).tolist()
+    [1, 0]
+    """
     if isinstance(history, (str, bytes)):
         raise ValueError(f"a history is a sequence of item ids, not one id; pass [{history!r}]")
     history = list(history)
@@ -91,7 +126,13 @@ def encode_history(history, item_ids, *, may_be_empty=False):
 
 
 def best_items(scores, item_ids, k):
-    """The ``k`` best of one row of scores [n_items] as Recommendations; ties in catalogue order."""
+    """The ``k`` best of one row of scores [n_items] as Recommendations; ties in catalogue order.
+
+    Examples
+    --------
+    >>> best_items([0.1, 0.7, 0.1], ["tent", "stove", "boots"], k=2).ids.tolist()
+    ['stove', 'tent']
+    """
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     scores = np.asarray(scores)
@@ -146,6 +187,14 @@ def ranks(scores, targets, ties="conservative"):
     ------
     ValueError
         A score is NaN. Every comparison with NaN is false, which would give a broken model rank 0.
+
+    Examples
+    --------
+    One item is above the target, and two score as much as it does.
+
+    >>> scores, target = torch.tensor([[0.9, 0.5, 0.5, 0.5, 0.1]]), torch.tensor([2])
+    >>> [ranks(scores, target, ties).item() for ties in TIES]
+    [2.0, 4.0, 3.0]
     """
     doubled = _doubled_ranks(scores, targets, ties).cpu()
     if (doubled == 0).any():
@@ -165,6 +214,13 @@ def gains(ranks, k):
         \\mathrm{NDCG@K} = [r \\le K] / \\log_2(r + 1).
 
     The ideal DCG of one right item is 1. Each score of a data set is the mean over its predictions.
+
+    Examples
+    --------
+    Ranks 1, 3 and 21 for K = 20.
+
+    >>> {name: values.round(4).tolist() for name, values in gains([1, 3, 21], k=20).items()}
+    {'recall': [1.0, 1.0, 0.0], 'mrr': [1.0, 0.3333, 0.0], 'ndcg': [1.0, 0.5, 0.0]}
     """
     ranks = np.asarray(ranks, dtype=np.float64)
     hit = ranks <= k
@@ -213,7 +269,18 @@ class _Scores:
 
 @dataclass(frozen=True, eq=False)
 class SessionScores(_Scores):
-    """The scores of one recommender on one data set, with what is needed to compare it with another."""
+    """The scores of one recommender on one data set, with what is needed to compare it with another.
+
+    Examples
+    --------
+    >>> from rnnbook.baselines import Popularity
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
+    >>> data = SessionData.from_frame(clicks)
+    >>> scores = evaluate_sessions(Popularity().fit(data), data, k=1)
+    >>> scores.ranks.tolist(), scores.n_predictions, scores.n_sessions
+    ([2.0, 3.0, 2.0], 3, 2)
+    """
 
     recall: float
     mrr: float
@@ -273,6 +340,21 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
     ------
     ValueError
         Nothing to predict, another catalogue, NaN scores, or a model that skips or repeats a target.
+
+    Examples
+    --------
+    All items are clicked twice but c, which is clicked once. Ties are conservative: b and a have rank 2, and c has rank
+    3, beyond K. So the Recall is 2/3 and the MRR (1/2 + 0 + 1/2) / 3.
+
+    >>> from rnnbook.baselines import Popularity
+    >>> from rnnbook.data import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
+    >>> data = SessionData.from_frame(clicks)
+    >>> scores = evaluate_sessions(Popularity().fit(data), data, k=2)
+    >>> round(scores.recall, 4), round(scores.mrr, 4)
+    (0.6667, 0.3333)
+    >>> round(evaluate_sessions(Popularity().fit(data), data, k=2, ties="standard").mrr, 4)  # now they have rank 1
+    0.6667
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
@@ -314,7 +396,19 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
 
 @dataclass(frozen=True, eq=False)
 class RatingScores(_Scores):
-    """The scores of one rating predictor on one data set, with what is needed to compare it with another."""
+    """The scores of one rating predictor on one data set, with what is needed to compare it with another.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import RatingWorld
+    >>> world = RatingWorld(n_users=20, n_steps=10)
+    >>> scores = evaluate_ratings(world.kalman(), world.sample())
+    >>> scores.n_predictions, scores.n_users, scores.errors.shape
+    (200, 20, (200,))
+    >>> low, high = scores.intervals["rmse"]
+    >>> low < scores.rmse < high
+    True
+    """
 
     rmse: float
     mae: float
@@ -379,6 +473,18 @@ def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
     ------
     ValueError
         Nothing to predict, other ids, another number of predictions than ratings, or one that is not finite.
+
+    Examples
+    --------
+    Who predicts 3 for ratings of 5, 3 and 2 errs by -2, 0 and 1: √(5/3) and 3/3.
+
+    >>> from rnnbook.rating_baselines import Biases
+    >>> from rnnbook.ratings import RatingData
+    >>> rows = pd.DataFrame({"user": "ann", "item": "tea", "rating": [3.0, 5.0, 3.0, 2.0], "time": range(4)})
+    >>> data = RatingData.from_frame(rows)
+    >>> scores = evaluate_ratings(Biases().fit(data.take(slice(1))), data.take(slice(1, None)))
+    >>> round(scores.rmse, 4), round(scores.mae, 4)
+    (1.291, 1.0)
     """
     for ids in ("user_ids", "item_ids"):
         if not np.array_equal(getattr(model, ids), getattr(data, ids)):
@@ -473,6 +579,16 @@ def seed_interval(scores, metric="recall", *, n_boot=1000, seed=0):
     Returns
     -------
     (mean, low, high)
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import RatingWorld
+    >>> world = RatingWorld(n_users=20, n_steps=10)
+    >>> data = world.sample()
+    >>> runs = [evaluate_ratings(model, data) for model in (world.kalman(), world.static())]  # as if of two seeds
+    >>> mean, low, high = seed_interval(runs, "rmse")
+    >>> round(mean, 10) == round((runs[0].rmse + runs[1].rmse) / 2, 10), low < mean < high
+    (True, True)
     """
     _check_comparable(scores)
     mean, draws = _seed_draws(scores, metric, n_boot, seed, 1)
@@ -494,6 +610,18 @@ def paired_seed_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
     Returns
     -------
     (difference, low, high)
+
+    Examples
+    --------
+    What knows that tastes drift beats what believes that they stand still, beyond chance; the second has one run only.
+
+    >>> from rnnbook.worlds import RatingWorld
+    >>> world = RatingWorld(n_users=50, n_steps=40, rho=0.9)
+    >>> data = world.sample()
+    >>> drift, still = (evaluate_ratings(model, data) for model in (world.kalman(), world.static()))
+    >>> difference, low, high = paired_seed_difference([drift, drift], [still], "rmse")
+    >>> difference < 0, high < 0
+    (True, True)
     """
     _check_comparable([*a, *b])
     mean_a, draws_a = _seed_draws(a, metric, n_boot, seed, 1)
@@ -510,5 +638,15 @@ def paired_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
     Returns
     -------
     (difference, low, high)
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import SessionWorld
+    >>> world = SessionWorld(n_items=50)
+    >>> data = world.sample(500)
+    >>> best, last = (evaluate_sessions(model, data, k=5) for model in (world.bayes(), world.last_item()))
+    >>> difference, low, high = paired_difference(best, last)  # of recall: all clicks know more than the last one
+    >>> 0 < low < difference < high
+    True
     """
     return paired_seed_difference([a], [b], metric, n_boot=n_boot, seed=seed)

@@ -16,6 +16,13 @@ def style():
 
     Curves drawn by one call after the other differ in colour, dash and marker together, so none of the three
     is needed to tell them apart; a dense curve carries a marker every tenth of the axes only.
+
+    Examples
+    --------
+    >>> with plt.rc_context():
+    ...     style()
+    ...     plt.rcParams["axes.facecolor"], plt.rcParams["text.color"]
+    ('none', '#7a7a7a')
     """
     plt.rcParams.update({
         "axes.prop_cycle": (cycler(color=COLOURS) + cycler(linestyle=LINES) + cycler(marker=MARKERS)
@@ -33,7 +40,16 @@ def style():
 
 
 def oracle_line(ax, y, label="Bayes optimum"):
-    """Draw the best score anyone can reach as a horizontal line at height `y` (float, in the axis' unit)."""
+    """Draw the best score anyone can reach as a horizontal line at height `y` (float, in the axis' unit).
+
+    Examples
+    --------
+    >>> figure, ax = plt.subplots()
+    >>> line = oracle_line(ax, 0.61)
+    >>> list(line.get_ydata()), [text.get_text() for text in ax.texts]
+    ([0.61, 0.61], ['Bayes optimum 0.61'])
+    >>> plt.close(figure)
+    """
     line = ax.axhline(y, color=GREY, linewidth=2.4, linestyle=(0, (8, 3)), marker="none", label=label, zorder=1)
     ax.annotate(f"{label} {y:.3g}", xy=(1, y), xycoords=("axes fraction", "data"), xytext=(-2, 4),
                 textcoords="offset points", ha="right", va="bottom", color=GREY, fontweight="bold")
@@ -44,6 +60,15 @@ def intervals(ax, x, rows, look=0, **options):
     """Draw means with their intervals: rows of a result file at the places ``x``, in the look of curve number ``look``.
 
     ``options`` go to `matplotlib.axes.Axes.errorbar`, such as ``label``.
+
+    Examples
+    --------
+    >>> figure, ax = plt.subplots()
+    >>> rows = [{"mean": 0.50, "low": 0.48, "high": 0.53}, {"mean": 0.60, "low": 0.59, "high": 0.61}]
+    >>> bars = intervals(ax, [100, 1000], rows, label="GRU4Rec")
+    >>> bars.lines[0].get_ydata().tolist(), bars.get_label()
+    ([0.5, 0.6], 'GRU4Rec')
+    >>> plt.close(figure)
     """
     means = [row["mean"] for row in rows]
     spread = [[row["mean"] - row["low"] for row in rows], [row["high"] - row["mean"] for row in rows]]

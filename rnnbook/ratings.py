@@ -39,6 +39,17 @@ class RatingData:
     report : dict of str to int
         What was counted on the way here: rows read, repairs, drops. Every row read is a rating or in an entry
         that ends in "dropped".
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"user": ["bob", "ann", "bob"], "item": ["tea", "tea", "milk"], "rating": [3, 5, 4],
+    ...                      "time": ["2024-01-02", "2024-01-01", "2024-01-03"]})
+    >>> data = RatingData.from_frame(rows)
+    >>> data.users.tolist(), data.items.tolist(), data.ratings.tolist()  # in the order of time
+    ([0, 1, 1], [1, 1, 0], [5.0, 3.0, 4.0])
+    >>> past, future = data.split_by_time(2 / 3, 1 / 3)
+    >>> future
+    ratings: 1 ratings by 2 users of 2 items, 2024-01-03 to 2024-01-03
     """
 
     users: np.ndarray
@@ -86,14 +97,17 @@ class RatingData:
 
     @property
     def n_ratings(self):
+        """int: ratings."""
         return len(self.ratings)
 
     @property
     def n_users(self):
+        """int: users, with a rating here or not."""
         return len(self.user_ids)
 
     @property
     def n_items(self):
+        """int: items, with a rating here or not."""
         return len(self.item_ids)
 
     @cached_property
@@ -157,6 +171,14 @@ def concatenate(first, second):
     Returns
     -------
     RatingData
+
+    Examples
+    --------
+    >>> first, second = (RatingData.from_frame(pd.DataFrame({"user": [user], "item": 7, "rating": 4.0, "time": time}))
+    ...                  for user, time in (("zoe", 1), ("ann", 2)))
+    >>> both = concatenate(first, second)
+    >>> both.user_ids.tolist(), both.users.tolist()  # newcomers get the numbers behind
+    (['zoe', 'ann'], [0, 1])
     """
     if first.n_ratings and second.n_ratings and second.times[0] < first.times[-1]:
         raise ValueError(f"{second.name} begins before {first.name} ends; ratings are taken in as they come, in the "
@@ -229,7 +251,7 @@ def load_ratings(source, *, user=None, item=None, rating=None, time=None, min_us
     Examples
     --------
     >>> past, valid, future = load_ratings("rating-world").split_by_time()
-    >>> past.times[-1] <= valid.times[0]
+    >>> print(past.times[-1] <= valid.times[0])
     True
     """
     columns = {"user": user, "item": item, "rating": rating, "time": time}

@@ -31,6 +31,16 @@ class ReviewData:
         Unicode code points, review after review in the order of ``ratings``.
     offsets : int64 array [n_ratings + 1]
         Where each review begins; the last entry is ``n_characters``. A review is empty if nothing was written.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"user": ["bob", "ann"], "item": "tea", "rating": [3, 5], "time": [20, 10],
+    ...                      "text": ["too hot", "😀"]})
+    >>> data = ReviewData.from_frame(rows)
+    >>> data.ratings.ratings.tolist(), data.offsets.tolist(), [hex(c) for c in data.characters[:2]]
+    ([5.0, 3.0], [0, 1, 8], ['0x1f600', '0x74'])
+    >>> data.take(slice(1, None)).text(0)
+    'too hot'
     """
 
     ratings: RatingData
@@ -80,6 +90,7 @@ class ReviewData:
 
     @property
     def name(self):
+        """str: the name of the ratings."""
         return self.ratings.name
 
     @property
@@ -89,10 +100,12 @@ class ReviewData:
 
     @property
     def n_ratings(self):
+        """int: ratings, each with its review."""
         return self.ratings.n_ratings
 
     @property
     def n_characters(self):
+        """int: characters of all reviews."""
         return len(self.characters)
 
     @cached_property

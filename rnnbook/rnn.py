@@ -22,7 +22,15 @@ from rnnbook.train import pick_device
 
 
 def rnn_step(x, h, W, U, b):
-    """One step of the vanilla cell, h' = tanh(W x + U h + b): x [B, n], h [B, d] -> [B, d]."""
+    """One step of the vanilla cell, h' = tanh(W x + U h + b): x [B, n], h [B, d] -> [B, d].
+
+    Examples
+    --------
+    >>> x, h = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.5]])
+    >>> W, U, b = torch.tensor([[0.1, 0.2]]), torch.tensor([[0.4]]), torch.tensor([0.3])
+    >>> rnn_step(x, h, W, U, b)  # tanh(0.1 + 0.4 + 0.2 + 0.3)
+    tensor([[0.7616]])
+    """
     return torch.tanh(x @ W.T + h @ U.T + b)
 
 
@@ -30,6 +38,16 @@ def lstm_step(x, h, c, W, U, b):
     """One step of the LSTM, gates stacked as in torch.nn.LSTM: input, forget, candidate, output.
 
     x [B, n], h and c [B, d], W [4d, n], U [4d, d], b [4d] (the sum of torch's two biases) -> (h', c').
+
+    Examples
+    --------
+    With weights 0 the biases alone decide: forget and output gate open, input gate half open, candidate 0. The memory
+    stays as it was.
+
+    >>> x, h, c = torch.ones(1, 3), torch.zeros(1, 1), torch.tensor([[2.0]])
+    >>> h, c = lstm_step(x, h, c, torch.zeros(4, 3), torch.zeros(4, 1), torch.tensor([0.0, 100.0, 0.0, 100.0]))
+    >>> round(c.item(), 4), round(h.item(), 4)  # 2 and tanh(2)
+    (2.0, 0.964)
     """
     i, f, g, o = (x @ W.T + h @ U.T + b).chunk(4, dim=1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
@@ -41,6 +59,19 @@ def gru_step(x, h, W, U, b, b_hidden):
 
     The reset gate multiplies after the matrix product, n = tanh(W x + b + r * (U h + b_hidden)), and
     h' = (1 - z) n + z h. x [B, n], h [B, d], W [3d, n], U [3d, d], b and b_hidden [3d] -> [B, d].
+
+    Examples
+    --------
+    With weights 0 the biases alone decide. Where z is 1 the old state stays, where it is 0 the candidate, here 0, takes
+    its place.
+
+    >>> h, no_weights = torch.tensor([[0.7]]), (torch.zeros(3, 2), torch.zeros(3, 1))
+    >>> for z in (100.0, 0.0, -100.0):
+    ...     b = torch.tensor([0.0, z, 0.0])
+    ...     print(round(gru_step(torch.ones(1, 2), h, *no_weights, b, torch.zeros(3)).item(), 4))
+    0.7
+    0.35
+    0.0
     """
     r, z, n = (x @ W.T + b).chunk(3, dim=1)
     r_h, z_h, n_h = (h @ U.T + b_hidden).chunk(3, dim=1)
@@ -54,6 +85,17 @@ def gru_step_paper(x, h, W, U, b):
 
     The reset gate multiplies before the matrix product, n = tanh(W x + b + U (r * h)), and
     h' = (1 - z) h + z n. Shapes as in `gru_step`, with one bias b [3d].
+
+    Examples
+    --------
+    The same biases as in `gru_step`, the other convention: where z is 1 the state is overwritten.
+
+    >>> h, no_weights = torch.tensor([[0.7]]), (torch.zeros(3, 2), torch.zeros(3, 1))
+    >>> for z in (100.0, 0.0, -100.0):
+    ...     print(round(gru_step_paper(torch.ones(1, 2), h, *no_weights, torch.tensor([0.0, z, 0.0])).item(), 4))
+    0.0
+    0.35
+    0.7
     """
     W_r, W_z, W_n = W.chunk(3)
     U_r, U_z, U_n = U.chunk(3)
@@ -68,7 +110,17 @@ def gru_step_paper(x, h, W, U, b):
 
 
 def rnn_forward(x, h0, W, U, b):
-    """All states of the vanilla RNN: x [T, B, n], h0 [B, d] -> h [T + 1, B, d], h[0] = h0."""
+    """All states of the vanilla RNN: x [T, B, n], h0 [B, d] -> h [T + 1, B, d], h[0] = h0.
+
+    Examples
+    --------
+    A click at the first step, then silence: what is left of it after each step.
+
+    >>> x = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
+    >>> W, U, b = torch.ones(1, 1), torch.tensor([[0.5]]), torch.zeros(1)
+    >>> rnn_forward(x, torch.zeros(1, 1), W, U, b).flatten()
+    tensor([0.0000, 0.7616, 0.3634, 0.1797])
+    """
     h = [h0]
     for x_t in x:
         h.append(rnn_step(x_t, h[-1], W, U, b))
@@ -76,7 +128,18 @@ def rnn_forward(x, h0, W, U, b):
 
 
 class RNNGradients(NamedTuple):
-    """Gradients of the loss, shaped like what they belong to."""
+    """Gradients of the loss, shaped like what they belong to.
+
+    Examples
+    --------
+    >>> x, h0 = torch.zeros(5, 2, 3), torch.zeros(2, 4)
+    >>> W, U, b = torch.zeros(4, 3), torch.eye(4), torch.zeros(4)
+    >>> gradients = rnn_backward(x, rnn_forward(x, h0, W, U, b), torch.ones(5, 2, 4), U)
+    >>> {name: tuple(gradient.shape) for name, gradient in gradients._asdict().items()}
+    {'W': (4, 3), 'U': (4, 4), 'b': (4,), 'h0': (2, 4)}
+    >>> gradients.b  # 5 losses and 2 sequences; the loss of step t reaches t of the biases' uses
+    tensor([30., 30., 30., 30.])
+    """
 
     W: torch.Tensor  # [d, n]
     U: torch.Tensor  # [d, d]
@@ -101,6 +164,20 @@ def rnn_backward(x, h, grad_h, U, truncate=None):
     Returns
     -------
     RNNGradients
+
+    Examples
+    --------
+    By hand as by PyTorch, for the loss that adds up all states.
+
+    >>> shapes = (6, 2, 3), (2, 4), (4, 3), (4, 4), (4,)
+    >>> x, h0, W, U, b = (torch.randn(shape, dtype=torch.float64) for shape in shapes)
+    >>> h = rnn_forward(x, h0, W, U.requires_grad_(), b)
+    >>> h[1:].sum().backward()
+    >>> h, by_autograd, U = h.detach(), U.grad, U.detach()
+    >>> torch.allclose(rnn_backward(x, h, torch.ones(6, 2, 4), U).U, by_autograd)
+    True
+    >>> torch.allclose(rnn_backward(x, h, torch.ones(6, 2, 4), U, truncate=2).U, by_autograd)
+    False
     """
     if truncate is not None and truncate < 1:
         raise ValueError(f"truncate must be at least 1 step, got {truncate}")
@@ -121,6 +198,12 @@ def clip_gradient(gradients, max_norm):
     """Scale all gradients together so that their joint norm is at most max_norm; the direction stays.
 
     gradients: sequence of Tensors -> (clipped list, the norm before clipping as a 0-d Tensor).
+
+    Examples
+    --------
+    >>> clipped, norm = clip_gradient([torch.tensor([3.0]), torch.tensor([4.0])], max_norm=1.0)
+    >>> clipped, norm
+    ([tensor([0.6000]), tensor([0.8000])], tensor(5.))
     """
     norm = torch.stack([g.norm() for g in gradients]).norm()
     scale = (max_norm / norm).clamp(max=1) if norm > 0 else torch.ones_like(norm)
@@ -131,7 +214,15 @@ def clip_gradient(gradients, max_norm):
 
 
 def spectral_radius(U):
-    """Largest absolute eigenvalue of U [d, d], a 0-d Tensor."""
+    """Largest absolute eigenvalue of U [d, d], a 0-d Tensor.
+
+    Examples
+    --------
+    A quarter turn that doubles lengths: its eigenvalues are 2i and -2i.
+
+    >>> round(spectral_radius(torch.tensor([[0.0, -2.0], [2.0, 0.0]])).item(), 4)
+    2.0
+    """
     return torch.linalg.eigvals(U).abs().max()
 
 
@@ -148,6 +239,13 @@ def gradient_norms(step, x, state, grad):
     Returns
     -------
     Tensor [T + 1]: entry k is the mean over the B sequences of ||dL/ds_{T-k}||; entry 0 is ||grad|| itself.
+
+    Examples
+    --------
+    A state that halves at every step; what it holds now says a quarter as much two steps on.
+
+    >>> gradient_norms(lambda x, s: 0.5 * s, torch.zeros(3, 1, 1), torch.ones(1, 1), torch.ones(1, 1))
+    tensor([1.0000, 0.5000, 0.2500, 0.1250])
     """
     states = [state.detach().requires_grad_()]
     for x_t in x:
@@ -175,6 +273,14 @@ def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=
     Returns
     -------
     float64 Tensor [length]; entry k is the norm k steps before the loss, entry 0 is 1.
+
+    Examples
+    --------
+    What is left of a gradient 20 steps back, if the recurrent weights halve it and no gate keeps it.
+
+    >>> plain, gated = (gradient_flow(cell, radius=0.5, length=21, hidden_size=8) for cell in ("rnn", "lstm"))
+    >>> plain[0].item(), plain[20].item() < 0.5**20, gated[20].item() > 0.1
+    (1.0, True, True)
     """
     d, blocks = hidden_size, {"rnn": 1, "gru": 3, "lstm": 4}[cell]
     generator = torch.Generator().manual_seed(seed)
@@ -209,6 +315,14 @@ def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=
 
 
 class Score(NamedTuple):
+    """How well a classifier answers.
+
+    Examples
+    --------
+    >>> MemoryTask(n_cues=4).no_memory()
+    Score(accuracy=0.25, cross_entropy=1.3862943611198906)
+    """
+
     accuracy: float
     cross_entropy: float  # nats
 
@@ -220,6 +334,17 @@ class MemoryTask:
     Tokens 0 .. n_cues - 1 are cues, the next n_noise are noise. A sequence has one cue, `distance` steps
     before its end; the target is that cue with probability `keep`, else one of the other cues, all alike. So
     the best possible score is known, whatever the distance; distance=0, the control, needs no memory.
+
+    Examples
+    --------
+    >>> task = MemoryTask(distance=2, length=4, n_cues=3, keep=0.9)
+    >>> x, y = task.sample(1000)
+    >>> x.shape, y.shape
+    (torch.Size([4, 1000]), torch.Size([1000]))
+    >>> (x[1] < 3).all().item()  # the cue stands 2 steps before the last
+    True
+    >>> [round(p, 2) for p in sorted(task.posterior(x)[0].tolist())], task.optimum().accuracy
+    ([0.05, 0.05, 0.9], 0.9)
     """
 
     distance: int = 40
@@ -234,6 +359,7 @@ class MemoryTask:
 
     @property
     def n_tokens(self):
+        """int: cues and noise."""
         return self.n_cues + self.n_noise
 
     def sample(self, n, seed=0, device="cpu"):
@@ -264,7 +390,14 @@ class MemoryTask:
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """Settings of the chapter's experiment; no paper's."""
+    """Settings of the chapter's experiment; no paper's.
+
+    Examples
+    --------
+    >>> ClassifierConfig(cell="lstm", n_steps=50)
+    ClassifierConfig(cell='lstm', hidden_size=32, embedding_size=16, gate_bias=3.0, learning_rate=0.003, max_norm=1.0,
+        batch_size=64, n_steps=50)
+    """
 
     cell: str = "gru"  # "rnn", "lstm" or "gru"
     hidden_size: int = 32
@@ -277,7 +410,16 @@ class ClassifierConfig:
 
 
 class Classifier(nn.Module):
-    """Embedding -> recurrent cell -> the last state through V: x int64 [T, B] -> logits [B, n_classes]."""
+    """Embedding -> recurrent cell -> the last state through V: x int64 [T, B] -> logits [B, n_classes].
+
+    Examples
+    --------
+    >>> task = MemoryTask()
+    >>> model = Classifier(task.n_tokens, task.n_cues, ClassifierConfig(cell="rnn"))
+    >>> x, y = task.sample(5)
+    >>> model(x).shape  # a logit for each of 4 answers
+    torch.Size([5, 4])
+    """
 
     def __init__(self, n_tokens, n_classes, config):
         super().__init__()
@@ -297,7 +439,17 @@ class Classifier(nn.Module):
 
 @torch.no_grad()
 def evaluate(model, task, n=4000, seed=0):
-    """Score of a model (x [T, B] -> logits [B, n_cues]) on n fresh sequences."""
+    """Score of a model (x [T, B] -> logits [B, n_cues]) on n fresh sequences.
+
+    Examples
+    --------
+    A model that was never trained does no better than one that forgets the cue.
+
+    >>> task = MemoryTask()
+    >>> score = evaluate(Classifier(task.n_tokens, task.n_cues, ClassifierConfig()), task, n=1000)
+    >>> abs(score.accuracy - task.no_memory().accuracy) < 0.1
+    True
+    """
     x, y = task.sample(n, seed, next(model.parameters()).device)
     logits = model(x)
     accuracy = (logits.argmax(dim=1) == y).double().mean().item()
@@ -308,6 +460,17 @@ def fit(task, config=ClassifierConfig(), *, device="auto", seed=0, progress=True
     """Train a `Classifier` on fresh samples of the task, and keep its score every 25 steps in ``.history``.
 
     Same seed, same device, same numbers; the caller's random state is left alone.
+
+    Examples
+    --------
+    The control, where the cue is the last click: 100 steps teach it.
+
+    >>> task = MemoryTask(distance=0, length=3)
+    >>> model = fit(task, ClassifierConfig(n_steps=100), device="cpu", progress=False)
+    >>> [point["step"] for point in model.history]
+    [0, 25, 50, 75, 100]
+    >>> model.history[0]["accuracy"] < 0.6 < 0.8 < model.history[-1]["accuracy"]
+    True
     """
     device = pick_device(device)
     with torch.random.fork_rng(devices=[]):

@@ -59,6 +59,17 @@ class Steps:
         Where each of those ratings stood in the data.
     step : int64 [n]
         The step of each rating, in the order of the data.
+
+    Examples
+    --------
+    Two users. The first rates twice at one instant, then once more: two steps, the first with two ratings.
+
+    >>> owners, others = np.array([0, 0, 1, 0]), np.array([5, 6, 5, 7])
+    >>> steps = Steps(owners, others, np.array([3.0, 4.0, 1.0, 5.0]), np.array([10.0, 10.0, 20.0, 30.0]), 2, width=0)
+    >>> steps.time.tolist(), steps.offsets.tolist(), steps.bags.tolist()
+    ([10.0, 30.0, 20.0], [0, 2, 3], [0, 2, 3, 4])
+    >>> steps.before([0, 0, 0], [10, 11, 31]).tolist()  # strictly before
+    [0, 1, 2]
     """
 
     def __init__(self, owners, others, ratings, times, n_owners, width):
@@ -98,6 +109,13 @@ def batches(sizes, batch_size, order):
     Returns
     -------
     list of int64 arrays, the shortest sequences first
+
+    Examples
+    --------
+    Owners of 3, 1, 0 and 1 steps, cut where about two steps are together.
+
+    >>> [batch.tolist() for batch in batches(np.array([3, 1, 0, 1]), batch_size=2, order=np.arange(4))]
+    [[1, 3], [0]]
     """
     order = order[sizes[order] > 0]
     order = order[np.argsort(sizes[order], kind="stable")]
@@ -115,6 +133,12 @@ class RRNConfig:
     Sizes, dropout, clipping and learning rate are those that the authors' later paper gives for this model (Wu et
     al., "Joint Training of Ratings and Reviews with Recurrent Recommender Networks", 2017). The paper's width of a step
     is not known; the other settings were chosen on validation ratings.
+
+    Examples
+    --------
+    >>> RRNConfig(dynamic=False, stationary=False)
+    Traceback (most recent call last):
+    ValueError: with dynamic=False and stationary=False nothing is left of the model
     """
 
     hidden_size: int = 40  # of each LSTM
@@ -175,6 +199,17 @@ class Side(nn.Module):
     ----------
     n_owners, n_others : int
     config : RRNConfig
+
+    Examples
+    --------
+    All who came after the training share the last row, of zeros.
+
+    >>> side = Side(n_owners=3, n_others=2, config=RRNConfig(stationary_size=4))
+    >>> side.start(torch.tensor([0, 1]), torch.tensor([0, 1]))  # owner 2 has no rating
+    >>> side.rows(torch.tensor([0, 2, 3, 17, -1])).tolist()
+    [0, 2, 3, 3, 3]
+    >>> side.stationary.weight.abs().sum(1).gt(0).tolist()
+    [True, True, False, False]
     """
 
     def __init__(self, n_owners, n_others, config):
@@ -286,7 +321,17 @@ class Side(nn.Module):
 
 
 class Trajectory(NamedTuple):
-    """The way of one user or item through time."""
+    """The way of one user or item through time.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import RatingWorld
+    >>> data = RatingWorld(n_users=5, n_steps=4).sample()
+    >>> model = new_model(data, RRNConfig(dynamic_size=3), device="cpu")
+    >>> times, factors = model.trajectory("user-0")  # four ratings, and a moment after the last
+    >>> times.shape, factors.shape
+    ((5,), (5, 3))
+    """
 
     times: np.ndarray  # float64 [k], seconds
     factors: np.ndarray  # float32 [k, d]: the dynamic factors that predict at each time, from the ratings before it
@@ -318,6 +363,22 @@ class RRN(nn.Module):
     ----------
     seen : RatingData
         All ratings so far: those of the training, and what was observed since.
+
+    Examples
+    --------
+    Predictions change with what was observed, without any training.
+
+    >>> from rnnbook.worlds import RatingWorld
+    >>> data = RatingWorld(n_users=5, n_steps=4).sample()
+    >>> past, future = data.take(slice(10)), data.take(slice(10, None))
+    >>> model = new_model(past, RRNConfig(), device="cpu")
+    >>> model.follow(future).shape
+    (10,)
+    >>> who, what, when = ["user-0", "a stranger"], ["item-1", "item-1"], [data.times[-1] + 1] * 2
+    >>> before = model.predict(who, what, when)
+    >>> model.observe(future)
+    >>> model.seen.n_ratings, np.array_equal(before, model.predict(who, what, when))
+    (20, False)
     """
 
     Config = RRNConfig
@@ -335,9 +396,11 @@ class RRN(nn.Module):
 
     @property
     def device(self):
+        """torch.device: where the parameters are."""
         return self.users.clock.weight.device
 
     def to_scale(self, ratings):
+        """Ratings in the model's unit, the standard deviation of the training ratings, around their mean."""
         return (ratings - self.scale["mean"]) / self.scale["std"]
 
     def to_clock(self, times):
@@ -352,9 +415,11 @@ class RRN(nn.Module):
 
     @property
     def sides(self):
+        """The users' Side and the items'."""
         return self.users, self.items
 
     def zeros(self, k):
+        """Dynamic factors of 0, float [k, d]."""
         return torch.zeros(k, self.config.dynamic_size, device=self.device, dtype=self.users.clock.weight.dtype)
 
     def run(self, side, steps, owners, n_before, last):
@@ -579,7 +644,18 @@ def _check_seen(seen, path):
 
 
 class Targets(NamedTuple):
-    """The ratings to learn, in the order of the data."""
+    """The ratings to learn, in the order of the data.
+
+    Examples
+    --------
+    Ratings of 1, 3 and 5 have the mean 3 and the standard deviation 1.633: on the model's scale the first is -2/1.633.
+
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea", "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> data = RatingData.from_frame(rows)
+    >>> learnt = targets(new_model(data, RRNConfig(), device="cpu"), data)
+    >>> [round(y, 4) for y in learnt.y.tolist()]
+    [-1.2247, 0.0, 1.2247]
+    """
 
     owners: tuple  # of two Tensors, int64 [n]: users and items
     counts: tuple  # of two Tensors, float [n_users] and [n_items]: how many ratings each has
@@ -587,7 +663,16 @@ class Targets(NamedTuple):
 
 
 def targets(model, data):
-    """The Targets of a RatingData, on the model's device."""
+    """The Targets of a RatingData, on the model's device.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea", "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> data = RatingData.from_frame(rows)
+    >>> learnt = targets(new_model(data, RRNConfig(), device="cpu"), data)
+    >>> [owner.tolist() for owner in learnt.owners], [count.tolist() for count in learnt.counts]
+    ([[0, 1, 0], [0, 0, 0]], [[2.0, 1.0], [3.0]])
+    """
     owners = tuple(torch.from_numpy(ids).to(model.device) for ids in (data.users, data.items))
     dtype = model.zeros(0).dtype
     counts = tuple(torch.bincount(ids, minlength=n).to(dtype) for ids, n in zip(owners, (data.n_users, data.n_items)))
@@ -619,6 +704,18 @@ def batch_of(model, which, owners, steps, data, fixed, known):
         Places of the ratings in the data.
     parts : u, m, ours, theirs
         What `RRN.combine` takes, of users and items.
+
+    Examples
+    --------
+    Ann's ratings are the first and the third; the items' factors are computed with them, as ``fixed`` is None.
+
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea", "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> data = RatingData.from_frame(rows)
+    >>> model = new_model(data, RRNConfig(dynamic_size=4), device="cpu")
+    >>> learnt, known = targets(model, data), torch.tensor([True, True])
+    >>> at, (u, m, ours, theirs) = batch_of(model, 0, np.array([0]), model.steps(data), learnt, None, known)
+    >>> at.tolist(), u.shape, m.shape
+    ([0, 2], torch.Size([2, 4]), torch.Size([2, 4]))
     """
     mine, theirs = steps[which], steps[1 - which]
     numbers, factors = model.at_steps(model.sides[which], mine, owners)
@@ -644,6 +741,17 @@ def batch_loss(model, data, at, parts):
         The mean squared error on the model's scale, and the penalties.
     error : Tensor, scalar
         The sum of squared errors.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea", "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> data = RatingData.from_frame(rows)
+    >>> model = new_model(data, RRNConfig(penalty=0.0, bias_penalty=0.0), device="cpu")
+    >>> learnt, known = targets(model, data), torch.tensor([True, True])
+    >>> at, parts = batch_of(model, 0, np.array([0, 1]), model.steps(data), learnt, None, known)
+    >>> loss, error = batch_loss(model, learnt, at, parts)
+    >>> torch.isclose(loss, error / 3).item()  # without penalties, the mean over the three ratings
+    True
     """
     norm = sum(model.norm(side, ids[at], counts[ids[at]])
                for side, ids, counts in zip(model.sides, data.owners, data.counts))
@@ -652,7 +760,15 @@ def batch_loss(model, data, at, parts):
 
 
 def new_model(train, config, *, device="auto", seed=0, start=None, kind=RRN):
-    """An untrained model of a kind of RRN that has seen ``train``; the caller's random numbers are left alone."""
+    """An untrained model of a kind of RRN that has seen ``train``; the caller's random numbers are left alone.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea", "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> model = new_model(RatingData.from_frame(rows), RRNConfig(), device="cpu")
+    >>> model.scale["mean"], model.seen.n_ratings, model.users.bias.weight.flatten().tolist()
+    (3.0, 3, [0.0, 0.0, 0.0])
+    """
     device = training.pick_device(device)
     scale = {"mean": float(train.ratings.mean()), "std": float(train.ratings.std()) or 1.0,
              "start": float(train.times[0]), "span": float(train.times[-1] - train.times[0]) or 1.0}
@@ -703,6 +819,18 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     -------
     RRN
         In evaluation mode; it has seen ``train`` (not ``valid``, see `RRN.observe`).
+
+    Examples
+    --------
+    Users whose ratings are 4 or 2, all of them; 20 epochs tell who is who.
+
+    >>> rows = [(u, k % 3, 4.0 if u % 2 else 2.0, DAY * k + u) for u in range(10) for k in range(10)]
+    >>> train = RatingData.from_frame(pd.DataFrame(rows, columns=["user", "item", "rating", "time"]))
+    >>> config = RRNConfig(stationary_size=4, dropout=0.0, batch_size=50, learning_rate=0.01, n_epochs=20)
+    >>> model = fit(train, config, device="cpu", progress=False)
+    >>> strict, kind = model.predict([0, 1], [0, 0], [20 * DAY, 20 * DAY])
+    >>> print(strict < 2.5, kind > 3.5)
+    True True
     """
     if train.n_ratings == 0:
         raise ValueError(f"{train.name}: nothing to learn from")
@@ -726,6 +854,21 @@ def descend(model, train, loss_of, *, seed, valid, patience, checkpoint, progres
         See `rnnbook.train.run`.
     before : callable(optimizer), optional
         Called at the beginning of the first epoch.
+
+    Examples
+    --------
+    As `fit`, with a loss of one's own: here without the penalties.
+
+    >>> from rnnbook.worlds import RatingWorld
+    >>> train = RatingWorld(n_users=5, n_steps=4).sample()
+    >>> model = new_model(train, RRNConfig(n_epochs=2), device="cpu")
+    >>> def plain(model, data, at, parts):
+    ...     error = (model.combine(*parts) - data.y[at]).square()
+    ...     return error.mean(), error.detach().sum()
+    >>> descend(model, train, plain, seed=0, valid=None, patience=3, checkpoint=None, progress=False, callback=None,
+    ...         identity={})
+    >>> [point["epoch"] for point in model.history]
+    [1, 2]
     """
     config = model.config
     tables = {name for name, _ in model.named_parameters() if name.split(".")[-2] in TABLES}

@@ -31,7 +31,13 @@ from .tables import DataError
 
 
 class Wheel(NamedTuple):
-    """A file inside a Python package."""
+    """A file inside a Python package.
+
+    Examples
+    --------
+    >>> SOURCES["movielens-100k"].wheel.requirement
+    'recbole==1.2.1'
+    """
 
     requirement: str
     member: str
@@ -53,6 +59,14 @@ class Source:
         or MD5 as ``md5:…``. By default it is the first of ``digests``.
     wheel : Wheel, optional
         Where to take the file from if the address cannot be reached.
+
+    Examples
+    --------
+    >>> source = SOURCES["movietweetings-100k"]
+    >>> source.licence, source.files
+    ('MIT', (('ratings.dat',),))
+    >>> named("amazon-2014:Digital_Music").folder
+    'amazon-2014'
     """
 
     name: str
@@ -211,6 +225,11 @@ def named(name):
         There is none.
     ValueError
         The category is not written as one.
+
+    Examples
+    --------
+    >>> named("amazon-2014:Digital_Music").files
+    (('reviews_Digital_Music_5.json',),)
     """
     form, colon, category = name.partition(":")
     if not colon:
@@ -224,7 +243,13 @@ def named(name):
 
 
 def cache():
-    """The folder for downloads."""
+    """The folder for downloads.
+
+    Examples
+    --------
+    >>> cache().name
+    'rnnbook'
+    """
     return Path(pooch.os_cache("rnnbook"))
 
 
@@ -232,6 +257,11 @@ def folders(source):
     """The folders to search for a data set, best first.
 
     Where two data sets have files of one name, each is found only in a folder with the data set's own name.
+
+    Examples
+    --------
+    >>> folders(SOURCES["netflix"])[-1] == cache() / "netflix"
+    True
     """
     given = os.environ.get("RNNBOOK_DATA")
     places = [Path(given) / source.folder, Path(given)] if given else []
@@ -241,7 +271,15 @@ def folders(source):
 
 
 def find(source):
-    """Paths of the data set's files, of any category if none is said; None unless all are in one folder."""
+    """Paths of the data set's files, of any category if none is said; None unless all are in one folder.
+
+    Examples
+    --------
+    What is made here has no files, and what is not here gives None.
+
+    >>> print(find(SOURCES["rating-world"]))
+    None
+    """
     for folder in folders(source):
         paths = [next((path for name in names for end in ("", ".gz")
                        for path in folder.glob(f"{name}{end}".replace(CATEGORY, "*")) if path.is_file()), None)
@@ -261,6 +299,17 @@ def locate(source):
     DataError
         A download that failed or is not what it should be (nothing of it is kept), or a file that is not the
         published one.
+
+    Examples
+    --------
+    A file of the right name in the folder that ``RNNBOOK_DATA`` names is found, gzipped or not.
+
+    >>> import tempfile
+    >>> from unittest import mock
+    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, RNNBOOK_DATA=folder):
+    ...     Path(folder, "events.csv.gz").touch()
+    ...     [path.name for path in locate(SOURCES["retailrocket"])]
+    ['events.csv.gz']
     """
     paths = find(source)
     if paths is None:

@@ -21,7 +21,17 @@ from .review_world import ReviewWorld  # noqa: F401
 
 
 class Optimum(NamedTuple):
-    """What the best possible recommender scores on a data set."""
+    """What the best possible recommender scores on a data set.
+
+    Examples
+    --------
+    >>> world = SessionWorld(n_items=30)
+    >>> optimum = world.oracle(world.sample(100), k=5)
+    >>> optimum._fields
+    ('recall', 'mrr', 'ndcg', 'cross_entropy', 'k')
+    >>> 0 < optimum.mrr < optimum.ndcg < optimum.recall < 1, optimum.k
+    (True, 5)
+    """
 
     recall: float
     mrr: float
@@ -43,6 +53,18 @@ class BayesFilter:
 
     Recall, MRR and NDCG fall with the rank of the one right item, so ranking by this probability is best for
     each of them in expectation, and reporting it is best for the cross-entropy.
+
+    Examples
+    --------
+    Two moods that last, each with an item of its own, a or b, and both with c. Who has clicked a will never click b.
+
+    >>> start, stay = np.array([0.5, 0.5]), np.eye(2)
+    >>> emission = np.array([[0.5, 0.0, 0.5], [0.0, 0.5, 0.5]])
+    >>> best = BayesFilter(np.array(["a", "b", "c"]), start, stay, emission)
+    >>> best.recommend(["c"], k=3).scores.tolist()  # nobody knows the mood yet: c, then a or b
+    [0.5, 0.25, 0.25]
+    >>> best.recommend(["a", "c"], k=3)
+    Recommendations(ids=array(['a', 'c', 'b'], dtype='<U1'), scores=array([0.5, 0.5, 0. ]))
     """
 
     def __init__(self, item_ids, start, transition, emission):
@@ -59,12 +81,14 @@ class BayesFilter:
         return belief / likelihood @ self.transition
 
     def recommend(self, history, k=10):
+        """Raw item ids, oldest first, to the ``k`` most probable next items: Recommendations."""
         belief = self.start[None]
         for item in metrics.encode_history(history, self.item_ids):
             belief = self._after_click(belief, np.array([item]))
         return metrics.best_items(belief[0] @ self.emission, self.item_ids, k)
 
     def score_sessions(self, data, batch_size=512):
+        """Yield (positions int64 tensor [B], probabilities float64 tensor [B, n_items])."""
         metrics.check_catalogue(self, data)
         longest_first = np.argsort(-data.lengths, kind="stable")
         for first in range(0, data.n_sessions, batch_size):
@@ -78,7 +102,14 @@ class BayesFilter:
 
 
 class LastItem(LastItemRecommender):
-    """The best recommender that sees nothing but the last click: scores are P(next item | last item)."""
+    """The best recommender that sees nothing but the last click: scores are P(next item | last item).
+
+    Examples
+    --------
+    >>> model = LastItem(np.array(["a", "b"]), np.array([[0.1, 0.9], [0.6, 0.4]]))
+    >>> model.recommend(["b", "a"], k=1)
+    Recommendations(ids=array(['b'], dtype='<U1'), scores=array([0.9]))
+    """
 
     def __init__(self, item_ids, next_given_last):
         self.item_ids, self.next_given_last = item_ids, next_given_last
@@ -111,6 +142,18 @@ class SessionWorld:
     mean_length : mean clicks per session, at least 2
     noise : probability that a click is on any item, uniformly, whatever the state; known to the oracle
     seed : draws who belongs where and the popularities; the world is the same wherever the seed is
+
+    Examples
+    --------
+    What the last click alone leaves on the table:
+
+    >>> from rnnbook.metrics import evaluate_sessions
+    >>> world = SessionWorld(n_items=100)
+    >>> data = world.sample(1000, seed=1)
+    >>> data.n_sessions, data.n_items, world.transition.shape, world.emission.shape
+    (1000, 100, (20, 20), (20, 100))
+    >>> evaluate_sessions(world.last_item(), data, k=5).recall < world.oracle(data, k=5).recall
+    True
     """
 
     n_states: int = 20
@@ -136,6 +179,7 @@ class SessionWorld:
 
     @cached_property
     def item_ids(self):
+        """array [n_items] of str: the catalogue."""
         return _item_ids(self.n_items)
 
     @cached_property
@@ -214,12 +258,23 @@ class MarkovWorld:
 
     It takes P(first item), P(next item | last item) and the session lengths from ``world``. A sequence model
     that beats its last-item ceiling here has found something that is not there.
+
+    Examples
+    --------
+    Here the last click tells all there is to know.
+
+    >>> control = SessionWorld(n_items=100).markov_control()
+    >>> data = control.sample(100)
+    >>> from rnnbook.metrics import evaluate_sessions
+    >>> evaluate_sessions(control.last_item(), data).recall == control.oracle(data).recall
+    True
     """
 
     world: SessionWorld
 
     @property
     def item_ids(self):
+        """array [n_items] of str: the catalogue."""
         return self.world.item_ids
 
     @property
@@ -247,6 +302,7 @@ class MarkovWorld:
         return self.last_item()
 
     def last_item(self):
+        """The best recommender that sees nothing but the last click."""
         return LastItem(self.item_ids, self.transition)
 
     def oracle(self, data, k=20):
@@ -267,6 +323,13 @@ class DriftWorld:
     before, after : SessionWorld
         Over the same number of items.
     change : share of the sessions that come before the break
+
+    Examples
+    --------
+    >>> world = DriftWorld(SessionWorld(n_items=30), SessionWorld(n_items=30, ring_step=-1), change=0.75)
+    >>> data = world.sample(8)
+    >>> (data.times[data.offsets[:-1]] / 60).round().tolist()  # minutes; the break lies before the seventh
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     """
 
     before: SessionWorld
@@ -282,6 +345,7 @@ class DriftWorld:
 
     @property
     def item_ids(self):
+        """array [n_items] of str: the catalogue."""
         return self.after.item_ids
 
     def sample(self, n, seed=0):
@@ -299,6 +363,7 @@ class DriftWorld:
         return self.after.bayes()
 
     def last_item(self):
+        """The best recommender after the break that sees nothing but the last click."""
         return self.after.last_item()
 
     def oracle(self, data, k=20):
@@ -318,6 +383,20 @@ class FutureChain:
         T_\text{both}(j | i, k) = \frac{P_{ij} P_{jk}}{(P^2)_{ik}} .
 
     Every row of ``P`` is drawn from a Dirichlet distribution with all parameters ``concentration``.
+
+    Examples
+    --------
+    On average over the futures, a teacher that also sees the past tells the truth; one that sees the future alone does
+    not.
+
+    >>> chain = FutureChain(n_items=3)
+    >>> [np.allclose(chain.teacher_mean(sees), chain.transition) for sees in ("both", "future")]
+    [True, False]
+
+    Taught by it alone (λ = 1) a student errs less than taught by clicks (λ = 0), if it has seen each context twice.
+
+    >>> print((chain.error(1.0, 2, "both") < chain.error(0.0, 2, "both")).all())
+    True
     """
 
     n_items: int = 6
@@ -374,6 +453,22 @@ def divergence(model, exact, data):
 
     The model's distribution is the softmax of its scores; ``exact`` is what a world's ``bayes()`` returns.
     0 is the optimum, and no other score is as strict: a model can rank perfectly with wrong probabilities.
+
+    Examples
+    --------
+    The optimum is 0 from itself; whatever has forgotten all but the last click is not.
+
+    >>> world = SessionWorld(n_items=30)
+    >>> data = world.sample(200)
+    >>> class Logits:
+    ...     def __init__(self, model):
+    ...         self.model = model
+    ...
+    ...     def score_sessions(self, data):
+    ...         return ((positions, p.log()) for positions, p in self.model.score_sessions(data))
+    >>> best, last = (divergence(Logits(model), world.bayes(), data) for model in (world.bayes(), world.last_item()))
+    >>> abs(best) < 1e-9, last > 0.1
+    (True, True)
     """
     log_q: dict[int, torch.Tensor] = {}
     for positions, scores in model.score_sessions(data):

@@ -33,6 +33,13 @@ class DistillationExplorer(Widget):
     ------
     ValueError
         If the chain has another number of items, or not the context.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import FutureChain
+    >>> widget = DistillationExplorer(FutureChain(n_items=4), context=2, strength=0.3)
+    >>> len(widget.stationary), widget.context, widget.strength
+    (4, 2, 0.3)
     """
 
     _esm = source("distillation.js")

@@ -35,6 +35,14 @@ class Evidence(Widget):
     ------
     ValueError
         If there are too many items or none, one has no reviews, or a review is not of this world.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import ReviewWorld
+    >>> world = ReviewWorld(n_items=10, n=3)
+    >>> widget = Evidence(world, world.sample(), ["item-0", "item-7"])
+    >>> len(widget.reviews[0]), widget.step  # all four reviews of the first item are read at the start
+    (4, 4)
     """
 
     _esm, _css = source("evidence.js"), _CSS

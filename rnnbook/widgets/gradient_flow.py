@@ -24,6 +24,12 @@ class GradientFlowExplorer(Widget):
         Sequence lengths, ascending.
     hidden_size, seed : int
         As for `gradient_flow`.
+
+    Examples
+    --------
+    >>> widget = GradientFlowExplorer(radii=(0.5, 1.0), lengths=(5, 10), hidden_size=4)
+    >>> sorted(widget.norms), len(widget.norms["lstm"][1][0])  # [cell][length][radius][distance]
+    (['gru', 'lstm', 'rnn'], 10)
     """
 
     _esm = source("gradient_flow.js")

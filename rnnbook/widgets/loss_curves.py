@@ -25,6 +25,15 @@ class LossCurves(Widget):
     ceiling : dict of str to float, optional
         Horizontal lines, for example ``{"loss": 4.1, "recall": 0.55}``: the best that is possible.
     ceiling_label : str
+
+    Examples
+    --------
+    >>> curves = LossCurves(ceiling={"recall": 0.55})
+    >>> curves.summary()
+    'Loss curves of a training that has not begun.'
+    >>> curves.update({"epoch": 1, "loss": 2.5, "recall": 0.31})  # what ``callback=curves.update`` does
+    >>> curves.summary()
+    'Loss curves of a training, 1 points; the last: epoch 1, loss 2.5, recall 0.31.'
     """
 
     _esm = source("loss_curves.js")

@@ -27,6 +27,12 @@ class NextClick(Widget):
         Probability that the mood stays as it was from one click to the next; else all others are as likely.
     clicks : sequence of int
         The session at the start, as indices into ``items``.
+
+    Examples
+    --------
+    >>> widget = NextClick(items=["tent", "shirt"], moods=[[0.9, 0.1], [0.2, 0.8]], clicks=[0, 0, 1])
+    >>> widget.summary()[:67]
+    'A shop of 2 items: tent, shirt. Someone who has clicked tent, tent,'
     """
 
     _esm = source("next_click.js")

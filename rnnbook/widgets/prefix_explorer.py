@@ -44,6 +44,12 @@ class PrefixExplorer(Widget):
     ------
     ValueError
         If there are too many sessions or none, one is too short or too long, or ``session`` is not among them.
+
+    Examples
+    --------
+    >>> widget = PrefixExplorer([["tent", "stove", "boots"], ["lamp", "bulb"]], rate=0.5)
+    >>> widget.summary().split(",")[0]
+    '2 sessions as training pairs'
     """
 
     _esm = source("prefix_explorer.js")

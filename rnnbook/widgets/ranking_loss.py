@@ -23,6 +23,12 @@ class RankingLossExplorer(Widget):
         The loss singled out at the start, a key of `LOSSES`.
     regularization : float
         λ of BPR-max.
+
+    Examples
+    --------
+    >>> widget = RankingLossExplorer(target=2.0, negatives=[0.0, -5.0], loss="bpr-max")
+    >>> widget.summary().split(",")[0]
+    'Ranking losses of a target scored 2 against 2 negatives'
     """
 
     _esm = source("ranking_loss.js")

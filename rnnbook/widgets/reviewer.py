@@ -67,6 +67,17 @@ class Reviewer(Widget):
     ValueError
         If there are too many of something or none, the model does not know one, a rating is not finite, or the
         reviews together are too long for a page.
+
+    Examples
+    --------
+    A model that has learnt nothing yet writes, and rates, at random.
+
+    >>> from rnnbook.joint import JointConfig, new_model
+    >>> from rnnbook.worlds import ReviewWorld
+    >>> model = new_model(ReviewWorld(n_items=10).sample(), JointConfig(text_hidden_size=8), device="cpu")
+    >>> widget = Reviewer(model, ["user-1"], ["item-2", "item-3"], ratings=[1, 5], length=10)
+    >>> len(widget.reviews), len(widget.predicted[0])  # two items × two ratings; a prediction for each item
+    (4, 2)
     """
 
     _esm = source("reviewer.js")

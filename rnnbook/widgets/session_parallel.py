@@ -45,6 +45,14 @@ class SessionParallelStepper(Widget):
     ------
     ValueError
         If the data have no session of 2 to 10 events, or the batch size does not fit.
+
+    Examples
+    --------
+    >>> widget = SessionParallelStepper(batch_size=3)
+    >>> widget.data.lengths.tolist()
+    [4, 2, 5, 3, 2, 3, 6, 2]
+    >>> widget.schedules[2]["session"][:6]  # with three lanes: the first step, and the second
+    [0, 1, 2, 0, 3, 2]
     """
 
     _esm = source("session_parallel.js")

@@ -68,6 +68,15 @@ class TasteExplorer(Widget):
     ------
     ValueError
         If there are too many users or none, or one has no ratings.
+
+    Examples
+    --------
+    >>> from rnnbook.rrn import RRNConfig, new_model
+    >>> from rnnbook.worlds import RatingWorld
+    >>> model = new_model(RatingWorld(n_users=5, n_steps=4).sample(), RRNConfig(), device="cpu")
+    >>> widget = TasteExplorer(model, ["user-0", "user-3"])
+    >>> len(widget.times[0]), len(widget.paths[0])  # four steps, and where the taste is after the last
+    (4, 5)
     """
 
     _esm, _css = source("tastes.js"), _CSS
@@ -146,6 +155,16 @@ class TimeTravel(Widget):
     ------
     ValueError
         If there are too many users or none, one has no ratings, times do not rise or k is not positive.
+
+    Examples
+    --------
+    >>> from rnnbook.rrn import RRNConfig, new_model
+    >>> from rnnbook.worlds import RatingWorld
+    >>> data = RatingWorld(n_users=5, n_steps=4).sample()
+    >>> model = new_model(data, RRNConfig(), device="cpu")
+    >>> widget = TimeTravel(model, ["user-0"], [data.times[0], data.times[-1] + 1], k=3)
+    >>> widget.dates, [len(best) for best in widget.lists[0]]
+    (['2020-01-01', '2020-01-04'], [3, 3])
     """
 
     _esm, _css = source("tastes.js"), _CSS
