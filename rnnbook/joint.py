@@ -379,11 +379,11 @@ def batch_loss(model, texts, data, at, parts):
 
     Examples
     --------
-    The text costs something, and next to nothing with a weight next to nothing.
+    Twice the weight of the text is twice the writer's gradient, and without any there is none.
 
     >>> from rnnbook.worlds import ReviewWorld
     >>> train = ReviewWorld(n_items=10).sample()
-    >>> def loss(weight):
+    >>> def gradient(weight):
     ...     model = new_model(train, JointConfig(text_weight=weight), device="cpu").eval()
     ...     texts, learnt = Texts(train, model.alphabet, "cpu"), rrn.targets(model, train.ratings)
     ...     known = torch.ones(100, dtype=torch.bool)
@@ -391,7 +391,7 @@ def batch_loss(model, texts, data, at, parts):
     ...     batch = rrn.batch_of(model, 0, owners, model.steps(train.ratings), learnt, None, known)
     ...     batch_loss(model, texts, learnt, *batch)[0].backward()
     ...     return model.writer.out.bias.grad
-    >>> loss(0.0), torch.allclose(2 * loss(1.0), loss(2.0))
+    >>> gradient(0.0), torch.allclose(2 * gradient(1.0), gradient(2.0))
     (None, True)
     """
     loss, error = rrn.batch_loss(model, data, at, parts)

@@ -467,13 +467,15 @@ class AutoRec(RatingBaseline):
 
     Examples
     --------
-    Items of which half are loved by the first ten users, half by the others; each user rates half of them.
+    Half of the items are loved by the first ten users, half by the others, and each user leaves out every third item.
+    User 0 has rated neither 6 nor 9.
 
     >>> from rnnbook.ratings import RatingData
-    >>> rows = [(u, i, 5.0 if u // 10 == i % 2 else 1.0, 20 * u + i) for u in range(20) for i in range(u % 2, 20)]
+    >>> rows = [(u, i, 5.0 if u // 10 == i % 2 else 1.0, 20 * u + i)
+    ...         for u in range(20) for i in range(20) if (u + i) % 3]
     >>> train = RatingData.from_frame(pd.DataFrame(rows, columns=["user", "item", "rating", "time"]))
     >>> model = AutoRec("item", hidden_size=5, penalty=1.0, lr=0.05, n_epochs=40).fit(train)
-    >>> loved, hated = model.predict([0, 0], [2, 3], [999, 999])
+    >>> loved, hated = model.predict([0, 0], [6, 9], [999, 999])
     >>> print(loved > 4, hated < 2, model.item_factors.shape)
     True True (20, 5)
     """

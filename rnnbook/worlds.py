@@ -393,7 +393,7 @@ class FutureChain:
     >>> [np.allclose(chain.teacher_mean(sees), chain.transition) for sees in ("both", "future")]
     [True, False]
 
-    Taught by it alone (λ = 1) a student errs less than taught by clicks (λ = 0), if it has seen each context twice.
+    Who has seen each context twice learns more from the teacher that sees both (λ = 1) than from the clicks (λ = 0).
 
     >>> print((chain.error(1.0, 2, "both") < chain.error(0.0, 2, "both")).all())
     True
