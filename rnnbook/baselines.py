@@ -119,7 +119,8 @@ class SessionPopularity(HistoryRecommender):
 
     >>> from rnnbook.data import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcbc"), "time": range(5)})
-    >>> best = SessionPopularity().fit(SessionData.from_frame(clicks)).recommend(["a", "c", "a"], k=3)
+    >>> model = SessionPopularity().fit(SessionData.from_frame(clicks))
+    >>> best = model.recommend(["a", "c", "a"], k=3)
     >>> best.ids.tolist(), best.scores.round(4).tolist()
     (['a', 'c', 'b'], [2.3333, 1.6667, 0.6667])
     """
@@ -178,9 +179,11 @@ class PopularityTies(HistoryRecommender):
     c was clicked twice, a once: now the tie between them is broken.
 
     >>> from rnnbook.data import SessionData
-    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2, 3, 3], "item": list("abcbacc"), "time": range(7)})
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2, 3, 3], "item": list("abcbacc"),
+    ...                        "time": range(7)})
     >>> train = SessionData.from_frame(clicks)
-    >>> [model.fit(train).recommend(["b"], k=2).ids.tolist() for model in (Markov(), PopularityTies(Markov()))]
+    >>> [model.fit(train).recommend(["b"], k=2).ids.tolist()
+    ...  for model in (Markov(), PopularityTies(Markov()))]
     [['a', 'c'], ['c', 'a']]
     """
 
@@ -238,7 +241,8 @@ class ItemKNN(LastItemRecommender):
     Two of three sessions hold a, two hold b, one holds both: 1 / √(2 · 2).
 
     >>> from rnnbook.data import SessionData
-    >>> clicks = pd.DataFrame({"session": [1, 1, 2, 2, 3, 3], "item": list("abacbc"), "time": range(6)})
+    >>> clicks = pd.DataFrame({"session": [1, 1, 2, 2, 3, 3], "item": list("abacbc"),
+    ...                        "time": range(6)})
     >>> best = ItemKNN(shrinkage=0).fit(SessionData.from_frame(clicks)).recommend(["a"], k=3)
     >>> best.ids.tolist(), best.scores.round(4).tolist()
     (['b', 'c', 'a'], [0.5, 0.5, 0.0])
@@ -381,7 +385,8 @@ class VSKNN(SessionKNN):
     >>> from rnnbook.data import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 2, 2], "item": list("acbd"), "time": range(4)})
     >>> best = VSKNN().fit(SessionData.from_frame(clicks)).recommend(["a", "b"], k=4)
-    >>> best.ids.tolist(), best.scores.tolist()  # 2/2 of the last click; 1/2, halved as it is one click ago
+    >>> # 2/2 of the last click; 1/2, halved as it is one click ago
+    >>> best.ids.tolist(), best.scores.tolist()
     (['b', 'd', 'a', 'c'], [1.0, 1.0, 0.25, 0.25])
     """
 

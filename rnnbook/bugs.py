@@ -34,7 +34,8 @@ def late_reset(steps):
 
     Examples
     --------
-    >>> schedule = gru4rec.session_parallel(np.array([0, 2, 4]), batch_size=1)  # two sessions, one after the other
+    >>> # two sessions, one after the other
+    >>> schedule = gru4rec.session_parallel(np.array([0, 2, 4]), batch_size=1)
     >>> [reset.tolist() for _, reset, _ in gru4rec._steps(schedule, "cpu")]
     [[True], [True]]
     >>> [reset.tolist() for _, reset, _ in late_reset(gru4rec._steps)(schedule, "cpu")]
@@ -54,7 +55,8 @@ def kept_mask(steps):
 
     Examples
     --------
-    >>> schedule = gru4rec.session_parallel(np.array([0, 2, 5]), batch_size=1)  # the second session has two steps
+    >>> # the second session has two steps
+    >>> schedule = gru4rec.session_parallel(np.array([0, 2, 5]), batch_size=1)
     >>> [reset.tolist() for _, reset, _ in gru4rec._steps(schedule, "cpu")]
     [[True], [True], [False]]
     >>> [reset.tolist() for _, reset, _ in kept_mask(gru4rec._steps)(schedule, "cpu")]
@@ -112,7 +114,8 @@ def lost_state(hand_over):
 
     Examples
     --------
-    >>> lost_state(gru4rec._hand_over)([torch.tensor([[0.5], [0.7]])], torch.tensor([True, False]), None)
+    >>> state, reset = [torch.tensor([[0.5], [0.7]])], torch.tensor([True, False])
+    >>> lost_state(gru4rec._hand_over)(state, reset, None)
     [tensor([[0.],
             [0.]])]
     """
@@ -183,7 +186,8 @@ def softmax_twice(cross_entropy):
     Scores within [0, 1] cannot be far apart: a target as far ahead as can be still costs log(1 + 1/e).
 
     >>> scores, negative = torch.tensor([[99.0, 0.0]]), torch.tensor([[False, True]])
-    >>> gru4rec.cross_entropy(scores, negative).item() < 1e-6, softmax_twice(gru4rec.cross_entropy)(scores, negative)
+    >>> right, wrong = gru4rec.cross_entropy, softmax_twice(gru4rec.cross_entropy)
+    >>> right(scores, negative).item() < 1e-6, wrong(scores, negative)
     (True, tensor([0.3133]))
     """
     def faulty(scores, negative):
@@ -214,7 +218,8 @@ def dropout_nowhere(step):
 
     Examples
     --------
-    >>> model = gru4rec.GRU4Rec([3, 7], gru4rec.GRU4RecConfig(hidden_size=100, hidden_dropout=0.9)).train()
+    >>> config = gru4rec.GRU4RecConfig(hidden_size=100, hidden_dropout=0.9)
+    >>> model = gru4rec.GRU4Rec([3, 7], config).train()
     >>> x, state = torch.ones(1, 100), model.initial_state(1)
     >>> (model.step(x, state)[0] == 0).sum().item() > 50
     True
@@ -236,7 +241,8 @@ def keep_for_drop(step):
 
     Examples
     --------
-    >>> model = gru4rec.GRU4Rec([3, 7], gru4rec.GRU4RecConfig(hidden_size=100, hidden_dropout=0.0)).train()
+    >>> config = gru4rec.GRU4RecConfig(hidden_size=100, hidden_dropout=0.0)
+    >>> model = gru4rec.GRU4Rec([3, 7], config).train()
     >>> x, state = torch.ones(1, 100), model.initial_state(1)
     >>> with planted("keep-for-drop"):
     ...     (model.step(x, state)[0] == 0).sum().item()  # all are dropped, where none should be
@@ -338,7 +344,8 @@ def first_lane_ends_it(evaluate):
 
     >>> from rnnbook.baselines import Popularity
     >>> from rnnbook.data import SessionData
-    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 1, 2, 2], "item": list("abaaba"), "time": range(6)})
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 1, 2, 2], "item": list("abaaba"),
+    ...                        "time": range(6)})
     >>> data = SessionData.from_frame(clicks)
     >>> model = Popularity().fit(data)  # always a, which is right in three of four
     >>> metrics.evaluate_sessions(model, data, k=1).recall
@@ -362,10 +369,12 @@ def mean_of_means(evaluate):
 
     >>> from rnnbook.baselines import Popularity
     >>> from rnnbook.data import SessionData
-    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 1, 2, 2], "item": list("abaaba"), "time": range(6)})
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 1, 2, 2], "item": list("abaaba"),
+    ...                        "time": range(6)})
     >>> data = SessionData.from_frame(clicks)
+    >>> model = Popularity().fit(data)
     >>> with planted("mean-of-means"):
-    ...     round(metrics.evaluate_sessions(Popularity().fit(data), data, k=1, batch_size=2).recall, 4)
+    ...     round(metrics.evaluate_sessions(model, data, k=1, batch_size=2).recall, 4)
     0.8333
     """
     def faulty(model, data, k=20, *, batch_size=512, **options):
@@ -383,10 +392,12 @@ def whole_history(evaluate):
 
     >>> from rnnbook.baselines import Popularity
     >>> from rnnbook.data import SessionData
-    >>> data = SessionData.from_frame(pd.DataFrame({"session": 1, "item": list("abaa"), "time": range(4)}))
+    >>> data = SessionData.from_frame(pd.DataFrame({"session": 1, "item": list("abaa"),
+    ...                                             "time": range(4)}))
     >>> model = Popularity().fit(data)  # always a: wrong, right, right
     >>> with planted("whole-history"):
-    ...     metrics.evaluate_sessions(model, data, k=1).recall  # (3 · 0 + 2 · 1 + 1 · 1) / 6, not 2/3
+    ...     # (3 · 0 + 2 · 1 + 1 · 1) / 6, not 2/3
+    ...     metrics.evaluate_sessions(model, data, k=1).recall
     0.5
     """
     def faulty(model, data, k=20, **options):

@@ -46,10 +46,12 @@ class SessionData:
 
     Examples
     --------
-    >>> clicks = pd.DataFrame({"session": [7, 7, 3, 7, 3], "item": ["tent", "rope", "mug", "tent", "rope"],
+    >>> clicks = pd.DataFrame({"session": [7, 7, 3, 7, 3],
+    ...                        "item": ["tent", "rope", "mug", "tent", "rope"],
     ...                        "time": [10, 20, 30, 40, 50]})
     >>> data = SessionData.from_frame(clicks)
-    >>> data.item_ids.tolist(), data.session_ids.tolist()  # the session that begins first is the first
+    >>> # the session that begins first is the first
+    >>> data.item_ids.tolist(), data.session_ids.tolist()
     (['mug', 'rope', 'tent'], [7, 3])
     >>> data.items.tolist(), data.offsets.tolist()
     ([2, 1, 2, 0, 1], [0, 3, 5])

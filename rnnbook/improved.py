@@ -75,7 +75,8 @@ def batches(lengths, batch_size, order):
     --------
     Sessions of 2, 3, 1 and 2 clicks have 1, 2, 0 and 1 pairs.
 
-    >>> [batch.tolist() for batch in batches(np.array([2, 3, 1, 2]), batch_size=2, order=np.arange(4))]
+    >>> [batch.tolist() for batch in batches(np.array([2, 3, 1, 2]), batch_size=2,
+    ...                                      order=np.arange(4))]
     [[0, 3], [1]]
     """
     order = order[lengths[order] > 1]
@@ -165,8 +166,10 @@ class ImprovedConfig:
 
     Examples
     --------
-    >>> ImprovedConfig() == MODELS["M1"], MODELS["M2"].recent, MODELS["M3"].privileged, MODELS["M4"].output
-    (True, 0.25, 0.2, 'embedding')
+    >>> ImprovedConfig() == MODELS["M1"]
+    True
+    >>> MODELS["M2"].recent, MODELS["M3"].privileged, MODELS["M4"].output
+    (0.25, 0.2, 'embedding')
     """
 
     embedding_size: int = 50
@@ -390,8 +393,8 @@ def nearest(vectors, table, k, block=65_536):
 
     Examples
     --------
-    >>> vectors, table = torch.tensor([[3.0, 1.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-    >>> ids, cosines = nearest(vectors, table, k=2)
+    >>> table = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> ids, cosines = nearest(torch.tensor([[3.0, 1.0]]), table, k=2)
     >>> ids, cosines
     (tensor([[1, 2]]), tensor([[0.9487, 0.8944]]))
     """

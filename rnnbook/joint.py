@@ -34,7 +34,8 @@ def alphabet_of(reviews, min_count):
     Examples
     --------
     >>> from rnnbook.reviews import ReviewData
-    >>> rows = pd.DataFrame({"user": [1, 2], "item": 7, "rating": 5.0, "time": [1, 2], "text": ["so good", "good!"]})
+    >>> rows = pd.DataFrame({"user": [1, 2], "item": 7, "rating": 5.0, "time": [1, 2],
+    ...                      "text": ["so good", "good!"]})
     >>> alphabet_of(ReviewData.from_frame(rows), min_count=2)
     'dgo'
     """
@@ -84,8 +85,10 @@ class Texts:
     Reviews "so" and "g" side by side: END begins each, and what is to be foretold is one character on.
 
     >>> from rnnbook.reviews import ReviewData
-    >>> rows = pd.DataFrame({"user": [1, 2], "item": 7, "rating": 5.0, "time": [1, 2], "text": ["so", "g"]})
-    >>> inputs, targets, place, row = Texts(ReviewData.from_frame(rows), "gos", "cpu").pack(np.array([0, 1]))
+    >>> rows = pd.DataFrame({"user": [1, 2], "item": 7, "rating": 5.0, "time": [1, 2],
+    ...                      "text": ["so", "g"]})
+    >>> texts = Texts(ReviewData.from_frame(rows), "gos", "cpu")
+    >>> inputs, targets, place, row = texts.pack(np.array([0, 1]))
     >>> inputs.T.tolist()
     [[0, 4, 3], [0, 2, 0]]
     >>> targets.tolist(), row.tolist()
@@ -217,7 +220,8 @@ class Writer(nn.Module):
     >>> writer = Writer(n_symbols=10, told_size=6, config=JointConfig(joint_size=4))
     >>> for parameter in writer.out.parameters():
     ...     _ = nn.init.zeros_(parameter)
-    >>> nats = writer.nats(Texts(ReviewData.from_frame(rows), "dgo", "cpu"), np.array([0]), torch.zeros(1, 4))
+    >>> texts = Texts(ReviewData.from_frame(rows), "dgo", "cpu")
+    >>> nats = writer.nats(texts, np.array([0]), torch.zeros(1, 4))
     >>> round(nats.item() / float(np.log(10)), 4)
     5.0
     """
@@ -501,7 +505,8 @@ class TextScores(NamedTuple):
     --------
     A character that costs log 2 nats on average has a perplexity of 2.
 
-    >>> TextScores(perplexity=float(np.exp(np.log(2))), word_perplexity=32.0, nats=np.array([4 * np.log(2)])).perplexity
+    >>> scores = TextScores(perplexity=2.0, word_perplexity=32.0, nats=np.array([4 * np.log(2)]))
+    >>> round(float(np.exp(scores.nats.sum() / 4)), 4)  # a review of three characters, and its end
     2.0
     """
 

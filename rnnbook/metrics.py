@@ -91,8 +91,9 @@ def check_catalogue(model, data):
     --------
     >>> from rnnbook.baselines import Popularity
     >>> from rnnbook.data import SessionData
-    >>> shop, other = (SessionData.from_frame(pd.DataFrame({"session": 1, "item": list(items), "time": range(2)}))
-    ...                for items in ("ab", "xy"))
+    >>> clicks = pd.DataFrame({"session": 1, "item": ["a", "b"], "time": [0, 1]})
+    >>> shop = SessionData.from_frame(clicks)
+    >>> other = SessionData.from_frame(clicks.replace("b", "x"))
     >>> check_catalogue(Popularity().fit(shop), other)
     Traceback (most recent call last):
     ValueError: the catalogues differ: 2 items in the model, 2 in the data; build the data with item_ids=model.item_ids
@@ -353,7 +354,8 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
     >>> scores = evaluate_sessions(Popularity().fit(data), data, k=2)
     >>> round(scores.recall, 4), round(scores.mrr, 4)
     (0.6667, 0.3333)
-    >>> round(evaluate_sessions(Popularity().fit(data), data, k=2, ties="standard").mrr, 4)  # now they have rank 1
+    >>> # now they have rank 1
+    >>> round(evaluate_sessions(Popularity().fit(data), data, k=2, ties="standard").mrr, 4)
     0.6667
     """
     if k < 1:
@@ -480,7 +482,8 @@ def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
 
     >>> from rnnbook.rating_baselines import Biases
     >>> from rnnbook.ratings import RatingData
-    >>> rows = pd.DataFrame({"user": "ann", "item": "tea", "rating": [3.0, 5.0, 3.0, 2.0], "time": range(4)})
+    >>> rows = pd.DataFrame({"user": "ann", "item": "tea", "rating": [3.0, 5.0, 3.0, 2.0],
+    ...                      "time": range(4)})
     >>> data = RatingData.from_frame(rows)
     >>> scores = evaluate_ratings(Biases().fit(data.take(slice(1))), data.take(slice(1, None)))
     >>> round(scores.rmse, 4), round(scores.mae, 4)
@@ -585,7 +588,8 @@ def seed_interval(scores, metric="recall", *, n_boot=1000, seed=0):
     >>> from rnnbook.worlds import RatingWorld
     >>> world = RatingWorld(n_users=20, n_steps=10)
     >>> data = world.sample()
-    >>> runs = [evaluate_ratings(model, data) for model in (world.kalman(), world.static())]  # as if of two seeds
+    >>> # as if of two seeds
+    >>> runs = [evaluate_ratings(model, data) for model in (world.kalman(), world.static())]
     >>> mean, low, high = seed_interval(runs, "rmse")
     >>> round(mean, 10) == round((runs[0].rmse + runs[1].rmse) / 2, 10), low < mean < high
     (True, True)
@@ -644,8 +648,10 @@ def paired_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
     >>> from rnnbook.worlds import SessionWorld
     >>> world = SessionWorld(n_items=50)
     >>> data = world.sample(500)
-    >>> best, last = (evaluate_sessions(model, data, k=5) for model in (world.bayes(), world.last_item()))
-    >>> difference, low, high = paired_difference(best, last)  # of recall: all clicks know more than the last one
+    >>> best, last = (evaluate_sessions(model, data, k=5)
+    ...               for model in (world.bayes(), world.last_item()))
+    >>> # of recall: all clicks know more than the last one
+    >>> difference, low, high = paired_difference(best, last)
     >>> 0 < low < difference < high
     True
     """

@@ -64,7 +64,8 @@ def intervals(ax, x, rows, look=0, **options):
     Examples
     --------
     >>> figure, ax = plt.subplots()
-    >>> rows = [{"mean": 0.50, "low": 0.48, "high": 0.53}, {"mean": 0.60, "low": 0.59, "high": 0.61}]
+    >>> rows = [{"mean": 0.50, "low": 0.48, "high": 0.53},
+    ...         {"mean": 0.60, "low": 0.59, "high": 0.61}]
     >>> bars = intervals(ax, [100, 1000], rows, label="GRU4Rec")
     >>> bars.lines[0].get_ydata().tolist(), bars.get_label()
     ([0.5, 0.6], 'GRU4Rec')

@@ -40,8 +40,10 @@ class RatingBaseline(ABC):
     ...     def _predict(self, users, items, times):
     ...         return np.full(len(users), self.mean)
     >>> from rnnbook.ratings import RatingData
-    >>> rows = pd.DataFrame({"user": ["ann", "bob"], "item": ["tea", "milk"], "rating": [5.0, 2.0], "time": [0, 1]})
-    >>> Mean().fit(RatingData.from_frame(rows)).predict(["ann", "zoe"], ["milk", "milk"], [2, 2]).tolist()
+    >>> rows = pd.DataFrame({"user": ["ann", "bob"], "item": ["tea", "milk"], "rating": [5.0, 2.0],
+    ...                      "time": [0, 1]})
+    >>> model = Mean().fit(RatingData.from_frame(rows))
+    >>> model.predict(["ann", "zoe"], ["milk", "milk"], [2, 2]).tolist()
     [3.5, 3.5]
     """
 
@@ -138,7 +140,8 @@ class Biases(RatingBaseline):
     believed by half.
 
     >>> from rnnbook.ratings import RatingData
-    >>> rows = pd.DataFrame({"user": ["ann", "ann"], "item": ["tea", "milk"], "rating": [5.0, 1.0], "time": [0, 1]})
+    >>> rows = pd.DataFrame({"user": ["ann", "ann"], "item": ["tea", "milk"], "rating": [5.0, 1.0],
+    ...                      "time": [0, 1]})
     >>> model = Biases(item_penalty=1.0).fit(RatingData.from_frame(rows))
     >>> model.predict(["ann", "ann", "zoe"], ["tea", "milk", "tea"], [2, 2, 2]).round(4).tolist()
     [4.0, 2.0, 4.0]
@@ -200,7 +203,8 @@ class MatrixFactorization(RatingBaseline):
 
     >>> from rnnbook.ratings import RatingData
     >>> rows = [(u, i, 5.0 if u % 2 == i else 1.0, 10 * u + i) for u in range(20) for i in range(2)]
-    >>> train = RatingData.from_frame(pd.DataFrame(rows, columns=["user", "item", "rating", "time"]))
+    >>> frame = pd.DataFrame(rows, columns=["user", "item", "rating", "time"])
+    >>> train = RatingData.from_frame(frame)
     >>> for model in (Biases(), MatrixFactorization(n_factors=1, penalty=0.1)):
     ...     print(model.fit(train).predict([0, 0], [0, 1], [999, 999]).round(1).tolist())
     [3.0, 3.0]
@@ -279,9 +283,11 @@ class OnlineMF(MatrixFactorization):
     >>> from rnnbook.ratings import RatingData
     >>> rows = [(u, u + k, 3.0, 10 * u + k) for u in range(8) for k in range(8)]
     >>> later = [(0, k, 5.0, 1000 + k) for k in range(8)]
-    >>> data = RatingData.from_frame(pd.DataFrame(rows + later, columns=["user", "item", "rating", "time"]))
+    >>> frame = pd.DataFrame(rows + later, columns=["user", "item", "rating", "time"])
+    >>> data = RatingData.from_frame(frame)
     >>> past, future = data.take(slice(64)), data.take(slice(64, None))
-    >>> fixed, online = (kind(n_factors=2).fit(past).follow(future) for kind in (MatrixFactorization, OnlineMF))
+    >>> fixed, online = (kind(n_factors=2).fit(past).follow(future)
+    ...                  for kind in (MatrixFactorization, OnlineMF))
     >>> fixed[-1].round(1).item(), online[[0, 3, -1]].round(1).tolist()
     (3.0, [3.0, 3.4, 3.8])
     """
@@ -369,7 +375,8 @@ class TimeSVDpp(RatingBaseline):
     >>> from rnnbook.data import DAY
     >>> from rnnbook.ratings import RatingData
     >>> rows = [("ann", day % 2, 5 - day / 10, DAY * day) for day in range(41)]
-    >>> train = RatingData.from_frame(pd.DataFrame(rows, columns=["user", "item", "rating", "time"]))
+    >>> frame = pd.DataFrame(rows, columns=["user", "item", "rating", "time"])
+    >>> train = RatingData.from_frame(frame)
     >>> model = TimeSVDpp(n_factors=1, time_penalty=0.1, lr=0.1, n_epochs=40).fit(train)
     >>> first, last = model.predict(["ann", "ann"], [0, 0], [0, 40 * DAY])
     >>> print(first > 4, last < 2)
@@ -473,7 +480,8 @@ class AutoRec(RatingBaseline):
     >>> from rnnbook.ratings import RatingData
     >>> rows = [(u, i, 5.0 if u // 10 == i % 2 else 1.0, 20 * u + i)
     ...         for u in range(20) for i in range(20) if (u + i) % 3]
-    >>> train = RatingData.from_frame(pd.DataFrame(rows, columns=["user", "item", "rating", "time"]))
+    >>> frame = pd.DataFrame(rows, columns=["user", "item", "rating", "time"])
+    >>> train = RatingData.from_frame(frame)
     >>> model = AutoRec("item", hidden_size=5, penalty=1.0, lr=0.05, n_epochs=40).fit(train)
     >>> loved, hated = model.predict([0, 0], [6, 9], [999, 999])
     >>> print(loved > 4, hated < 2, model.item_factors.shape)

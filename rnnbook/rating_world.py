@@ -58,9 +58,11 @@ class KalmanFilter:
 
     >>> world = RatingWorld(n_users=1, n_items=1, dim=1, scale=1.0, noise=1.0, rho=0.9)
     >>> now, nobody = START, np.zeros(1, dtype=np.int64)
-    >>> data = RatingData(nobody, nobody, np.array([2.0]), np.array([now]), world.user_ids, world.item_ids)
+    >>> data = RatingData(nobody, nobody, np.array([2.0]), np.array([now]), world.user_ids,
+    ...                   world.item_ids)
     >>> model = world.kalman().fit(data)
-    >>> model.predict(["user-0"] * 3, ["item-0"] * 3, [now, now + 1, now + 2 * DAY]).round(4).tolist()
+    >>> model.predict(["user-0"] * 3, ["item-0"] * 3,
+    ...               [now, now + 1, now + 2 * DAY]).round(4).tolist()
     [0.0, 1.0, 0.81]
     """
 

@@ -42,7 +42,8 @@ class RatingData:
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"user": ["bob", "ann", "bob"], "item": ["tea", "tea", "milk"], "rating": [3, 5, 4],
+    >>> rows = pd.DataFrame({"user": ["bob", "ann", "bob"], "item": ["tea", "tea", "milk"],
+    ...                      "rating": [3, 5, 4],
     ...                      "time": ["2024-01-02", "2024-01-01", "2024-01-03"]})
     >>> data = RatingData.from_frame(rows)
     >>> data.users.tolist(), data.items.tolist(), data.ratings.tolist()  # in the order of time
@@ -174,8 +175,8 @@ def concatenate(first, second):
 
     Examples
     --------
-    >>> first, second = (RatingData.from_frame(pd.DataFrame({"user": [user], "item": 7, "rating": 4.0, "time": time}))
-    ...                  for user, time in (("zoe", 1), ("ann", 2)))
+    >>> rows = pd.DataFrame({"user": ["zoe", "ann"], "item": 7, "rating": 4.0, "time": [1, 2]})
+    >>> first, second = RatingData.from_frame(rows[:1]), RatingData.from_frame(rows[1:])
     >>> both = concatenate(first, second)
     >>> both.user_ids.tolist(), both.users.tolist()  # newcomers get the numbers behind
     (['zoe', 'ann'], [0, 1])

@@ -34,8 +34,8 @@ class ReviewData:
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"user": ["bob", "ann"], "item": "tea", "rating": [3, 5], "time": [20, 10],
-    ...                      "text": ["too hot", "😀"]})
+    >>> rows = pd.DataFrame({"user": ["bob", "ann"], "item": "tea", "rating": [3, 5],
+    ...                      "time": [20, 10], "text": ["too hot", "😀"]})
     >>> data = ReviewData.from_frame(rows)
     >>> data.ratings.ratings.tolist(), data.offsets.tolist(), [hex(c) for c in data.characters[:2]]
     ([5.0, 3.0], [0, 1, 8], ['0x1f600', '0x74'])
@@ -205,7 +205,8 @@ def load_reviews(source, *, user=None, item=None, rating=None, time=None, text=N
     Examples
     --------
     >>> import pandas as pd
-    >>> df = pd.DataFrame({"user": [1, 2], "item": 7, "rating": [5, 2], "time": [20, 10], "text": ["So good!", None]})
+    >>> df = pd.DataFrame({"user": [1, 2], "item": 7, "rating": [5, 2], "time": [20, 10],
+    ...                    "text": ["So good!", None]})
     >>> data = load_reviews(df)
     >>> [data.text(i) for i in range(data.n_ratings)]
     ['', 'So good!']

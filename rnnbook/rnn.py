@@ -45,7 +45,8 @@ def lstm_step(x, h, c, W, U, b):
     stays as it was.
 
     >>> x, h, c = torch.ones(1, 3), torch.zeros(1, 1), torch.tensor([[2.0]])
-    >>> h, c = lstm_step(x, h, c, torch.zeros(4, 3), torch.zeros(4, 1), torch.tensor([0.0, 100.0, 0.0, 100.0]))
+    >>> h, c = lstm_step(x, h, c, torch.zeros(4, 3), torch.zeros(4, 1),
+    ...                  torch.tensor([0.0, 100.0, 0.0, 100.0]))
     >>> round(c.item(), 4), round(h.item(), 4)  # 2 and tanh(2)
     (2.0, 0.964)
     """
@@ -92,7 +93,8 @@ def gru_step_paper(x, h, W, U, b):
 
     >>> h, no_weights = torch.tensor([[0.7]]), (torch.zeros(3, 2), torch.zeros(3, 1))
     >>> for z in (100.0, 0.0, -100.0):
-    ...     print(round(gru_step_paper(torch.ones(1, 2), h, *no_weights, torch.tensor([0.0, z, 0.0])).item(), 4))
+    ...     print(round(gru_step_paper(torch.ones(1, 2), h, *no_weights,
+    ...                                torch.tensor([0.0, z, 0.0])).item(), 4))
     0.0
     0.35
     0.7
@@ -244,7 +246,8 @@ def gradient_norms(step, x, state, grad):
     --------
     A state that halves at every step; what it holds now says a quarter as much two steps on.
 
-    >>> gradient_norms(lambda x, s: 0.5 * s, torch.zeros(3, 1, 1), torch.ones(1, 1), torch.ones(1, 1))
+    >>> gradient_norms(lambda x, s: 0.5 * s, torch.zeros(3, 1, 1), torch.ones(1, 1),
+    ...                torch.ones(1, 1))
     tensor([1.0000, 0.5000, 0.2500, 0.1250])
     """
     states = [state.detach().requires_grad_()]
@@ -278,7 +281,8 @@ def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=
     --------
     What is left of a gradient 20 steps back, if the recurrent weights halve it and no gate keeps it.
 
-    >>> plain, gated = (gradient_flow(cell, radius=0.5, length=21, hidden_size=8) for cell in ("rnn", "lstm"))
+    >>> plain, gated = (gradient_flow(cell, radius=0.5, length=21, hidden_size=8)
+    ...                 for cell in ("rnn", "lstm"))
     >>> plain[0].item(), plain[20].item() < 0.5**20, gated[20].item() > 0.1
     (1.0, True, True)
     """

@@ -65,7 +65,8 @@ class Steps:
     Two users. The first rates twice at one instant, then once more: two steps, the first with two ratings.
 
     >>> owners, others = np.array([0, 0, 1, 0]), np.array([5, 6, 5, 7])
-    >>> steps = Steps(owners, others, np.array([3.0, 4.0, 1.0, 5.0]), np.array([10.0, 10.0, 20.0, 30.0]), 2, width=0)
+    >>> steps = Steps(owners, others, np.array([3.0, 4.0, 1.0, 5.0]),
+    ...               np.array([10.0, 10.0, 20.0, 30.0]), 2, width=0)
     >>> steps.time.tolist(), steps.offsets.tolist(), steps.bags.tolist()
     ([10.0, 30.0, 20.0], [0, 2, 3], [0, 2, 3, 4])
     >>> steps.before([0, 0, 0], [10, 11, 31]).tolist()  # strictly before
@@ -114,7 +115,8 @@ def batches(sizes, batch_size, order):
     --------
     Owners of 3, 1, 0 and 1 steps, cut where about two steps are together.
 
-    >>> [batch.tolist() for batch in batches(np.array([3, 1, 0, 1]), batch_size=2, order=np.arange(4))]
+    >>> [batch.tolist() for batch in batches(np.array([3, 1, 0, 1]), batch_size=2,
+    ...                                      order=np.arange(4))]
     [[1, 3], [0]]
     """
     order = order[sizes[order] > 0]
@@ -650,7 +652,8 @@ class Targets(NamedTuple):
     --------
     Ratings of 1, 3 and 5 have the mean 3 and the standard deviation 1.633: on the model's scale the first is -2/1.633.
 
-    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea", "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea",
+    ...                      "rating": [1.0, 3.0, 5.0], "time": range(3)})
     >>> data = RatingData.from_frame(rows)
     >>> learnt = targets(new_model(data, RRNConfig(), device="cpu"), data)
     >>> [round(y, 4) for y in learnt.y.tolist()]
@@ -667,7 +670,8 @@ def targets(model, data):
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea", "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea",
+    ...                      "rating": [1.0, 3.0, 5.0], "time": range(3)})
     >>> data = RatingData.from_frame(rows)
     >>> learnt = targets(new_model(data, RRNConfig(), device="cpu"), data)
     >>> [owner.tolist() for owner in learnt.owners], [count.tolist() for count in learnt.counts]
@@ -709,11 +713,13 @@ def batch_of(model, which, owners, steps, data, fixed, known):
     --------
     Ann's ratings are the first and the third; the items' factors are computed with them, as ``fixed`` is None.
 
-    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea", "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea",
+    ...                      "rating": [1.0, 3.0, 5.0], "time": range(3)})
     >>> data = RatingData.from_frame(rows)
     >>> model = new_model(data, RRNConfig(dynamic_size=4), device="cpu")
     >>> learnt, known = targets(model, data), torch.tensor([True, True])
-    >>> at, (u, m, ours, theirs) = batch_of(model, 0, np.array([0]), model.steps(data), learnt, None, known)
+    >>> at, (u, m, ours, theirs) = batch_of(model, 0, np.array([0]), model.steps(data), learnt,
+    ...                                     None, known)
     >>> at.tolist(), u.shape, m.shape
     ([0, 2], torch.Size([2, 4]), torch.Size([2, 4]))
     """
@@ -744,7 +750,8 @@ def batch_loss(model, data, at, parts):
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea", "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea",
+    ...                      "rating": [1.0, 3.0, 5.0], "time": range(3)})
     >>> data = RatingData.from_frame(rows)
     >>> model = new_model(data, RRNConfig(penalty=0.0, bias_penalty=0.0), device="cpu")
     >>> learnt, known = targets(model, data), torch.tensor([True, True])
@@ -764,7 +771,8 @@ def new_model(train, config, *, device="auto", seed=0, start=None, kind=RRN):
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea", "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea",
+    ...                      "rating": [1.0, 3.0, 5.0], "time": range(3)})
     >>> model = new_model(RatingData.from_frame(rows), RRNConfig(), device="cpu")
     >>> model.scale["mean"], model.seen.n_ratings, model.users.bias.weight.flatten().tolist()
     (3.0, 3, [0.0, 0.0, 0.0])
@@ -824,9 +832,12 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     --------
     Users whose ratings are 4 or 2, all of them; 20 epochs tell who is who.
 
-    >>> rows = [(u, k % 3, 4.0 if u % 2 else 2.0, DAY * k + u) for u in range(10) for k in range(10)]
-    >>> train = RatingData.from_frame(pd.DataFrame(rows, columns=["user", "item", "rating", "time"]))
-    >>> config = RRNConfig(stationary_size=4, dropout=0.0, batch_size=50, learning_rate=0.01, n_epochs=20)
+    >>> rows = [(u, k % 3, 4.0 if u % 2 else 2.0, DAY * k + u) for u in range(10)
+    ...         for k in range(10)]
+    >>> frame = pd.DataFrame(rows, columns=["user", "item", "rating", "time"])
+    >>> train = RatingData.from_frame(frame)
+    >>> config = RRNConfig(stationary_size=4, dropout=0.0, batch_size=50, learning_rate=0.01,
+    ...                    n_epochs=20)
     >>> model = fit(train, config, device="cpu", progress=False)
     >>> strict, kind = model.predict([0, 1], [0, 0], [20 * DAY, 20 * DAY])
     >>> print(strict < 2.5, kind > 3.5)
@@ -865,8 +876,8 @@ def descend(model, train, loss_of, *, seed, valid, patience, checkpoint, progres
     >>> def plain(model, data, at, parts):
     ...     error = (model.combine(*parts) - data.y[at]).square()
     ...     return error.mean(), error.detach().sum()
-    >>> descend(model, train, plain, seed=0, valid=None, patience=3, checkpoint=None, progress=False, callback=None,
-    ...         identity={})
+    >>> descend(model, train, plain, seed=0, valid=None, patience=3, checkpoint=None,
+    ...         progress=False, callback=None, identity={})
     >>> [point["epoch"] for point in model.history]
     [1, 2]
     """

@@ -306,9 +306,10 @@ def locate(source):
 
     >>> import tempfile
     >>> from unittest import mock
-    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, RNNBOOK_DATA=folder):
+    >>> with tempfile.TemporaryDirectory() as folder:
     ...     Path(folder, "events.csv.gz").touch()
-    ...     [path.name for path in locate(SOURCES["retailrocket"])]
+    ...     with mock.patch.dict(os.environ, RNNBOOK_DATA=folder):
+    ...         [path.name for path in locate(SOURCES["retailrocket"])]
     ['events.csv.gz']
     """
     paths = find(source)

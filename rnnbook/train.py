@@ -47,7 +47,8 @@ class Adagrad:
 
     >>> table = torch.zeros(3, 2)
     >>> optimizer = Adagrad({"table": table}, lr=0.1)
-    >>> optimizer.step_rows("table", torch.tensor([2, 0]), torch.tensor([[50.0, 50.0], [-2.0, 2.0]]))
+    >>> optimizer.step_rows("table", torch.tensor([2, 0]),
+    ...                     torch.tensor([[50.0, 50.0], [-2.0, 2.0]]))
     >>> table
     tensor([[ 0.1000, -0.1000],
             [ 0.0000,  0.0000],
@@ -221,8 +222,8 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     ...     return model.weight.item()
     >>> def validate():
     ...     return {"off": round(abs(model.weight.item() - 0.3), 3)}
-    >>> history = run(model, train_epoch, 3, seed=0, optimizer=Adagrad({}, lr=0.1), identity={}, validate=validate,
-    ...               metric="off", better=min)
+    >>> history = run(model, train_epoch, 3, seed=0, optimizer=Adagrad({}, lr=0.1), identity={},
+    ...               validate=validate, metric="off", better=min)
     >>> [(point["loss"], point["off"]) for point in history]
     [(0.5, 0.2), (0.25, 0.05), (0.125, 0.175)]
     >>> model.weight.item()
@@ -340,7 +341,8 @@ def save_model(model, path, beside=None, **more):
     >>> import tempfile
     >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_model(GRU4Rec([3, 7], GRU4RecConfig(hidden_size=2)), f"{folder}/model", shop="tents")
+    ...     save_model(GRU4Rec([3, 7], GRU4RecConfig(hidden_size=2)), f"{folder}/model",
+    ...                shop="tents")
     ...     _, info = load_checkpoint(f"{folder}/model")
     >>> info["model"], info["item_ids"], info["config"]["hidden_size"], info["shop"]
     ('GRU4Rec', [3, 7], 2, 'tents')
@@ -377,9 +379,11 @@ def build_model(cls, config_cls, tensors, info, path, device, more=()):
     --------
     >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig
     >>> model = GRU4Rec([3, 7], GRU4RecConfig(hidden_size=2))
-    >>> info = {"model": "GRU4Rec", "item_ids": [3, 7], "config": asdict(model.config), "history": []}
-    >>> build_model(GRU4Rec, GRU4RecConfig, model.state_dict(), info, "no folder", "cpu").recommend([3], k=1).ids.shape
-    (1,)
+    >>> info = {"model": "GRU4Rec", "item_ids": [3, 7], "config": asdict(model.config),
+    ...         "history": []}
+    >>> twin = build_model(GRU4Rec, GRU4RecConfig, model.state_dict(), info, "no folder", "cpu")
+    >>> torch.equal(twin.output, model.output)
+    True
     """
     known = {f.name for f in fields(config_cls)}
     wanted = {"model", "config", "item_ids", *more}

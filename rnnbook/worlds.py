@@ -326,9 +326,11 @@ class DriftWorld:
 
     Examples
     --------
-    >>> world = DriftWorld(SessionWorld(n_items=30), SessionWorld(n_items=30, ring_step=-1), change=0.75)
+    >>> world = DriftWorld(SessionWorld(n_items=30), SessionWorld(n_items=30, ring_step=-1),
+    ...                    change=0.75)
     >>> data = world.sample(8)
-    >>> (data.times[data.offsets[:-1]] / 60).round().tolist()  # minutes; the break lies before the seventh
+    >>> # minutes; the break lies before the seventh
+    >>> (data.times[data.offsets[:-1]] / 60).round().tolist()
     [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     """
 
@@ -466,7 +468,8 @@ def divergence(model, exact, data):
     ...
     ...     def score_sessions(self, data):
     ...         return ((positions, p.log()) for positions, p in self.model.score_sessions(data))
-    >>> best, last = (divergence(Logits(model), world.bayes(), data) for model in (world.bayes(), world.last_item()))
+    >>> best, last = (divergence(Logits(model), world.bayes(), data)
+    ...               for model in (world.bayes(), world.last_item()))
     >>> abs(best) < 1e-9, last > 0.1
     (True, True)
     """

@@ -51,6 +51,14 @@ def test_every_class_and_function_has_an_example(module):
     assert not [name for name, it in public(module) if ">>>" not in (it.__doc__ or "")]
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_fit_beside_the_contents(module):
+    """At 1280 pixels the text of a function has room for 97 characters of code."""
+    texts = [inspect.getdoc(it) or "" for _, cls in public(module) for it in (cls, *vars(cls).values())]
+    code = [line.strip() for text in texts for line in text.splitlines() if line.strip().startswith((">>> ", "... "))]
+    assert [line for line in code if len(line) > 97] == []
+
+
 @pytest.mark.parametrize("module", WITH_EXAMPLES)
 def test_examples(module, seeds):
     names = {}

@@ -41,7 +41,8 @@ class Evidence(Widget):
     >>> from rnnbook.worlds import ReviewWorld
     >>> world = ReviewWorld(n_items=10, n=3)
     >>> widget = Evidence(world, world.sample(), ["item-0", "item-7"])
-    >>> len(widget.reviews[0]), widget.step  # all four reviews of the first item are read at the start
+    >>> # all four reviews of the first item are read at the start
+    >>> len(widget.reviews[0]), widget.step
     (4, 4)
     """
 

@@ -31,7 +31,8 @@ class LossCurves(Widget):
     >>> curves = LossCurves(ceiling={"recall": 0.55})
     >>> curves.summary()
     'Loss curves of a training that has not begun.'
-    >>> curves.update({"epoch": 1, "loss": 2.5, "recall": 0.31})  # what ``callback=curves.update`` does
+    >>> # what ``callback=curves.update`` does
+    >>> curves.update({"epoch": 1, "loss": 2.5, "recall": 0.31})
     >>> curves.summary()
     'Loss curves of a training, 1 points; the last: epoch 1, loss 2.5, recall 0.31.'
     """

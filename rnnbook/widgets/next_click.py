@@ -30,7 +30,8 @@ class NextClick(Widget):
 
     Examples
     --------
-    >>> widget = NextClick(items=["tent", "shirt"], moods=[[0.9, 0.1], [0.2, 0.8]], clicks=[0, 0, 1])
+    >>> widget = NextClick(items=["tent", "shirt"], moods=[[0.9, 0.1], [0.2, 0.8]],
+    ...                    clicks=[0, 0, 1])
     >>> widget.summary()[:67]
     'A shop of 2 items: tent, shirt. Someone who has clicked tent, tent,'
     """

@@ -74,9 +74,11 @@ class Reviewer(Widget):
 
     >>> from rnnbook.joint import JointConfig, new_model
     >>> from rnnbook.worlds import ReviewWorld
-    >>> model = new_model(ReviewWorld(n_items=10).sample(), JointConfig(text_hidden_size=8), device="cpu")
+    >>> model = new_model(ReviewWorld(n_items=10).sample(), JointConfig(text_hidden_size=8),
+    ...                   device="cpu")
     >>> widget = Reviewer(model, ["user-1"], ["item-2", "item-3"], ratings=[1, 5], length=10)
-    >>> len(widget.reviews), len(widget.predicted[0])  # two items × two ratings; a prediction for each item
+    >>> # two items × two ratings; a prediction for each item
+    >>> len(widget.reviews), len(widget.predicted[0])
     (4, 2)
     """
 

@@ -75,7 +75,8 @@ class TasteExplorer(Widget):
     >>> from rnnbook.worlds import RatingWorld
     >>> model = new_model(RatingWorld(n_users=5, n_steps=4).sample(), RRNConfig(), device="cpu")
     >>> widget = TasteExplorer(model, ["user-0", "user-3"])
-    >>> len(widget.times[0]), len(widget.paths[0])  # four steps, and where the taste is after the last
+    >>> # four steps, and where the taste is after the last
+    >>> len(widget.times[0]), len(widget.paths[0])
     (4, 5)
     """
 
