@@ -96,8 +96,8 @@ def check_catalogue(model, data):
     >>> other = SessionData.from_frame(clicks.replace("b", "x"))
     >>> check_catalogue(Popularity().fit(shop), other)
     Traceback (most recent call last):
-    ValueError: the catalogues differ: 2 items in the model, 2 in the data; build the data with item_ids=model.item_ids
-        (load_sessions gives train and test one catalogue)
+    ValueError: the catalogues differ: 2 items in the model, 2 in the data; build the data with
+        item_ids=model.item_ids (load_sessions gives train and test one catalogue)
     """
     if not np.array_equal(model.item_ids, data.item_ids):
         raise ValueError(

@@ -399,8 +399,8 @@ class ClassifierConfig:
     Examples
     --------
     >>> ClassifierConfig(cell="lstm", n_steps=50)
-    ClassifierConfig(cell='lstm', hidden_size=32, embedding_size=16, gate_bias=3.0, learning_rate=0.003, max_norm=1.0,
-        batch_size=64, n_steps=50)
+    ClassifierConfig(cell='lstm', hidden_size=32, embedding_size=16, gate_bias=3.0,
+        learning_rate=0.003, max_norm=1.0, batch_size=64, n_steps=50)
     """
 
     cell: str = "gru"  # "rnn", "lstm" or "gru"

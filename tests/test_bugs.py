@@ -1,6 +1,5 @@
 """Mutation tests: each fault of the bug zoo, planted, turns its test of the suite red, and is gone afterwards."""
 
-import doctest
 import importlib.util
 import sys
 import traceback
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from recommender_contract import chains
-from rnnbook import bugs, gru4rec, metrics, results
+from rnnbook import gru4rec, metrics, results
 from rnnbook.bugs import BUGS, planted
 from test_gru4rec import float64, sessions
 from test_metrics import random_data
@@ -103,10 +102,6 @@ def test_unknown_faults_are_named():
     message = "no bug 'late_reset' in the zoo; it holds late-reset, "
     with pytest.raises(ValueError, match=message), planted("late_reset"):
         pass
-
-
-def test_the_example_runs():
-    assert doctest.testmod(bugs) == (0, 3)
 
 
 # --- The faults are what they say -------------------------------------------------------------------------
