@@ -1,5 +1,7 @@
 """The built book as a reader meets it: every page in a real browser, with no network."""
 
+import re
+
 import book
 import pages
 import pytest
