@@ -173,7 +173,7 @@ def paper_table(name, digits=4):
     return texts.reindex(columns=rows["metric"].unique()).rename_axis(columns=None)
 
 
-def beside(name, source, metric, pairs, reference, digits=4):
+def beside(name, source, metric, pairs, reference, digits=3):
     """A paper's table beside ours, one metric: the scores, and how far each model is from one of them.
 
     Parameters
@@ -190,11 +190,11 @@ def beside(name, source, metric, pairs, reference, digits=4):
     reference : str
         The paper's name of the model that the differences are from. It may be one that the paper lacks.
     digits : int
-        Decimals.
+        Decimals of ours. The paper's have four, as printed.
 
     Returns
     -------
-    DataFrame of str, index ``model``
+    DataFrame of str, a row a model
         Columns ``paper``, ``ours`` (mean and 95 % interval), ``seeds``, and the differences reference - model:
         ``difference, paper`` of two printed figures, ``difference, ours`` paired, with its 95 % interval. A column that
         nothing stands in is left out.
@@ -211,19 +211,20 @@ def beside(name, source, metric, pairs, reference, digits=4):
         raise KeyError(f"{name} holds no {metric} of {source!r}; it has: {', '.join(known)}")
     ours, lines = rows(name, metric), []
     for theirs, mine in pairs.items():
-        line = {"model": theirs, "paper": f"{paper[theirs]:.{digits}f}" if theirs in paper else None}
+        line = {"model": theirs, "paper": f"{paper[theirs]:.4f}" if theirs in paper else None}
         if mine:
             value(name, mine, metric)  # raises where there is none
             row = ours[mine]
             line |= {"ours": _interval(row["mean"], row["low"], row["high"], digits), "seeds": str(len(row["values"]))}
         if theirs != reference:
             if theirs in paper and reference in paper:
-                line["difference, paper"] = f"{paper[reference] - paper[theirs]:+.{digits}f}"
+                line["difference, paper"] = f"{paper[reference] - paper[theirs]:+.4f}"
             if mine:
                 line["difference, ours"] = difference(name, pairs[reference], mine, metric, digits)
         lines.append(line)
     columns = ["paper", "ours", "seeds", "difference, paper", "difference, ours"]
-    return pd.DataFrame(lines).set_index("model").reindex(columns=columns).dropna(axis=1, how="all").fillna("")
+    shown = pd.DataFrame(lines).set_index("model").rename_axis(index=None).reindex(columns=columns)
+    return shown.dropna(axis=1, how="all").fillna("")
 
 
 def badge(name):

@@ -61,9 +61,9 @@ def test_beside_a_paper(here, result):
     results.write(result)
     pairs = {"POP": "popularity", "KNN": "", "GRU": "GRU4Rec"}
     shown = results.beside("trial", "Table 1", "recall@20", pairs, "GRU", digits=2)
-    assert shown.loc["POP"].tolist() == ["0.01", "0.20 [0.10, 0.30]", "2", "+0.60", "+0.50 [+0.40, +0.60]"]
+    assert shown.loc["POP"].tolist() == ["0.0050", "0.20 [0.10, 0.30]", "2", "+0.6000", "+0.50 [+0.40, +0.60]"]
     assert shown.loc["KNN"].tolist() == [""] * 5
-    assert shown.loc["GRU"].tolist() == ["0.60", "0.70 [0.60, 0.80]", "2", "", ""]
+    assert shown.loc["GRU"].tolist() == ["0.6050", "0.70 [0.60, 0.80]", "2", "", ""]
     theirs_alone = results.beside("trial", "Table 1", "recall@20", dict.fromkeys(("POP", "GRU"), ""), "GRU")
     assert list(theirs_alone.columns) == ["paper", "difference, paper"]
     with pytest.raises(KeyError, match="no recall@20 of nobody"):
