@@ -18,8 +18,10 @@ from rnnbook.worlds import ReviewWorld
 SEEDS = range(5)
 
 # Wu et al., 2017: IMDb, RMSE of the ratings and perplexity of the characters
-PAPER = {("RRN", "rmse"): 1.7047, ("RRN and reviews", "rmse"): 1.7012, ("characters alone", "perplexity"): 3.3442,
-         ("RRN and reviews", "perplexity"): 3.3362}
+PUBLISHED = {("RRN", "rmse"): 1.7047, ("RRN and reviews", "rmse"): 1.7012,
+             ("characters alone", "perplexity"): 3.3442, ("RRN and reviews", "perplexity"): 3.3362}
+PAPER = [{"source": "IMDb, Wu et al. 2017", "model": model, "metric": metric, "value": value}
+         for (model, metric), value in PUBLISHED.items()]
 
 # --- The world of reviews ----------------------------------------------------------------------------------
 
@@ -129,8 +131,7 @@ def gift_cards(experiment):
     mean, low, high = metrics.paired_seed_difference(scores["ratings and reviews"], scores["ratings alone"], "rmse")
     result["paired"].append({"a": "ratings and reviews", "b": "ratings alone", "metric": "rmse", "difference": mean,
                              "low": low, "high": high})
-    for (model, metric), value in PAPER.items():
-        result["paper"].append({"source": "IMDb, Wu et al. 2017", "model": model, "metric": metric, "value": value})
+    result["paper"] = PAPER
     results.write(result)
 
 

@@ -19,10 +19,11 @@ from rnnbook.worlds import RatingWorld
 SEEDS = range(5)
 
 # Wu et al., 2017 (RMSE): six months of Netflix, and IMDb with at least 15 ratings a user and movie
-PAPER = {("Netflix, 6 months", "PMF"): 0.9584, ("Netflix, 6 months", "TimeSVD++"): 0.9589,
-         ("Netflix, 6 months", "U-AutoRec"): 0.9836, ("Netflix, 6 months", "I-AutoRec"): 0.9778,
-         ("Netflix, 6 months", "RRN"): 0.9427, ("IMDb", "PMF"): 1.7355, ("IMDb", "TimeSVD++"): 1.7348,
-         ("IMDb", "U-AutoRec"): 1.7332, ("IMDb", "I-AutoRec"): 1.7135, ("IMDb", "RRN"): 1.7047}
+PUBLISHED = {
+    "Netflix, 6 months": {"PMF": 0.9584, "TimeSVD++": 0.9589, "U-AutoRec": 0.9836, "I-AutoRec": 0.9778, "RRN": 0.9427},
+    "IMDb": {"PMF": 1.7355, "TimeSVD++": 1.7348, "U-AutoRec": 1.7332, "I-AutoRec": 1.7135, "RRN": 1.7047}}
+PAPER = [{"source": f"{source}, Wu et al. 2017", "model": model, "metric": "rmse", "value": value}
+         for source, models in PUBLISHED.items() for model, value in models.items()]
 
 
 class Mean:
@@ -114,8 +115,7 @@ def real(experiment):
             mean, low, high = metrics.paired_seed_difference(scores["RRN"], runs, "rmse")
             result["paired"].append({"a": "RRN", "b": model, "metric": "rmse", "difference": mean, "low": low,
                                      "high": high})
-    for (source, model), rmse in PAPER.items():
-        result["paper"].append({"source": f"{source}, Wu et al. 2017", "model": model, "metric": "rmse", "value": rmse})
+    result["paper"] = PAPER
     results.write(result)
 
 

@@ -127,6 +127,10 @@ def _difference(mean, low, high, digits):
     return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
+def _interval(mean, low, high, digits):
+    return f"{mean:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if low < high else "")
+
+
 def table(name, metrics=None, digits=3):
     """An experiment's scores: a row a model (best first metric first), a column a metric, "mean [low, high]";
     the mean alone where the file holds no interval (low = high, as from a single run).
@@ -146,7 +150,7 @@ def table(name, metrics=None, digits=3):
     """
     rows = pd.DataFrame(load(name)["rows"])
     metrics = list(metrics or rows["metric"].unique())
-    rows["text"] = [f"{mean:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if low < high else "")
+    rows["text"] = [_interval(mean, low, high, digits)
                     for mean, low, high in zip(rows["mean"], rows["low"], rows["high"], strict=True)]
     means = rows.pivot(index="model", columns="metric", values="mean")
     order = means.sort_values(metrics[0], ascending=metrics[0] in ("rmse", "perplexity"), kind="stable").index
@@ -167,6 +171,60 @@ def paper_table(name, digits=4):
     texts = rows.assign(value=[f"{v:.{digits}f}" for v in rows["value"]])
     texts = texts.pivot(index=["source", "model"], columns="metric", values="value").fillna("")
     return texts.reindex(columns=rows["metric"].unique()).rename_axis(columns=None)
+
+
+def beside(name, source, metric, pairs, reference, digits=3):
+    """A paper's table beside ours, one metric: the scores, and how far each model is from one of them.
+
+    Parameters
+    ----------
+    name : str
+        Our experiment; its file holds the paper's figures too.
+    source : str
+        Whose figures, as the file names them.
+    metric : str
+        For example "recall@20".
+    pairs : dict of str to str
+        The paper's names of the models, in its order, and ours for the same; "" where we did not run it. A name that
+        the paper's table lacks stands for a model of ours alone.
+    reference : str
+        The paper's name of the model that the differences are from. It may be one that the paper lacks.
+    digits : int
+        Decimals of ours. The paper's have four, as printed.
+
+    Returns
+    -------
+    DataFrame of str, a row a model
+        Columns ``paper``, ``ours`` (mean and 95 % interval), ``seeds``, and the differences reference - model:
+        ``difference, paper`` of two printed figures, ``difference, ours`` paired, with its 95 % interval. A column that
+        nothing stands in is left out.
+
+    Raises
+    ------
+    KeyError
+        If the experiment has no such model, or nothing paired with the reference.
+    """
+    result = load(name)
+    paper = {row["model"]: row["value"] for row in result["paper"] if (row["source"], row["metric"]) == (source, metric)}
+    if not paper:
+        known = sorted({f"{row['source']}: {row['metric']}" for row in result["paper"]})
+        raise KeyError(f"{name} holds no {metric} of {source!r}; it has: {', '.join(known)}")
+    ours, lines = rows(name, metric), []
+    for theirs, mine in pairs.items():
+        line = {"model": theirs, "paper": f"{paper[theirs]:.4f}" if theirs in paper else None}
+        if mine:
+            value(name, mine, metric)  # raises where there is none
+            row = ours[mine]
+            line |= {"ours": _interval(row["mean"], row["low"], row["high"], digits), "seeds": str(len(row["values"]))}
+        if theirs != reference:
+            if theirs in paper and reference in paper:
+                line["difference, paper"] = f"{paper[reference] - paper[theirs]:+.4f}"
+            if mine:
+                line["difference, ours"] = difference(name, pairs[reference], mine, metric, digits)
+        lines.append(line)
+    columns = ["paper", "ours", "seeds", "difference, paper", "difference, ours"]
+    shown = pd.DataFrame(lines).set_index("model").rename_axis(index=None).reindex(columns=columns)
+    return shown.dropna(axis=1, how="all").fillna("")
 
 
 def badge(name):

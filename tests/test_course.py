@@ -372,7 +372,7 @@ def test_claims_and_questions_stand_on_slides_and_the_prose_in_notes(decks):
     for page in CHAPTERS:
         html = (decks / f"{page.stem}.html").read_text(encoding="utf-8")
         source = page.source.read_text(encoding="utf-8")
-        assert html.count('<div class="box claim">') == source.count("\n:class: claim\n")
+        assert html.count('<div class="box claim"><b>Claim: ') == source.count("{admonition} Claim: ")
         assert html.count('<div class="box question">') == source.count("{admonition} Predict first")
         seen = re.sub(r'<aside class="notes">.*?</aside>', "", html, flags=re.S)
         assert "You need" not in seen and "You need" in html

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from importlib import import_module
 
 import pytest
 
@@ -52,6 +53,23 @@ def test_tables(here, result):
     html = results.badge("trial").data
     for fact in (result["commit"][:10], "ab" * 6, "2 seeds", "world", "10 events"):
         assert fact in html
+
+
+def test_beside_a_paper(here, result):
+    result["paper"].append({"source": "Table 1", "model": "GRU", "metric": "recall@20", "value": 0.605})
+    result["paper"].append({"source": "Table 2", "model": "POP", "metric": "recall@20", "value": 0.9})
+    results.write(result)
+    pairs = {"POP": "popularity", "KNN": "", "GRU": "GRU4Rec"}
+    shown = results.beside("trial", "Table 1", "recall@20", pairs, "GRU", digits=2)
+    assert shown.loc["POP"].tolist() == ["0.0050", "0.20 [0.10, 0.30]", "2", "+0.6000", "+0.50 [+0.40, +0.60]"]
+    assert shown.loc["KNN"].tolist() == [""] * 5
+    assert shown.loc["GRU"].tolist() == ["0.6050", "0.70 [0.60, 0.80]", "2", "", ""]
+    theirs_alone = results.beside("trial", "Table 1", "recall@20", dict.fromkeys(("POP", "GRU"), ""), "GRU")
+    assert list(theirs_alone.columns) == ["paper", "difference, paper"]
+    with pytest.raises(KeyError, match="no recall@20 of nobody"):
+        results.beside("trial", "Table 1", "recall@20", {"POP": "nobody", "GRU": "GRU4Rec"}, "GRU")
+    with pytest.raises(KeyError, match=r"no mrr@20 of 'Table 1'; it has: Table 1: recall@20, Table 2: recall@20"):
+        results.beside("trial", "Table 1", "mrr@20", pairs, "GRU")
 
 
 def test_badge_escapes(here, result):
@@ -108,6 +126,13 @@ def test_unknown_model_is_named(here, result):
     results.write(result)
     with pytest.raises(KeyError, match="no mrr@20 of nobody"):
         results.value("trial", "nobody", "mrr@20")
+
+
+@pytest.mark.parametrize("name,module", [
+    ("gru4rec-yoochoose-100k", "gru4rec"), ("bugs-yoochoose-100k", "bugs"), ("improved-yoochoose-100k", "improved"),
+    ("rrn-movielens-100k", "rrn"), ("rrn-movietweetings-100k", "rrn"), ("joint-gift-cards", "joint")])
+def test_the_papers_figures_are_those_of_the_benchmark(name, module):
+    assert results.load(name)["paper"] == import_module(f"rnnbook.benchmarks.{module}").PAPER
 
 
 @pytest.mark.parametrize("name", results.names())

@@ -133,7 +133,7 @@ class Deck:
         title = d.argument
         if d.name == "admonition" and "claim" in d.options.get("class", ""):
             text = self.html(d.body)
-            self.put(f'<div class="box claim"><b>Claim</b>{text}</div>', lines_of(d.body) + 1.6)
+            self.put(f'<div class="box claim"><b>{escape(title)}</b>{text}</div>', lines_of(d.body) + 1.6)
             self.now.kind = "boxes"
         elif d.name == "admonition" and title == "Predict first":
             self.question(d)
