@@ -13,7 +13,7 @@ import math
 import os
 import platform
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html import escape
 from importlib import metadata, resources
 from pathlib import Path
@@ -34,12 +34,24 @@ FORMAT = {
 
 
 def folder():
-    """Path of the folder with the result files: ``benchmarks/results`` of the checkout or of the installed package."""
+    """Path of the folder with the result files: ``benchmarks/results`` of the checkout or of the installed package.
+
+    Examples
+    --------
+    >>> (folder() / "gru4rec-world.json").exists()
+    True
+    """
     return Path(str(resources.files("rnnbook.benchmarks"))) / "results"
 
 
 def names():
-    """The experiments with a result file, as a sorted list of str."""
+    """The experiments with a result file, as a sorted list of str.
+
+    Examples
+    --------
+    >>> "gru4rec-world" in names()
+    True
+    """
     return sorted(path.stem for path in folder().glob("*.json"))
 
 
@@ -52,6 +64,11 @@ def load(name):
         If the experiment has no result file; says how to make it.
     ValueError
         If the file breaks the format; names the file and the key.
+
+    Examples
+    --------
+    >>> sorted(load("gru4rec-yoochoose-100k")["data"])
+    ['n_test', 'n_train', 'name', 'sha256']
     """
     path = folder() / f"{name}.json"
     if not path.exists():
@@ -68,7 +85,15 @@ def load(name):
 
 
 def check(result, path="result"):
-    """Raise a ValueError that names `path` and the key where `result` breaks the format."""
+    """Raise a ValueError that names `path` and the key where `result` breaks the format.
+
+    Examples
+    --------
+    >>> check({"experiment": "gru4rec-world"}, "world.json")
+    Traceback (most recent call last):
+        ...
+    ValueError: world.json: commit is missing
+    """
     _check(result, FORMAT, path, "")
     for kind in ("rows", "paired"):
         for i, row in enumerate(result[kind]):
@@ -99,7 +124,14 @@ def _check(value, kind, path, key):
 
 
 def value(name, model, metric):
-    """The mean (float) of a model's metric, for example ``value("gru4rec-world", "GRU4Rec", "recall@20")``."""
+    """The mean (float) of a model's metric, for example ``value("gru4rec-world", "GRU4Rec", "recall@20")``.
+
+    Examples
+    --------
+    >>> best = value("gru4rec-world", "HMM · Bayes optimum", "recall@20")
+    >>> best > value("gru4rec-world", "HMM · GRU4Rec", "recall@20")
+    True
+    """
     rows = load(name)["rows"]
     for row in rows:
         if (row["model"], row["metric"]) == (model, metric):
@@ -109,12 +141,26 @@ def value(name, model, metric):
 
 
 def rows(name, metric):
-    """The rows of one metric, by model (dict of str to dict with ``mean``, ``low``, ``high``, ``values``)."""
+    """The rows of one metric, by model (dict of str to dict with ``mean``, ``low``, ``high``, ``values``).
+
+    Examples
+    --------
+    >>> seeds = rows("gru4rec-yoochoose-100k", "mrr@20")["GRU4Rec bpr-max"]["values"]
+    >>> len(seeds)
+    5
+    """
     return {row["model"]: row for row in load(name)["rows"] if row["metric"] == metric}
 
 
 def difference(name, a, b, metric, digits=3):
-    """The paired difference a - b as text, "+0.012 [+0.003, +0.021]", whichever way round the file holds it."""
+    """The paired difference a - b as text, "+0.012 [+0.003, +0.021]", whichever way round the file holds it.
+
+    Examples
+    --------
+    >>> text = difference("gru4rec-yoochoose-100k", "GRU4Rec bpr-max", "Markov", "mrr@20")
+    >>> text[0], text.count(",")  # above it; the interval has two ends
+    ('+', 1)
+    """
     for row in load(name)["paired"]:
         if (row["a"], row["b"], row["metric"]) == (a, b, metric):
             return _difference(row["difference"], row["low"], row["high"], digits)
@@ -147,6 +193,11 @@ def table(name, metrics=None, digits=3):
     Returns
     -------
     DataFrame of str, index ``model``
+
+    Examples
+    --------
+    >>> list(table("gru4rec-yoochoose-100k", ["mrr@20", "recall@20"]))
+    ['mrr@20', 'recall@20']
     """
     rows = pd.DataFrame(load(name)["rows"])
     metrics = list(metrics or rows["metric"].unique())
@@ -158,7 +209,13 @@ def table(name, metrics=None, digits=3):
 
 
 def paired_table(name, digits=3):
-    """Paired differences a - b of an experiment, with their 95 % intervals (DataFrame, a row a comparison)."""
+    """Paired differences a - b of an experiment, with their 95 % intervals (DataFrame, a row a comparison).
+
+    Examples
+    --------
+    >>> list(paired_table("gru4rec-yoochoose-100k"))
+    ['a', 'b', 'metric', 'a - b']
+    """
     return pd.DataFrame([
         {"a": row["a"], "b": row["b"], "metric": row["metric"],
          "a - b": _difference(row["difference"], row["low"], row["high"], digits)}
@@ -166,7 +223,14 @@ def paired_table(name, digits=3):
 
 
 def paper_table(name, digits=4):
-    """What the papers print for the same models: a row a source and model, a column a metric (DataFrame of str)."""
+    """What the papers print for the same models: a row a source and model, a column a metric (DataFrame of str).
+
+    Examples
+    --------
+    >>> printed = paper_table("gru4rec-yoochoose-100k")
+    >>> printed.loc[("RSC15, as published", "GRU4Rec BPR-max (2018)"), "recall@20"]
+    '0.7190'
+    """
     rows = pd.DataFrame(load(name)["paper"], columns=["source", "model", "metric", "value"])
     texts = rows.assign(value=[f"{v:.{digits}f}" for v in rows["value"]])
     texts = texts.pivot(index=["source", "model"], columns="metric", values="value").fillna("")
@@ -203,9 +267,18 @@ def beside(name, source, metric, pairs, reference, digits=3):
     ------
     KeyError
         If the experiment has no such model, or nothing paired with the reference.
+
+    Examples
+    --------
+    >>> pairs = {"POP": "Popularity", "GRU4Rec BPR-max (2018)": "GRU4Rec bpr-max"}
+    >>> both = beside("gru4rec-yoochoose-100k", "RSC15, as published", "recall@20", pairs,
+    ...               "GRU4Rec BPR-max (2018)")
+    >>> both.loc["POP", "difference, paper"]
+    '+0.7140'
     """
     result = load(name)
-    paper = {row["model"]: row["value"] for row in result["paper"] if (row["source"], row["metric"]) == (source, metric)}
+    paper = {row["model"]: row["value"] for row in result["paper"]
+             if (row["source"], row["metric"]) == (source, metric)}
     if not paper:
         known = sorted({f"{row['source']}: {row['metric']}" for row in result["paper"]})
         raise KeyError(f"{name} holds no {metric} of {source!r}; it has: {', '.join(known)}")
@@ -228,7 +301,13 @@ def beside(name, source, metric, pairs, reference, digits=3):
 
 
 def badge(name):
-    """Where an experiment's numbers come from, as one line of HTML: commit, day, data, seeds, machine, time."""
+    """Where an experiment's numbers come from, as one line of HTML: commit, day, data, seeds, machine, time.
+
+    Examples
+    --------
+    >>> "gru4rec-world" in badge("gru4rec-world").data
+    True
+    """
     result = load(name)
     data, seeds = result["data"], max((len(row["values"]) for row in result["rows"]), default=0)
     machine = ", ".join(str(v) + (" cores" if k == "cores" else "") for k, v in result["machine"].items())
@@ -243,7 +322,14 @@ def badge(name):
 
 
 def describe(train, test):
-    """The ``data`` entry of a result file for a pair of SessionData or RatingData."""
+    """The ``data`` entry of a result file for a pair of SessionData or RatingData.
+
+    Examples
+    --------
+    >>> from rnnbook.data import load_sessions
+    >>> sorted(describe(*load_sessions("session-world")))
+    ['n_test', 'n_train', 'name', 'sha256']
+    """
     return {"name": train.name, "sha256": train.sha256, "n_train": len(train.items), "n_test": len(test.items)}
 
 
@@ -258,9 +344,15 @@ def new_result(experiment, data, config):
         ``name, sha256, n_train, n_test``; see `describe`.
     config : dict
         Every setting that the numbers depend on.
+
+    Examples
+    --------
+    >>> data = {"name": "by hand", "sha256": "0" * 64, "n_train": 2, "n_test": 1}
+    >>> new_result("trial", data, {"seeds": [0]})["rows"]
+    []
     """
     return {
-        "experiment": experiment, "commit": _commit(), "created": datetime.now(timezone.utc).isoformat(),
+        "experiment": experiment, "commit": _commit(), "created": datetime.now(UTC).isoformat(),
         "machine": _machine(), "packages": {name: metadata.version(name) for name in PACKAGES}, "seconds": 0.0,
         "data": data, "config": config, "rows": [], "paired": [], "paper": [],
     }
@@ -270,9 +362,17 @@ def write(result):
     """Check `result`, set its ``seconds`` (wall time since `new_result`) and put it in place; returns the path.
 
     The file is replaced in one move: a reader sees the old one or the new one, never half of one.
+
+    Examples
+    --------
+    >>> half = {"experiment": "trial", "created": "2026-11-25T12:00:00+00:00"}
+    >>> write(half)  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+        ...
+    ValueError: trial.json: commit is missing
     """
     started = datetime.fromisoformat(result["created"])
-    result = result | {"seconds": round((datetime.now(timezone.utc) - started).total_seconds(), 1)}
+    result = result | {"seconds": round((datetime.now(UTC) - started).total_seconds(), 1)}
     path = folder() / f"{result['experiment']}.json"
     check(result, path)
     path.parent.mkdir(exist_ok=True)
