@@ -6,6 +6,7 @@ Read from top to bottom: how sessions become mini-batches, the losses, the model
 from __future__ import annotations
 
 import heapq
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -464,7 +465,7 @@ def _hand_over(state, reset, live):
 
 
 def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None,
-        progress=True, callback=None):
+        progress=True, callback=None, fast=False):
     """Train a GRU4Rec.
 
     Parameters
@@ -487,6 +488,9 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     callback : callable(dict), optional
         Receives ``{"epoch", "loss"}`` about 20 times an epoch (``epoch`` a fraction) and, at each epoch's end,
         also what was measured on ``valid``.
+    fast : bool
+        Train with the compiled step of `rnnbook.fast` (needs ``pip install "rnnbook[fast]"``): the same numbers but for
+        rounding. Where it can't train with these settings, a warning says why, and the step below trains.
 
     Returns
     -------
@@ -521,35 +525,73 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     items = torch.from_numpy(train.items).to(device)
     hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides
     bar = tqdm(total=config.n_epochs * n_steps, unit="step", leave=False, **hidden)
+    one_epoch = (_compiled(config, device) if fast else None) or train_epoch
 
-    def train_epoch(epoch):
-        bar.update(epoch * n_steps - bar.n)
+    def run_epoch(epoch):
+        told = 0
+
+        def report(t, loss):  # step t of this epoch is done, and with it the loss of a row
+            nonlocal told
+            bar.update(epoch * n_steps + t - bar.n)
+            if callback and t * 20 // n_steps > told:
+                told = t * 20 // n_steps
+                callback({"epoch": epoch + t / n_steps, "loss": float(loss)})
+
         sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device, n_steps)
-        total, n_seen = torch.zeros((), device=device), 0
-        report_every = max(1, n_steps // (20 * config.bptt))
-        state, window = model.initial_state(config.batch_size), []
-        for t, (position, reset, live) in enumerate(islice(_steps(schedule, device), n_steps), start=1):
-            window.append((items[position], items[position + 1], reset, live))
-            if len(window) == config.bptt or t == n_steps:
-                loss, state = train_step(model, optimizer, sampler, window, state)
-                rows = sum(len(y) for _, y, _, _ in window)
-                total, n_seen = total + loss, n_seen + rows
-                bar.update(len(window))
-                if callback and t // config.bptt % report_every == 0:
-                    callback({"epoch": epoch + t / n_steps, "loss": loss.item() / rows})
-                window = []
-        return total.item() / n_seen
+        return one_epoch(model, optimizer, sampler, schedule, items, n_steps, report)
 
     def validate():
         scores = metrics.evaluate_sessions(model, valid, k=20)
         return {"recall": scores.recall, "mrr": scores.mrr}
 
     model.history = training.run(
-        model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
+        model, run_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
         identity=training.identity(config, train, valid, seed),
         validate=validate if valid is not None else None, patience=patience, checkpoint=checkpoint, callback=callback)
     bar.close()
     return model
+
+
+def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
+    """The first ``n_steps`` steps of a schedule, window by window.
+
+    Parameters
+    ----------
+    items : Tensor, int64 [n_events]
+        What the positions of the schedule are of.
+    report : callable(int, Tensor)
+        Hears, after each window, how many steps are done and its mean loss.
+
+    Returns
+    -------
+    float
+        The mean loss of a prediction.
+    """
+    total, n_seen = torch.zeros((), device=model.device), 0
+    state, window = model.initial_state(model.config.batch_size), []
+    for t, (position, reset, live) in enumerate(islice(_steps(schedule, model.device), n_steps), start=1):
+        window.append((items[position], items[position + 1], reset, live))
+        if len(window) == model.config.bptt or t == n_steps:
+            loss, state = train_step(model, optimizer, sampler, window, state)
+            rows = sum(len(y) for _, y, _, _ in window)
+            total, n_seen = total + loss, n_seen + rows
+            report(t, loss / rows)
+            window = []
+    return total.item() / n_seen
+
+
+def _compiled(config, device):
+    """The compiled `train_epoch`, or None and a warning that says why not."""
+    try:
+        from rnnbook import fast
+    except ImportError as error:
+        reason = f'{error.name} is not installed: pip install "rnnbook[fast]"'
+    else:
+        reason = fast.unsupported(config, device)
+    if reason:
+        warnings.warn(f"fast=True is not for this ({reason}); the readable step trains", stacklevel=3)
+        return None
+    return fast.train_epoch
 
 
 class NegativeSampler:
