@@ -1,7 +1,7 @@
-"""Training speed beside the authors' own PyTorch code, on equal work, in one run, in turns.
+"""Training and evaluation beside the authors' own PyTorch code, on equal work, in one run, in turns.
 
 ``python -m rnnbook reproduce peer-speed --peer PATH`` with PATH a checkout of hidasib/GRU4Rec_PyTorch_Official.
-Its licence allows research and education; nothing of it is in this repository. Both sides train in float32 on the
+Its licence allows research and education; nothing of it is in this repository. All sides train in float32 on the
 CPU with the same log, batch size, layer, loss, samples and number of epochs, and are scored on the same test
 sessions. Two workarounds let the peer run on current versions: its ``compatibility_mode`` is off (it needs
 numpy < 2), and ``torch.tensor`` is given arrays where it passes a pandas Series.
@@ -12,40 +12,52 @@ import os
 import statistics
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from rnnbook import data, metrics, results
+from rnnbook import data, gru4rec, metrics, results
 from rnnbook.gru4rec import GRU4RecConfig, fit
 
-ROUNDS = 3
-SETTINGS = [(32, "cross-entropy"), (512, "cross-entropy"), (128, "bpr-max")]
+ROUNDS = 5
+SETTINGS = [(batch_size, loss) for loss in ("cross-entropy", "bpr-max") for batch_size in (32, 128, 512)]
+N_SAMPLE, SIZE = 2048, 100
 EVERY = 3  # every third test session is scored: the peer's network is asked one event at a time
+PARTS = {"negatives": (gru4rec.NegativeSampler, "next"), "network": (gru4rec.GRU4Rec, "step"),
+         "loss": (gru4rec, "_loss"), "gradients": (torch.autograd, "grad"),
+         "Adagrad, tables": (gru4rec.training.Adagrad, "step_rows"), "Adagrad, GRU": (gru4rec.training.Adagrad, "step")}
 
 
-def train_ours(train, test, batch_size, loss):
-    config = GRU4RecConfig(batch_size=batch_size, loss=loss, hidden_dropout=0.0, learning_rate=0.05, momentum=0.0,
-                           n_sample=2048, sample_alpha=0.5, logq=0.0, n_epochs=1,
-                           final_activation="elu" if loss == "bpr-max" else "linear")
+def config(batch_size, loss):
+    return GRU4RecConfig(batch_size=batch_size, loss=loss, hidden_dropout=0.0, learning_rate=0.05, momentum=0.0,
+                         n_sample=N_SAMPLE, sample_alpha=0.5, logq=0.0, n_epochs=1, hidden_size=SIZE,
+                         final_activation="elu" if loss == "bpr-max" else "linear")
+
+
+def train_ours(train, test, batch_size, loss, fast):
+    """Seconds of training, and the scores."""
     started = time.perf_counter()
-    model = fit(train, config, device="cpu", progress=False)
+    model = fit(train, config(batch_size, loss), device="cpu", progress=False, fast=fast)
     seconds = time.perf_counter() - started
-    return seconds, metrics.evaluate_sessions(model, test)
+    return seconds, metrics.evaluate_sessions(model, test), model
 
 
 def train_peer(peer, train, test, batch_size, loss):
     """Seconds of the peer's ``fit``, and its model's scores under our own evaluation."""
-    model = peer.GRU4Rec(layers=[100], loss=loss, batch_size=batch_size, n_sample=2048, sample_alpha=0.5,
+    model = peer.GRU4Rec(layers=[SIZE], loss=loss, batch_size=batch_size, n_sample=N_SAMPLE, sample_alpha=0.5,
                          learning_rate=0.05, n_epochs=1, elu_param=1.0, device=torch.device("cpu"))
-    frame = train.to_frame()[["session", "item", "time"]]
     started = time.perf_counter()
-    model.fit(frame, compatibility_mode=False, session_key="session", item_key="item", time_key="time",
-              sample_cache_max_size=2048 * 1000)
+    model.fit(frame(train), compatibility_mode=False, session_key="session", item_key="item", time_key="time",
+              sample_cache_max_size=N_SAMPLE * 1000)
     seconds = time.perf_counter() - started
-    return seconds, metrics.evaluate_sessions(PeerScores(model, train.item_ids), test)
+    return seconds, metrics.evaluate_sessions(PeerScores(model, train.item_ids), test), model
+
+
+def frame(sessions):
+    return sessions.to_frame()[["session", "item", "time"]]
 
 
 class PeerScores:
@@ -58,11 +70,53 @@ class PeerScores:
     @torch.no_grad()
     def score_sessions(self, data, batch_size=512):
         for start, end in zip(data.offsets, data.offsets[1:]):
-            hidden = [torch.zeros(1, 100)]
+            hidden = [torch.zeros(1, SIZE)]
             for position in range(start, end - 1):
                 x = self.order[data.items[position]][None]
                 scores = self.network.forward(x, hidden, None)[:, self.order]
                 yield torch.tensor([position + 1]), scores
+
+
+def matmul_speed():
+    """FLOP/s of a large matrix product in float32, the best of some: the floor's measure."""
+    a = torch.rand(2048, 2048)
+    a @ a
+    best = 0.0
+    for _ in range(10):
+        started = time.perf_counter()
+        a @ a
+        best = max(best, 2 * 2048**3 / (time.perf_counter() - started))
+    return best
+
+
+def flops_per_event(batch_size):
+    """Of the matrix products: the scores and their two gradients, two products of the GRU with two gradients each."""
+    return 3 * 2 * (batch_size + N_SAMPLE) * SIZE + 6 * 2 * SIZE * 3 * SIZE
+
+
+def parts_of_a_step(train, batch_size, loss):
+    """Microseconds of a readable step by part, in an epoch with a clock around each part; "rest" is what is left."""
+    spent = dict.fromkeys(PARTS, 0.0)
+
+    def timed(name, function):
+        def run(*args, **kwargs):
+            started = time.perf_counter()
+            value = function(*args, **kwargs)
+            spent[name] += time.perf_counter() - started
+            return value
+        return run
+
+    with contextlib.ExitStack() as stack:
+        for name, (owner, attribute) in PARTS.items():
+            function = getattr(owner, attribute)
+            stack.callback(setattr, owner, attribute, function)
+            setattr(owner, attribute, timed(name, function))
+        started = time.perf_counter()
+        fit(train, config(batch_size, loss), device="cpu", progress=False)
+        whole = time.perf_counter() - started
+    steps = gru4rec.session_parallel(train.offsets, batch_size).n_steps
+    spent["rest"] = whole - sum(spent.values())
+    return {name: 1e6 * seconds / steps for name, seconds in spent.items()}
 
 
 def main(experiment, peer=None):
@@ -71,28 +125,61 @@ def main(experiment, peer=None):
     sys.path.insert(0, peer)
     tensor = torch.tensor
     torch.tensor = lambda x, **options: tensor(np.asarray(x) if isinstance(x, pd.Series) else x, **options)
+    import evaluation
     import gru4rec_pytorch
 
-    train, test = data.load_sessions("yoochoose-100k")
-    test = test.take(range(0, test.n_sessions, EVERY))
+    train, whole_test = data.load_sessions("yoochoose-100k")
+    test = whole_test.take(range(0, whole_test.n_sessions, EVERY))
     n_events = int((train.lengths - 1).sum())
+    floor = matmul_speed()
     result = results.new_result(experiment, results.describe(train, test), {
-        "rounds": ROUNDS, "test sessions": f"every {EVERY}rd", "threads": torch.get_num_threads(),
-        "layers": [100], "n_sample": 2048, "sample_alpha": 0.5, "learning_rate": 0.05, "n_epochs": 1,
+        "rounds": ROUNDS, "test sessions": f"every {EVERY}rd", "threads": torch.get_num_threads(), "layers": [SIZE],
+        "n_sample": N_SAMPLE, "sample_alpha": 0.5, "learning_rate": 0.05, "n_epochs": 1,
+        "matmul GFLOP/s": floor / 1e9, "flops per event": {b: flops_per_event(b) for b, _ in SETTINGS},
         "workarounds": __doc__.split("Two workarounds")[1].strip()})
-    for batch_size, loss in tqdm(SETTINGS, unit="setting"):
-        runs = {"rnnbook": [], "peer": []}
+
+    def add(model, metric, values):  # median, least and most of the rounds
+        result["rows"].append({"model": model, "metric": metric, "mean": statistics.median(values),
+                               "low": min(values), "high": max(values), "values": list(map(float, values))})
+
+    sides = {"rnnbook": partial(train_ours, train, test, fast=False),
+             "rnnbook, fast": partial(train_ours, train, test, fast=True),
+             "peer": partial(train_peer, gru4rec_pytorch, train, test)}
+    train_ours(train, test, 512, "bpr-max", fast=True)  # compiled once, before the clock runs
+    evaluations = {"rnnbook": [], "peer": []}
+    with open(os.devnull, "w") as silence, tqdm(total=len(SETTINGS) * ROUNDS, unit="round") as bar:
+        for batch_size, loss in SETTINGS:
+            runs = {side: [] for side in sides}
+            for _ in range(ROUNDS):
+                for side, run in sides.items():
+                    with contextlib.redirect_stdout(silence):
+                        runs[side].append(run(batch_size=batch_size, loss=loss))
+                bar.update()
+            setting = f"{loss}, batch {batch_size}"
+            for side, done in runs.items():
+                speeds = [n_events / seconds for seconds, _, _ in done]
+                add(f"{side}, {setting}", "events_per_second", speeds)
+                add(f"{side}, {setting}", "share_of_floor", [s * flops_per_event(batch_size) / floor for s in speeds])
+                add(f"{side}, {setting}", "recall@20", [scores.recall for _, scores, _ in done])
+                add(f"{side}, {setting}", "mrr@20", [scores.mrr for _, scores, _ in done])
+                if side != "peer":
+                    ratios = [theirs[0] / ours[0] for ours, theirs in zip(done, runs["peer"])]
+                    add(f"{side} / peer, {setting}", "speed_ratio", ratios)
+        ours, theirs = (runs[side][-1][2] for side in ("rnnbook", "peer"))
         for _ in range(ROUNDS):
-            runs["rnnbook"].append(train_ours(train, test, batch_size, loss))
-            with open(os.devnull, "w") as silence, contextlib.redirect_stdout(silence):
-                runs["peer"].append(train_peer(gru4rec_pytorch, train, test, batch_size, loss))
-        setting = f"{loss}, batch {batch_size}"
-        ratios = [theirs[0] / ours[0] for ours, theirs in zip(runs["rnnbook"], runs["peer"])]
-        measured = [(f"{side}, {setting}", metric, values) for side, done in runs.items() for metric, values in (
-            ("events_per_second", [n_events / seconds for seconds, _ in done]),
-            ("recall@20", [scores.recall for _, scores in done]), ("mrr@20", [scores.mrr for _, scores in done]))]
-        measured.append((f"rnnbook / peer, {setting}", "speed_ratio", ratios))
-        for model, metric, values in measured:  # median, least and most of the rounds
-            result["rows"].append({"model": model, "metric": metric, "mean": statistics.median(values),
-                                   "low": min(values), "high": max(values), "values": list(map(float, values))})
+            evaluations["rnnbook"].append(metrics.evaluate_sessions(ours, whole_test, n_boot=1).events_per_second)
+            with contextlib.redirect_stdout(silence):
+                started = time.perf_counter()
+                evaluation.batch_eval(theirs, frame(whole_test), session_key="session", item_key="item",
+                                      time_key="time")
+            n_predictions = int((whole_test.lengths - 1).sum())
+            evaluations["peer"].append(n_predictions / (time.perf_counter() - started))
+    for side, speeds in evaluations.items():
+        add(f"{side}, evaluation", "predictions_per_second", speeds)
+    add("rnnbook / peer, evaluation", "speed_ratio",
+        [a / b for a, b in zip(evaluations["rnnbook"], evaluations["peer"])])
+    for batch_size in (32, 512):
+        parts = [parts_of_a_step(train, batch_size, "cross-entropy") for _ in range(3)]
+        for name in parts[0]:
+            add(f"{name}, batch {batch_size}", "step_microseconds", [part[name] for part in parts])
     results.write(result)

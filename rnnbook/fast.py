@@ -158,18 +158,20 @@ def _overload_exp(x):
 
 
 @numba.njit(fastmath=True)
-def _adagrad(p, acc, velocity, row, grad, u, lr, momentum):
-    """Row ``row`` of a parameter moves by row ``u`` of its gradient, as in `train.Adagrad`."""
+def _adagrad(p, acc, velocity, rows, grad, low, high, lr, momentum):
+    """Rows ``rows[low:high]`` of a parameter move by these rows of their gradient, as in `train.Adagrad`."""
     epsilon, power = p.dtype.type(1e-6), p.dtype.type(-0.5)  # np.sqrt would not become a vector instruction
-    if momentum > 0:
-        for k in range(p.shape[1]):
-            acc[row, k] += grad[u, k] * grad[u, k]
-            velocity[row, k] = momentum * velocity[row, k] - lr * grad[u, k] * (acc[row, k] + epsilon) ** power
-            p[row, k] += velocity[row, k]
-    else:
-        for k in range(p.shape[1]):
-            acc[row, k] += grad[u, k] * grad[u, k]
-            p[row, k] -= lr * grad[u, k] * (acc[row, k] + epsilon) ** power
+    for u in range(low, high):
+        row = rows[u]
+        if momentum > 0:
+            for k in range(p.shape[1]):
+                acc[row, k] += grad[u, k] * grad[u, k]
+                velocity[row, k] = momentum * velocity[row, k] - lr * grad[u, k] * (acc[row, k] + epsilon) ** power
+                p[row, k] += velocity[row, k]
+        else:
+            for k in range(p.shape[1]):
+                acc[row, k] += grad[u, k] * grad[u, k]
+                p[row, k] -= lr * grad[u, k] * (acc[row, k] + epsilon) ** power
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
@@ -192,7 +194,7 @@ def _run(x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, ac
         most = max(most, offsets[t + 1] - offsets[t])
     n_columns = most + n_sample
     dtype = output.dtype
-    rows = np.empty(n_columns + most, np.int64)
+    rows, gates = np.empty(n_columns + most, np.int64), np.arange(3 * H)
     weight = np.empty(n_columns, dtype)
     column, x_row = np.empty(most, np.int64), np.empty(most, np.int64)
     table = np.empty((n_columns + most, H), dtype)
@@ -213,14 +215,14 @@ def _run(x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, ac
     total = 0.0
 
     for t in range(n_steps):
-        low = offsets[t]
-        B = offsets[t + 1] - low
+        first = offsets[t]
+        B = offsets[t + 1] - first
         h = state[:B]
 
         # Every item once: the columns of the scores first, then inputs that are no column.
         U = 0
         for i in range(B):
-            row = y[low + i]
+            row = y[first + i]
             u = place[row]
             if u < 0:
                 u = U
@@ -238,7 +240,7 @@ def _run(x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, ac
             weight[u] += sample_weight[row]
         R = U
         for i in range(B):
-            row = x[low + i]
+            row = x[first + i]
             u = place[row]
             if u < 0:
                 u = R
@@ -256,13 +258,13 @@ def _run(x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, ac
                     table[u, k] = output[row, k]
             l0, l1 = B * part // n_threads, B * (part + 1) // n_threads
             for i in range(l0, l1):
-                row = x[low + i]
+                row = x[first + i]
                 for k in range(H):
                     x_in[i, k] = output[row, k]
                 if len(drop_x):
                     for k in range(H):
-                        x_in[i, k] *= drop_x[low + i, k]
-                if reset[low + i]:
+                        x_in[i, k] *= drop_x[first + i, k]
+                if reset[first + i]:
                     h[i] = zero
                 for k in range(H):
                     before[i, k] = h[i, k]
@@ -279,8 +281,8 @@ def _run(x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, ac
                     h[i, k] = n + g_x[i, H + k] * (before[i, k] - n)
                 if len(drop_h):
                     for k in range(H):
-                        h[i, k] *= drop_h[low + i, k]
-                row = y[low + i]
+                        h[i, k] *= drop_h[first + i, k]
+                row = y[first + i]
                 s = bias[row, 0]
                 for k in range(H):
                     s += h[i, k] * output[row, k]
@@ -360,7 +362,7 @@ def _run(x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, ac
             if bpr_max:
                 total += np.log(z / p) + regularization * q / z
             else:
-                total += np.log(z) + m - target[i] - np.log(target_weight[y[low + i]])
+                total += np.log(z) + m - target[i] - np.log(target_weight[y[first + i]])
 
         # Back to the scores, the table and the state.
         for part in numba.prange(n_threads):
@@ -413,7 +415,7 @@ def _run(x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, ac
                     for other in range(1, n_threads):
                         d += d_h[other, i, k]
                     if len(drop_h):
-                        d *= drop_h[low + i, k]
+                        d *= drop_h[first + i, k]
                     r_, z_, n = g_x[i, k], g_x[i, H + k], g_x[i, 2 * H + k]
                     d_n = d * (one - z_) * (one - n * n)
                     d_r = d_n * g_h[i, 2 * H + k] * r_ * (one - r_)
@@ -424,7 +426,7 @@ def _run(x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, ac
             if len(drop_x):
                 for i in range(l0, l1):
                     for k in range(H):
-                        d_x[i, k] *= drop_x[low + i, k]
+                        d_x[i, k] *= drop_x[first + i, k]
             np.dot(d_g_x[l0:l1].T, x_in[l0:l1], d_w_x[part])
             np.dot(d_g_h[l0:l1].T, before[l0:l1], d_w_h[part])
             for k in range(3 * H):
@@ -442,26 +444,27 @@ def _run(x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, ac
 
         # Adagrad, on the rows that had a part in the step.
         for part in numba.prange(n_threads):
-            for u in range(R * part // n_threads, R * (part + 1) // n_threads):
-                _adagrad(output, acc.output, velocity.output, rows[u], d_table, u, lr, momentum)
-            for u in range(U * part // n_threads, U * (part + 1) // n_threads):
-                _adagrad(bias, acc.bias, velocity.bias, rows[u], d_bias, u, lr, momentum)
-            for k in range(3 * H * part // n_threads, 3 * H * (part + 1) // n_threads):
-                for other in range(1, n_threads):
+            low, high = R * part // n_threads, R * (part + 1) // n_threads
+            _adagrad(output, acc.output, velocity.output, rows, d_table, low, high, lr, momentum)
+            low, high = U * part // n_threads, U * (part + 1) // n_threads
+            _adagrad(bias, acc.bias, velocity.bias, rows, d_bias, low, high, lr, momentum)
+            low, high = 3 * H * part // n_threads, 3 * H * (part + 1) // n_threads
+            for other in range(1, n_threads):
+                for k in range(low, high):
                     for j in range(H):
                         d_w_x[0, k, j] += d_w_x[other, k, j]
                         d_w_h[0, k, j] += d_w_h[other, k, j]
                     d_b_x[0, k, 0] += d_b_x[other, k, 0]
                     d_b_h[0, k, 0] += d_b_h[other, k, 0]
-                _adagrad(w_x, acc.w_x, velocity.w_x, k, d_w_x[0], k, lr, momentum)
-                _adagrad(b_x, acc.b_x, velocity.b_x, k, d_b_x[0], k, lr, momentum)
-                _adagrad(w_h, acc.w_h, velocity.w_h, k, d_w_h[0], k, lr, momentum)
-                _adagrad(b_h, acc.b_h, velocity.b_h, k, d_b_h[0], k, lr, momentum)
+            _adagrad(w_x, acc.w_x, velocity.w_x, gates, d_w_x[0], low, high, lr, momentum)
+            _adagrad(b_x, acc.b_x, velocity.b_x, gates, d_b_x[0], low, high, lr, momentum)
+            _adagrad(w_h, acc.w_h, velocity.w_h, gates, d_w_h[0], low, high, lr, momentum)
+            _adagrad(b_h, acc.b_h, velocity.b_h, gates, d_b_h[0], low, high, lr, momentum)
 
         # Lanes that ended are taken out.
         live = 0
         for i in range(B):
-            if keep[low + i]:
+            if keep[first + i]:
                 if live != i:
                     h[live] = h[i]
                 live += 1
