@@ -425,6 +425,15 @@ def test_an_unknown_experiment_is_refused_with_the_known_ones(capsys):
     assert "gru4rec-yoochoose-100k" in capsys.readouterr().err
 
 
+def test_an_experiment_whose_data_are_not_here_says_how_to_get_them(cache, monkeypatch, capsys):
+    module = type(sys)("rnnbook.benchmarks.gru4rec")
+    module.main = lambda experiment: load_sessions("yoochoose-100k")
+    monkeypatch.setitem(sys.modules, "rnnbook.benchmarks.gru4rec", module)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["reproduce", "gru4rec-yoochoose-100k"])
+    assert capsys.readouterr().err.startswith("yoochoose-100k is not here. To have it: ")
+
+
 def test_an_experiment_is_handed_to_its_module(monkeypatch):
     called = []
     module = type(sys)("rnnbook.benchmarks.gru4rec")
