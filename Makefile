@@ -21,8 +21,9 @@ offline: $(READY)
 weight: $(READY)
 	@$(RUN) tools/weight.py
 
+# nbgrader, which is there for the course, complains of a root elsewhere. LAB="--allow-root --no-browser" adds options.
 lab: $(READY)
-	$(VENV)/bin/jupyter lab --notebook-dir=book/notebooks
+	$(VENV)/bin/jupyter lab --notebook-dir=book/notebooks --CourseDirectory.root="$(CURDIR)/book/notebooks" $(LAB)
 
 # The book is built first, for the tests that open its pages. One thread a process: two processes run.
 test: export OMP_NUM_THREADS = 1

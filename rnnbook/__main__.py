@@ -69,7 +69,10 @@ def main(argv=None):
         print(list_data())
     else:
         module = importlib.import_module(f"rnnbook.benchmarks.{EXPERIMENTS[args.experiment]}")
-        module.main(args.experiment, **({"peer": args.peer} if args.peer else {}))
+        try:
+            module.main(args.experiment, **({"peer": args.peer} if args.peer else {}))
+        except FileNotFoundError as error:  # most often a data set, and the message says how to get it
+            parser.exit(1, f"{error}\n")
 
 
 if __name__ == "__main__":

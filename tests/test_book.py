@@ -77,6 +77,16 @@ def test_badge_opens_the_notebook_in_colab(built, page):
     assert page.colab.endswith(page.notebook.relative_to(pages.ROOT).as_posix()) and page.notebook.exists()
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.number], ids=lambda page: page.stem)
+def test_a_chapter_stands_wherever_one_looks_for_it(page):
+    module = page.stem.split("_", 1)[1]
+    for file, text in (("book/index.md", f":link: {page.stem}\n"), ("book/index.md", f"<!-- time {page.stem} -->"),
+                       ("book/api.md", f".. automodule:: rnnbook.{module}\n"),
+                       ("book/instructors.md", f"<{page.stem}>"), ("README.md", f"`rnnbook/{module}.py`")):
+        assert text in (pages.ROOT / file).read_text(encoding="utf-8"), f"{file} lacks the chapter: no {text!r}"
+    assert (pages.ROOT / "tests" / f"test_{module}.py").exists()
+
+
 def test_claims_and_tests_name_each_other():
     claims, marks = set(pages.claims()), set(pages.claim_marks())
     assert claims - marks == set(), "claims of the book that no test is marked with"

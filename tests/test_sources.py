@@ -381,6 +381,17 @@ def test_every_source_can_be_loaded_and_every_loader_has_a_source():
     assert set(sources.SOURCES) == set(SPLITS | LOGS | RATINGS | REVIEWS)
 
 
+@pytest.mark.parametrize("name", sources.SOURCES)
+def test_every_source_is_described(name):
+    """In the table and among the formats of data/README.md, unless it is made here, and where its loader is."""
+    readme = (SAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    places = [re.split(r" \| ", line)[0] for line in readme.splitlines() if line.startswith("| `")]
+    mentions = sum(f"`{name.partition(':')[0]}" in place for place in places)
+    assert mentions == (2 if sources.SOURCES[name].files else 1), f"data/README.md lacks {name} or its format"
+    load = load_sessions if name in SPLITS | LOGS else load_ratings if name in RATINGS else load_reviews
+    assert f'``"{name.partition("<")[0]}' in load.__doc__, f"the docstring of {load.__name__} lacks {name}"
+
+
 def test_the_samples_are_the_only_data_in_the_repository():
     files = [path for path in SAMPLES.rglob("*") if path.is_file()]
     assert files and sum(path.stat().st_size for path in files) < 20_000
@@ -412,6 +423,15 @@ def test_an_unknown_experiment_is_refused_with_the_known_ones(capsys):
     with pytest.raises(SystemExit):
         cli.main(["reproduce", "nothing"])
     assert "gru4rec-yoochoose-100k" in capsys.readouterr().err
+
+
+def test_an_experiment_whose_data_are_not_here_says_how_to_get_them(cache, monkeypatch, capsys):
+    module = type(sys)("rnnbook.benchmarks.gru4rec")
+    module.main = lambda experiment: load_sessions("yoochoose-100k")
+    monkeypatch.setitem(sys.modules, "rnnbook.benchmarks.gru4rec", module)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["reproduce", "gru4rec-yoochoose-100k"])
+    assert capsys.readouterr().err.startswith("yoochoose-100k is not here. To have it: ")
 
 
 def test_an_experiment_is_handed_to_its_module(monkeypatch):

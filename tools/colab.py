@@ -27,6 +27,7 @@ OWN = ("torch", "numpy", "pandas", "matplotlib", "ipywidgets", "ipykernel", "nbc
 def main(newest=False, pinned=()):
     with tempfile.TemporaryDirectory(prefix="colab-") as folder:
         folder = Path(folder)
+        print("Installing as in Colab; then every notebook, a minute or two each", flush=True)
         start = time.perf_counter()
         venv.create(folder / "venv", with_pip=True)
         python = folder / "venv" / "bin" / "python"
