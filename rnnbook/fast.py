@@ -5,7 +5,8 @@ of them, so that no graph is built and nothing small is allocated. Three things 
 
 - An item that is drawn twice, or is the target of two rows, becomes one column of the scores, with a weight. So the
   matrix products are smaller, and every row of a table is moved once, without a search for repeats.
-- Each thread has its own columns, for the products, the softmax and Adagrad alike; they stay in its cache.
+- Each thread has its own columns, for the products, the softmax and Adagrad alike, and waits for the others without
+  going to sleep.
 - e^x and x^(-1/2) are written so that they become vector instructions.
 
 It covers what the defaults are made of: a CPU, one layer, a shared table, cross-entropy or BPR-max, one step of
@@ -15,23 +16,23 @@ back-propagation. `unsupported` says what else is asked for.
 from __future__ import annotations
 
 import math
-import threading
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import NamedTuple
 
 import numba
 import numpy as np
 import torch
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 from threadpoolctl import threadpool_limits
 
 ACTIVATIONS = {"linear": 0, "tanh": 1, "elu": 2}
 LINEAR, TANH, ELU = ACTIVATIONS.values()
+__all__ = ["train_epoch", "unsupported"]
 CHUNK = 100  # steps for one call of the compiled code; between two of them the progress bar moves
-
-numba.config.THREADING_LAYER = "workqueue"  # the one that goes with SciPy's BLAS, which it calls from its threads
-_ALONE = threading.Lock()  # and that cannot be entered by two Python threads
 
 
 def unsupported(config, device):
@@ -58,7 +59,18 @@ def unsupported(config, device):
 
 
 def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
-    """An epoch of training; takes and returns what `gru4rec.train_epoch` does, and draws the same random numbers."""
+    """An epoch of training; takes and returns what `gru4rec.train_epoch` does, and draws the same random numbers.
+
+    Examples
+    --------
+    >>> from rnnbook.gru4rec import GRU4RecConfig, fit
+    >>> from rnnbook.worlds import SessionWorld
+    >>> sessions, config = SessionWorld().sample(200), GRU4RecConfig(hidden_size=8, n_epochs=1)
+    >>> readable, compiled = (fit(sessions, config, device="cpu", progress=False, fast=fast)
+    ...                       for fast in (False, True))
+    >>> torch.allclose(readable.output, compiled.output, atol=1e-3)
+    True
+    """
     config, names = model.config, [name for name, _ in model.named_parameters()]
     weights = _arrays(model.state_dict(), names)
     acc = _arrays(optimizer.acc, names)
@@ -71,28 +83,31 @@ def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
                                   weights.output.dtype), config.loss == "bpr-max", ACTIVATIONS[config.final_activation])
     x, y = items.numpy()[schedule.position], items.numpy()[schedule.position + 1]
     state = np.zeros((n_lanes, size), weights.output.dtype)
-    place = np.full(len(weights.output), -1)
-    n_threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    n_parts = torch.get_num_threads()
+    work = new_work(len(weights.output), n_lanes, config.n_sample, size, n_parts, state.dtype, settings.bpr_max)
     chunk = max(1, min(CHUNK, n_steps // 20, 4_000_000 // (n_lanes * size)))
     total = 0.0
 
-    with _ALONE, threadpool_limits(1, user_api="blas"):
-        numba.set_num_threads(n_threads)
+    # Each thread calls BLAS for itself.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
         for start in range(0, n_steps, chunk):
             offsets = schedule.offsets[start:start + chunk + 1][:n_steps - start + 1]
             low, high = offsets[0], offsets[-1]
             samples = torch.empty(len(offsets) - 1, config.n_sample, dtype=torch.int64)
             drop_x, drop_h = (torch.empty(high - low if p else 0, size, dtype=real)
                               for p in (config.embedding_dropout, config.hidden_dropout))
-            for t, (lo, hi) in enumerate(zip(offsets - low, offsets[1:] - low)):
+            for t, (lo, hi) in enumerate(pairwise(offsets - low)):
                 samples[t] = sampler.next()
                 for mask, p in ((drop_x, config.embedding_dropout), (drop_h, config.hidden_dropout)):
                     if p:
                         mask[lo:hi].bernoulli_(1 - p).div_(1 - p)
-            part = slice(low, high)
-            loss = _run(x[part], y[part], schedule.reset[part], schedule.keep[part], offsets - low, samples.numpy(),
-                        drop_x.numpy(), drop_h.numpy(), state, weights, acc, velocity, target_weight, sample_weight,
-                        place, settings, n_threads)
+            piece = slice(low, high)
+            work.arrived[0] = 0
+            parts = [threads.submit(
+                _run, part, n_parts, x[piece], y[piece], schedule.reset[piece], schedule.keep[piece], offsets - low,
+                samples.numpy(), drop_x.numpy(), drop_h.numpy(), state, weights, acc, velocity, target_weight,
+                sample_weight, settings, work) for part in range(n_parts)]
+            loss, *_ = [part.result() for part in parts]  # each knows the whole
             total += loss
             report(start + len(offsets) - 1, loss / (high - low))
     return total / schedule.offsets[n_steps]
@@ -132,6 +147,45 @@ def _two_to_the(typingctx, n):
     return types.float32(types.int32), codegen
 
 
+@intrinsic
+def _add_atomically(typingctx, counter, n):
+    """Add n to ``counter[0]``; other threads see it at once, with all that was written before. Returns the sum."""
+    def codegen(context, builder, signature, arguments):
+        pointer = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.add(builder.atomic_rmw("add", pointer, arguments[1], "seq_cst"), arguments[1])
+    return types.int64(counter, types.int64), codegen
+
+
+@intrinsic
+def _let_others_run(typingctx):
+    """Give the processor away, where there are more threads than processors."""
+    def codegen(context, builder, signature, arguments):
+        if sys.platform != "win32":
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        return context.get_dummy_value()
+    return types.void(), codegen
+
+
+@numba.njit
+def _wait_for_all(arrived, passed, n_parts):
+    """A barrier: goes on when all threads have come to it. ``passed`` counts the arrivals at those before."""
+    goal = passed + n_parts
+    seen, tries = _add_atomically(arrived, 1), 0
+    while seen < goal:
+        seen = _add_atomically(arrived, 0)
+        tries += 1
+        if tries % 1000 == 0:
+            _let_others_run()
+    return goal
+
+
+@numba.njit
+def _share(n, part, n_parts):
+    """A part's share of range(n)."""
+    return n * part // n_parts, n * (part + 1) // n_parts
+
+
 def _exp(x):
     """eˣ. A call into the C library would keep the compiler from using vector instructions, so in float32 it is the
     polynomial of Cephes; in float64, where the tests compare digits, it is the library's. Beyond ±30 it stays where it
@@ -158,6 +212,12 @@ def _overload_exp(x):
 
 
 @numba.njit(fastmath=True)
+def _tanh(x):
+    one = type(x)(1)
+    return one - type(x)(2) / (one + _exp(x + x))
+
+
+@numba.njit(fastmath=True)
 def _adagrad(p, acc, velocity, rows, grad, low, high, lr, momentum):
     """Rows ``rows[low:high]`` of a parameter move by these rows of their gradient, as in `train.Adagrad`."""
     epsilon, power = p.dtype.type(1e-6), p.dtype.type(-0.5)  # np.sqrt would not become a vector instruction
@@ -174,298 +234,364 @@ def _adagrad(p, acc, velocity, rows, grad, low, high, lr, momentum):
                 p[row, k] -= lr * grad[u, k] * (acc[row, k] + epsilon) ** power
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
-def _run(x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, acc, velocity, target_weight,
-         sample_weight, place, settings, n_threads):
-    """Some steps; the state, the weights and what the optimiser keeps are changed in place. Returns the sum of losses.
+# --- A step, phase by phase ---------------------------------------------------------------------------------
+# Each thread runs the same code with its own `part` of `n_parts`, and waits for the others between two phases. U is the
+# number of columns of the scores, R ≥ U that of all rows of the table in this step, B that of the live lanes.
+
+
+class Work(NamedTuple):
+    """What the threads share. N is the largest U, M the largest B."""
+
+    arrived: np.ndarray  # int64 [1], at all barriers so far
+    size: np.ndarray  # int64 [2]: U and R
+    place: np.ndarray  # int64 [n_items]: where an item stands among `rows`, else -1
+    rows: np.ndarray  # int64 [N + M], the items of the step, each once, columns of the scores first
+    weight: np.ndarray  # [N], of a column in the softmax
+    column: np.ndarray  # int64 [M], that of a lane's target
+    x_row: np.ndarray  # int64 [M], that of its input among `rows`
+    table: np.ndarray  # [N + M, d], the rows themselves
+    d_table: np.ndarray
+    d_bias: np.ndarray  # [N, 1]
+    e: np.ndarray  # [N · M]: as [U, B] the scores, then their exponentials, then the gradient
+    r: np.ndarray  # [N · M], BPR-max: the scores
+    sigma: np.ndarray  # [N · M], BPR-max: σ(target − score)
+    x_in: np.ndarray  # [M, d]
+    before: np.ndarray  # [M, d], the state that the step starts from
+    d_x: np.ndarray
+    g_x: np.ndarray  # [M, 3d]: r, z and n of the GRU
+    g_h: np.ndarray  # [M, 3d]
+    d_g_x: np.ndarray
+    d_g_h: np.ndarray
+    target: np.ndarray  # [M], the target's score
+    sums: np.ndarray  # [n_parts, 5, M]: largest score, and sums over a part's columns
+    d_h: np.ndarray  # [n_parts, M, d]
+    d_w_x: np.ndarray  # [n_parts, 3d, d]
+    d_b_x: np.ndarray  # [n_parts, 3d, 1]
+    d_w_h: np.ndarray
+    d_b_h: np.ndarray
+
+
+def new_work(n_items, most, n_sample, d, n_parts, dtype, bpr_max):
+    n, whole = most + n_sample, np.int64
+
+    def real(*shape):
+        return np.empty(shape, dtype)
+
+    return Work(
+        arrived=np.zeros(1, whole), size=np.zeros(2, whole), place=np.full(n_items, -1), rows=np.empty(n + most, whole),
+        weight=real(n), column=np.empty(most, whole), x_row=np.empty(most, whole), table=real(n + most, d),
+        d_table=real(n + most, d), d_bias=real(n, 1), e=real(n * most), r=real(n * most * bpr_max),
+        sigma=real(n * most * bpr_max), x_in=real(most, d), before=real(most, d), d_x=real(most, d),
+        g_x=real(most, 3 * d), g_h=real(most, 3 * d), d_g_x=real(most, 3 * d), d_g_h=real(most, 3 * d),
+        target=real(most), sums=real(n_parts, 5, most), d_h=real(n_parts, most, d), d_w_x=real(n_parts, 3 * d, d),
+        d_b_x=real(n_parts, 3 * d, 1), d_w_h=real(n_parts, 3 * d, d), d_b_h=real(n_parts, 3 * d, 1))
+
+
+@numba.njit(fastmath=True)
+def _each_item_once(x, y, samples, target_weight, sample_weight, work):
+    rows, place, weight = work.rows, work.place, work.weight
+    n = 0
+    for i in range(len(y)):
+        u = place[y[i]]
+        if u < 0:
+            u = n
+            place[y[i]], rows[u], weight[u] = u, y[i], 0
+            n += 1
+        work.column[i] = u
+        weight[u] += target_weight[y[i]]
+    for item in samples:
+        u = place[item]
+        if u < 0:
+            u = n
+            place[item], rows[u], weight[u] = u, item, 0
+            n += 1
+        weight[u] += sample_weight[item]
+    work.size[0] = n
+    for i in range(len(x)):
+        u = place[x[i]]
+        if u < 0:
+            u = n
+            place[x[i]], rows[u] = u, x[i]
+            n += 1
+        work.x_row[i] = u
+    work.size[1] = n
+    for u in range(n):
+        place[rows[u]] = -1
+
+
+@numba.njit(fastmath=True)
+def _forward(part, n_parts, x, y, reset, drop_x, drop_h, h, weights, activation, work):
+    """The GRU for this part's lanes, their targets' scores, and this part's rows of the table fetched."""
+    output, bias, w_x, b_x, w_h, b_h = weights
+    g_x, g_h, x_in, before = work.g_x, work.g_h, work.x_in, work.before
+    zero, one, d = output.dtype.type(0), output.dtype.type(1), output.shape[1]
+    low, high = _share(work.size[1], part, n_parts)
+    for u in range(low, high):
+        row = work.rows[u]
+        for k in range(d):
+            work.table[u, k] = output[row, k]
+
+    low, high = _share(len(x), part, n_parts)
+    for i in range(low, high):
+        for k in range(d):
+            x_in[i, k] = output[x[i], k]
+            if reset[i]:
+                h[i, k] = zero
+            before[i, k] = h[i, k]
+        if len(drop_x):
+            for k in range(d):
+                x_in[i, k] *= drop_x[i, k]
+    np.dot(x_in[low:high], w_x.T, g_x[low:high])
+    np.dot(before[low:high], w_h.T, g_h[low:high])
+    for i in range(low, high):
+        for k in range(2 * d):
+            g_x[i, k] = one / (one + _exp(-(g_x[i, k] + b_x[k, 0] + g_h[i, k] + b_h[k, 0])))
+        for k in range(2 * d, 3 * d):
+            g_h[i, k] += b_h[k, 0]
+            g_x[i, k] = _tanh(g_x[i, k] + b_x[k, 0] + g_x[i, k - 2 * d] * g_h[i, k])
+        for k in range(d):
+            n, z = g_x[i, 2 * d + k], g_x[i, d + k]
+            h[i, k] = n + z * (before[i, k] - n)
+        if len(drop_h):
+            for k in range(d):
+                h[i, k] *= drop_h[i, k]
+        score = bias[y[i], 0]
+        for k in range(d):
+            score += h[i, k] * output[y[i], k]
+        if activation == TANH:
+            score = _tanh(score)
+        elif activation == ELU:
+            score = max(score, zero) + min(_exp(score) - one, zero)
+        work.target[i] = score
+
+
+@numba.njit(fastmath=True)
+def _scores(part, n_parts, h, bias, bpr_max, activation, work):
+    """This part's columns of the scores, for each lane their largest, and the sums that the loss is made of."""
+    n_columns, n_lanes = work.size[0], len(h)
+    low, high = _share(n_columns, part, n_parts)
+    e = work.e[:n_columns * n_lanes].reshape((n_columns, n_lanes))
+    top, z, p, s, q = work.sums[part]
+    zero, one = bias.dtype.type(0), bias.dtype.type(1)
+    np.dot(work.table[low:high], h.T, e[low:high])
+    for i in range(n_lanes):
+        top[i] = bias.dtype.type(-1e30)
+        z[i] = p[i] = s[i] = q[i] = zero
+    for u in range(low, high):
+        b = bias[work.rows[u], 0]
+        for i in range(n_lanes):
+            e[u, i] += b
+        if activation == TANH:  # asked here and not for every score, which would cost the vector instructions
+            for i in range(n_lanes):
+                e[u, i] = _tanh(e[u, i])
+        elif activation == ELU:
+            for i in range(n_lanes):
+                e[u, i] = max(e[u, i], zero) + min(_exp(e[u, i]) - one, zero)
+        for i in range(n_lanes):
+            top[i] = max(top[i], e[u, i])
+    if not bpr_max:
+        for u in range(low, high):
+            w = work.weight[u]
+            for i in range(n_lanes):
+                e[u, i] = w * _exp(e[u, i] - top[i])
+                z[i] += e[u, i]
+        return
+    r = work.r[:n_columns * n_lanes].reshape((n_columns, n_lanes))
+    sigma = work.sigma[:n_columns * n_lanes].reshape((n_columns, n_lanes))
+    # Short loops over few arrays: of more, the compiler cannot tell that they do not overlap, and leaves out the vector
+    # instructions.
+    for u in range(low, high):
+        w = work.weight[u]
+        for i in range(n_lanes):
+            r[u, i] = e[u, i]
+        for i in range(n_lanes):
+            sigma[u, i] = one / (one + _exp(e[u, i] - work.target[i]))
+        for i in range(n_lanes):
+            e[u, i] = w * _exp(e[u, i] - top[i])
+    for i in range(n_lanes):  # a target is no negative of its own; its samples are
+        u = work.column[i]
+        if low <= u < high:
+            e[u, i] *= (work.weight[u] - one) / work.weight[u]
+    for u in range(low, high):
+        for i in range(n_lanes):
+            z[i] += e[u, i]
+        for i in range(n_lanes):
+            p[i] += e[u, i] * sigma[u, i]
+        for i in range(n_lanes):
+            s[i] += e[u, i] * sigma[u, i] * (one - sigma[u, i])
+        for i in range(n_lanes):
+            q[i] += e[u, i] * r[u, i] * r[u, i]
+
+
+@numba.njit(fastmath=True)
+def _back_to_table_and_state(part, n_parts, y, h, target_weight, settings, work):
+    """The gradient of this part's columns, and what it does to their rows, their biases and the state. Returns the loss
+    of all lanes."""
+    n_columns, n_lanes = work.size[0], len(h)
+    low, high = _share(n_columns, part, n_parts)
+    e = work.e[:n_columns * n_lanes].reshape((n_columns, n_lanes))
+    zero, one, sums = h.dtype.type(0), h.dtype.type(1), work.sums
+    scale, z, p, s, q, ridge = np.empty((6, n_lanes), h.dtype)
+    loss = 0.0
+    for i in range(n_lanes):
+        top = sums[0, 0, i]
+        for other in range(1, n_parts):
+            top = max(top, sums[other, 0, i])
+        z[i] = p[i] = s[i] = q[i] = zero
+        for other in range(n_parts):
+            share = _exp(sums[other, 0, i] - top)
+            z[i] += share * sums[other, 1, i]
+            p[i] += share * sums[other, 2, i]
+            s[i] += share * sums[other, 3, i]
+            q[i] += share * sums[other, 4, i]
+        scale[i] = _exp(sums[part, 0, i] - top) / settings.batch_size
+        if settings.bpr_max:
+            loss += math.log(z[i] / p[i]) + settings.regularization * q[i] / z[i]
+        else:
+            loss += math.log(z[i] / target_weight[y[i]]) + top - work.target[i]
+
+    if not settings.bpr_max:
+        for i in range(n_lanes):
+            scale[i] /= z[i]
+        for u in range(low, high):
+            for i in range(n_lanes):
+                e[u, i] *= scale[i]
+        for i in range(n_lanes):
+            u = work.column[i]
+            if low <= u < high:
+                e[u, i] -= one / settings.batch_size
+    else:
+        r = work.r[:n_columns * n_lanes].reshape((n_columns, n_lanes))
+        sigma = work.sigma[:n_columns * n_lanes].reshape((n_columns, n_lanes))
+        for i in range(n_lanes):
+            z[i], p[i] = one / z[i], one / p[i]
+            q[i] *= z[i]
+            ridge[i] = settings.regularization * z[i]
+        for u in range(low, high):
+            for i in range(n_lanes):
+                sigma[u, i] = z[i] - sigma[u, i] * sigma[u, i] * p[i]
+            for i in range(n_lanes):
+                sigma[u, i] += ridge[i] * (r[u, i] * r[u, i] + r[u, i] + r[u, i] - q[i])
+            for i in range(n_lanes):
+                e[u, i] *= scale[i] * sigma[u, i]
+        for i in range(n_lanes):
+            u = work.column[i]
+            if low <= u < high:
+                e[u, i] -= s[i] * p[i] / settings.batch_size
+        if settings.activation == TANH:
+            for u in range(low, high):
+                for i in range(n_lanes):
+                    e[u, i] *= one - r[u, i] * r[u, i]
+        elif settings.activation == ELU:
+            for u in range(low, high):
+                for i in range(n_lanes):
+                    e[u, i] *= min(r[u, i], zero) + one
+    for u in range(low, high):
+        work.d_bias[u, 0] = zero
+        for i in range(n_lanes):
+            work.d_bias[u, 0] += e[u, i]
+    np.dot(e[low:high], h, work.d_table[low:high])
+    np.dot(e[low:high].T, work.table[low:high], work.d_h[part, :n_lanes])
+    return loss
+
+
+@numba.njit(fastmath=True)
+def _back_through_gru(part, n_parts, n_lanes, drop_x, drop_h, weights, work):
+    """The gradient of this part's lanes for the inputs, and for the GRU's weights a sum over these lanes."""
+    g_x, g_h, d_g_x, d_g_h, before = work.g_x, work.g_h, work.d_g_x, work.d_g_h, work.before
+    zero, one, d = before.dtype.type(0), before.dtype.type(1), before.shape[1]
+    low, high = _share(n_lanes, part, n_parts)
+    for i in range(low, high):
+        for other in range(1, n_parts):
+            for k in range(d):
+                work.d_h[0, i, k] += work.d_h[other, i, k]
+        if len(drop_h):
+            for k in range(d):
+                work.d_h[0, i, k] *= drop_h[i, k]
+        for k in range(d):
+            r, z, n, d_h = g_x[i, k], g_x[i, d + k], g_x[i, 2 * d + k], work.d_h[0, i, k]
+            d_n = d_h * (one - z) * (one - n * n)
+            d_g_x[i, k] = d_n * g_h[i, 2 * d + k] * r * (one - r)
+            d_g_x[i, d + k] = d_h * (before[i, k] - n) * z * (one - z)
+            d_g_x[i, 2 * d + k] = d_n
+            d_g_h[i, 2 * d + k] = d_n * r
+        for k in range(2 * d):
+            d_g_h[i, k] = d_g_x[i, k]
+    np.dot(d_g_x[low:high], weights.w_x, work.d_x[low:high])
+    if len(drop_x):
+        for i in range(low, high):
+            for k in range(d):
+                work.d_x[i, k] *= drop_x[i, k]
+    np.dot(d_g_x[low:high].T, work.x_in[low:high], work.d_w_x[part])
+    np.dot(d_g_h[low:high].T, before[low:high], work.d_w_h[part])
+    work.d_b_x[part] = zero
+    work.d_b_h[part] = zero
+    for i in range(low, high):
+        for k in range(3 * d):
+            work.d_b_x[part, k, 0] += d_g_x[i, k]
+            work.d_b_h[part, k, 0] += d_g_h[i, k]
+
+
+@numba.njit(fastmath=True)
+def _update(part, n_parts, n_lanes, weights, acc, velocity, settings, all_gates, work):
+    """Adagrad for this part's rows of the table, the biases and the GRU's weights."""
+    lr, momentum, d = settings.lr, settings.momentum, weights.output.shape[1]
+    n_columns, n_rows = work.size
+    low, high = _share(n_rows, part, n_parts)
+    work.d_table[max(low, n_columns):high] = lr * 0
+    for i in range(n_lanes):
+        u = work.x_row[i]
+        if low <= u < high:
+            for k in range(d):
+                work.d_table[u, k] += work.d_x[i, k]
+    _adagrad(weights.output, acc.output, velocity.output, work.rows, work.d_table, low, high, lr, momentum)
+    low, high = _share(n_columns, part, n_parts)
+    _adagrad(weights.bias, acc.bias, velocity.bias, work.rows, work.d_bias, low, high, lr, momentum)
+    low, high = _share(3 * d, part, n_parts)
+    for grad in (work.d_w_x, work.d_b_x, work.d_w_h, work.d_b_h):
+        for other in range(1, n_parts):
+            for k in range(low, high):
+                for j in range(grad.shape[2]):
+                    grad[0, k, j] += grad[other, k, j]
+    _adagrad(weights.w_x, acc.w_x, velocity.w_x, all_gates, work.d_w_x[0], low, high, lr, momentum)
+    _adagrad(weights.b_x, acc.b_x, velocity.b_x, all_gates, work.d_b_x[0], low, high, lr, momentum)
+    _adagrad(weights.w_h, acc.w_h, velocity.w_h, all_gates, work.d_w_h[0], low, high, lr, momentum)
+    _adagrad(weights.b_h, acc.b_h, velocity.b_h, all_gates, work.d_b_h[0], low, high, lr, momentum)
+
+
+@numba.njit(fastmath=True, nogil=True, cache=True)
+def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, acc, velocity,
+         target_weight, sample_weight, settings, work):
+    """Some steps, as one of `n_parts` threads that all call this; the state, the weights and what the optimiser keeps
+    are changed in place. Returns the sum of the losses.
 
     x, y int64 [n_predictions], reset, keep bool [n_predictions] and offsets int64 [n_steps + 1] are a piece of a
     `Schedule`; samples int64 [n_steps, n_sample]; drop_x and drop_h float [n_predictions, d] masks, empty without
     dropout; state float [batch_size, d]; target_weight and sample_weight float [n_items], what an item counts in the
-    softmax as a target and as a sample; place int64 [n_items], all -1.
+    softmax as a target and as a sample.
     """
-    output, bias, w_x, b_x, w_h, b_h = weights
-    lr, momentum, batch_size, regularization, bpr_max, activation = settings
-    real = output.dtype.type
-    zero, one = real(0), real(1)
-    H, n_steps, n_sample = output.shape[1], len(offsets) - 1, samples.shape[1]
-    most = 0
-    for t in range(n_steps):
-        most = max(most, offsets[t + 1] - offsets[t])
-    n_columns = most + n_sample
-    dtype = output.dtype
-    rows, gates = np.empty(n_columns + most, np.int64), np.arange(3 * H)
-    weight = np.empty(n_columns, dtype)
-    column, x_row = np.empty(most, np.int64), np.empty(most, np.int64)
-    table = np.empty((n_columns + most, H), dtype)
-    d_table, d_bias = np.empty_like(table), np.empty((n_columns, 1), dtype)
-    flat_e = np.empty(n_columns * most, dtype)
-    flat_r = np.empty(n_columns * most if bpr_max else 0, dtype)
-    flat_sigma = np.empty_like(flat_r)
-    x_in, before, d_x = np.empty((most, H), dtype), np.empty((most, H), dtype), np.empty((most, H), dtype)
-    g_x, g_h = np.empty((most, 3 * H), dtype), np.empty((most, 3 * H), dtype)
-    d_g_x, d_g_h = np.empty((most, 3 * H), dtype), np.empty((most, 3 * H), dtype)
-    target = np.empty(most, dtype)
-    top, z_part, p_part = (np.empty((n_threads, most), dtype), np.empty((n_threads, most), dtype),
-                           np.empty((n_threads, most), dtype))
-    q_part, s_part = np.empty((n_threads, most), dtype), np.empty((n_threads, most), dtype)
-    d_h = np.empty((n_threads, most, H), dtype)
-    d_w_x, d_w_h = np.empty((n_threads, 3 * H, H), dtype), np.empty((n_threads, 3 * H, H), dtype)
-    d_b_x, d_b_h = np.empty((n_threads, 3 * H, 1), dtype), np.empty((n_threads, 3 * H, 1), dtype)
-    total = 0.0
-
-    for t in range(n_steps):
-        first = offsets[t]
-        B = offsets[t + 1] - first
-        h = state[:B]
-
-        # Every item once: the columns of the scores first, then inputs that are no column.
-        U = 0
-        for i in range(B):
-            row = y[first + i]
-            u = place[row]
-            if u < 0:
-                u = U
-                U += 1
-                place[row], rows[u], weight[u] = u, row, zero
-            column[i] = u
-            weight[u] += target_weight[row]
-        for j in range(n_sample):
-            row = samples[t, j]
-            u = place[row]
-            if u < 0:
-                u = U
-                U += 1
-                place[row], rows[u], weight[u] = u, row, zero
-            weight[u] += sample_weight[row]
-        R = U
-        for i in range(B):
-            row = x[first + i]
-            u = place[row]
-            if u < 0:
-                u = R
-                R += 1
-                place[row], rows[u] = u, row
-            x_row[i] = u
-        for u in range(R):
-            place[rows[u]] = -1
-
-        # The network forward, and the rows of the table fetched.
-        for part in numba.prange(n_threads):
-            for u in range(R * part // n_threads, R * (part + 1) // n_threads):
-                row = rows[u]
-                for k in range(H):
-                    table[u, k] = output[row, k]
-            l0, l1 = B * part // n_threads, B * (part + 1) // n_threads
-            for i in range(l0, l1):
-                row = x[first + i]
-                for k in range(H):
-                    x_in[i, k] = output[row, k]
-                if len(drop_x):
-                    for k in range(H):
-                        x_in[i, k] *= drop_x[first + i, k]
-                if reset[first + i]:
-                    h[i] = zero
-                for k in range(H):
-                    before[i, k] = h[i, k]
-            np.dot(x_in[l0:l1], w_x.T, g_x[l0:l1])
-            np.dot(before[l0:l1], w_h.T, g_h[l0:l1])
-            for i in range(l0, l1):
-                for k in range(2 * H):
-                    g_x[i, k] = one / (one + _exp(-(g_x[i, k] + b_x[k, 0] + g_h[i, k] + b_h[k, 0])))
-                for k in range(H):
-                    g_h[i, 2 * H + k] += b_h[2 * H + k, 0]
-                    n = g_x[i, 2 * H + k] + b_x[2 * H + k, 0] + g_x[i, k] * g_h[i, 2 * H + k]
-                    n = one - (one + one) / (one + _exp(n + n))
-                    g_x[i, 2 * H + k] = n
-                    h[i, k] = n + g_x[i, H + k] * (before[i, k] - n)
-                if len(drop_h):
-                    for k in range(H):
-                        h[i, k] *= drop_h[first + i, k]
-                row = y[first + i]
-                s = bias[row, 0]
-                for k in range(H):
-                    s += h[i, k] * output[row, k]
-                if activation == TANH:
-                    s = one - (one + one) / (one + _exp(s + s))
-                elif activation == ELU:
-                    s = max(s, zero) + min(_exp(s) - one, zero)
-                target[i] = s
-
-        # Scores and the sums over them, each thread its columns; a row of `e` is a column of the scores.
-        e = flat_e[:U * B].reshape((U, B))
-        if bpr_max:
-            r, sigma = flat_r[:U * B].reshape((U, B)), flat_sigma[:U * B].reshape((U, B))
-        else:
-            r, sigma = flat_r.reshape((0, B)), flat_sigma.reshape((0, B))
-        for part in numba.prange(n_threads):
-            u0, u1 = U * part // n_threads, U * (part + 1) // n_threads
-            np.dot(table[u0:u1], h.T, e[u0:u1])
-            m = top[part]
-            for i in range(B):
-                m[i] = real(-1e30)
-                z_part[part, i] = zero
-                p_part[part, i] = zero
-                q_part[part, i] = zero
-                s_part[part, i] = zero
-            for u in range(u0, u1):
-                b = bias[rows[u], 0]
-                for i in range(B):
-                    e[u, i] += b
-                if activation == TANH:
-                    for i in range(B):
-                        e[u, i] = one - (one + one) / (one + _exp(e[u, i] + e[u, i]))
-                elif activation == ELU:
-                    for i in range(B):
-                        e[u, i] = max(e[u, i], zero) + min(_exp(e[u, i]) - one, zero)
-                for i in range(B):
-                    m[i] = max(m[i], e[u, i])
-            if not bpr_max:
-                for u in range(u0, u1):
-                    w = weight[u]
-                    for i in range(B):
-                        e[u, i] = w * _exp(e[u, i] - m[i])
-                        z_part[part, i] += e[u, i]
-            else:
-                for u in range(u0, u1):
-                    for i in range(B):
-                        s = e[u, i]
-                        r[u, i] = s
-                        sigma[u, i] = one / (one + _exp(s - target[i]))
-                        e[u, i] = weight[u] * _exp(s - m[i])
-                for i in range(B):  # the target is no negative of its own
-                    u = column[i]
-                    if u0 <= u < u1:
-                        e[u, i] *= (weight[u] - one) / weight[u]
-                for u in range(u0, u1):
-                    for i in range(B):
-                        a = e[u, i]
-                        z_part[part, i] += a
-                        p_part[part, i] += a * sigma[u, i]
-                        s_part[part, i] += a * sigma[u, i] * (one - sigma[u, i])
-                        q_part[part, i] += a * r[u, i] * r[u, i]
-
-        # The loss and, for each lane, what its gradient needs of all threads.
-        for i in range(B):
-            m = top[0, i]
-            for part in range(1, n_threads):
-                m = max(m, top[part, i])
-            z = p = q = s = zero
-            for part in range(n_threads):
-                scale = _exp(top[part, i] - m)
-                top[part, i] = scale
-                z += scale * z_part[part, i]
-                p += scale * p_part[part, i]
-                q += scale * q_part[part, i]
-                s += scale * s_part[part, i]
-            z_part[0, i], p_part[0, i], q_part[0, i], s_part[0, i] = z, p, q, s
-            if bpr_max:
-                total += np.log(z / p) + regularization * q / z
-            else:
-                total += np.log(z) + m - target[i] - np.log(target_weight[y[first + i]])
-
-        # Back to the scores, the table and the state.
-        for part in numba.prange(n_threads):
-            u0, u1 = U * part // n_threads, U * (part + 1) // n_threads
-            z, p, q, s = z_part[0], p_part[0], q_part[0], s_part[0]
-            scale = np.empty(B, dtype)
-            if not bpr_max:
-                for i in range(B):
-                    scale[i] = top[part, i] / (z[i] * batch_size)
-                for u in range(u0, u1):
-                    for i in range(B):
-                        e[u, i] *= scale[i]
-                for i in range(B):
-                    u = column[i]
-                    if u0 <= u < u1:
-                        e[u, i] -= one / batch_size
-            else:
-                for i in range(B):
-                    scale[i] = top[part, i] / batch_size
-                for u in range(u0, u1):
-                    for i in range(B):
-                        g = sigma[u, i]
-                        e[u, i] *= scale[i] * (-g * g / p[i] + one / z[i] + regularization / z[i] * (
-                            r[u, i] * r[u, i] + r[u, i] + r[u, i] - q[i] / z[i]))
-                for i in range(B):
-                    u = column[i]
-                    if u0 <= u < u1:
-                        e[u, i] -= s[i] / (p[i] * batch_size)
-                if activation == TANH:
-                    for u in range(u0, u1):
-                        for i in range(B):
-                            e[u, i] *= one - r[u, i] * r[u, i]
-                elif activation == ELU:
-                    for u in range(u0, u1):
-                        for i in range(B):
-                            e[u, i] *= min(r[u, i], zero) + one
-            for u in range(u0, u1):
-                d_bias[u, 0] = zero
-                for i in range(B):
-                    d_bias[u, 0] += e[u, i]
-            np.dot(e[u0:u1], h, d_table[u0:u1])
-            np.dot(e[u0:u1].T, table[u0:u1], d_h[part, :B])
-
-        # Back through the GRU.
-        for part in numba.prange(n_threads):
-            l0, l1 = B * part // n_threads, B * (part + 1) // n_threads
-            for i in range(l0, l1):
-                for k in range(H):
-                    d = d_h[0, i, k]
-                    for other in range(1, n_threads):
-                        d += d_h[other, i, k]
-                    if len(drop_h):
-                        d *= drop_h[first + i, k]
-                    r_, z_, n = g_x[i, k], g_x[i, H + k], g_x[i, 2 * H + k]
-                    d_n = d * (one - z_) * (one - n * n)
-                    d_r = d_n * g_h[i, 2 * H + k] * r_ * (one - r_)
-                    d_z = d * (before[i, k] - n) * z_ * (one - z_)
-                    d_g_x[i, k], d_g_x[i, H + k], d_g_x[i, 2 * H + k] = d_r, d_z, d_n
-                    d_g_h[i, k], d_g_h[i, H + k], d_g_h[i, 2 * H + k] = d_r, d_z, d_n * r_
-            np.dot(d_g_x[l0:l1], w_x, d_x[l0:l1])
-            if len(drop_x):
-                for i in range(l0, l1):
-                    for k in range(H):
-                        d_x[i, k] *= drop_x[first + i, k]
-            np.dot(d_g_x[l0:l1].T, x_in[l0:l1], d_w_x[part])
-            np.dot(d_g_h[l0:l1].T, before[l0:l1], d_w_h[part])
-            for k in range(3 * H):
-                d_b_x[part, k, 0] = zero
-                d_b_h[part, k, 0] = zero
-            for i in range(l0, l1):
-                for k in range(3 * H):
-                    d_b_x[part, k, 0] += d_g_x[i, k]
-                    d_b_h[part, k, 0] += d_g_h[i, k]
-        for u in range(U, R):
-            d_table[u] = zero
-        for i in range(B):
-            for k in range(H):
-                d_table[x_row[i], k] += d_x[i, k]
-
-        # Adagrad, on the rows that had a part in the step.
-        for part in numba.prange(n_threads):
-            low, high = R * part // n_threads, R * (part + 1) // n_threads
-            _adagrad(output, acc.output, velocity.output, rows, d_table, low, high, lr, momentum)
-            low, high = U * part // n_threads, U * (part + 1) // n_threads
-            _adagrad(bias, acc.bias, velocity.bias, rows, d_bias, low, high, lr, momentum)
-            low, high = 3 * H * part // n_threads, 3 * H * (part + 1) // n_threads
-            for other in range(1, n_threads):
-                for k in range(low, high):
-                    for j in range(H):
-                        d_w_x[0, k, j] += d_w_x[other, k, j]
-                        d_w_h[0, k, j] += d_w_h[other, k, j]
-                    d_b_x[0, k, 0] += d_b_x[other, k, 0]
-                    d_b_h[0, k, 0] += d_b_h[other, k, 0]
-            _adagrad(w_x, acc.w_x, velocity.w_x, gates, d_w_x[0], low, high, lr, momentum)
-            _adagrad(b_x, acc.b_x, velocity.b_x, gates, d_b_x[0], low, high, lr, momentum)
-            _adagrad(w_h, acc.w_h, velocity.w_h, gates, d_w_h[0], low, high, lr, momentum)
-            _adagrad(b_h, acc.b_h, velocity.b_h, gates, d_b_h[0], low, high, lr, momentum)
-
-        # Lanes that ended are taken out.
-        live = 0
-        for i in range(B):
-            if keep[first + i]:
-                if live != i:
+    all_gates, total, passed = np.arange(len(weights.w_x)), 0.0, 0
+    for t in range(len(offsets) - 1):
+        here = slice(offsets[t], offsets[t + 1])
+        n_lanes = offsets[t + 1] - offsets[t]
+        h, mask_x, mask_h = state[:n_lanes], drop_x[here], drop_h[here]
+        if part == 0:
+            _each_item_once(x[here], y[here], samples[t], target_weight, sample_weight, work)
+        passed = _wait_for_all(work.arrived, passed, n_parts)
+        _forward(part, n_parts, x[here], y[here], reset[here], mask_x, mask_h, h, weights, settings.activation, work)
+        passed = _wait_for_all(work.arrived, passed, n_parts)
+        _scores(part, n_parts, h, weights.bias, settings.bpr_max, settings.activation, work)
+        passed = _wait_for_all(work.arrived, passed, n_parts)
+        total += _back_to_table_and_state(part, n_parts, y[here], h, target_weight, settings, work)
+        passed = _wait_for_all(work.arrived, passed, n_parts)
+        _back_through_gru(part, n_parts, n_lanes, mask_x, mask_h, weights, work)
+        passed = _wait_for_all(work.arrived, passed, n_parts)
+        _update(part, n_parts, n_lanes, weights, acc, velocity, settings, all_gates, work)
+        if part == 0:  # lanes that ended are taken out
+            live = 0
+            for i in range(n_lanes):
+                if keep[offsets[t] + i]:
                     h[live] = h[i]
-                live += 1
+                    live += 1
+        passed = _wait_for_all(work.arrived, passed, n_parts)
     return total

@@ -566,6 +566,19 @@ def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
     -------
     float
         The mean loss of a prediction.
+
+    Examples
+    --------
+    Two sessions, one lane: three steps, of which the epoch here has the first two.
+
+    >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(batch_size=1, n_sample=4))
+    >>> optimizer = training.Adagrad(model.named_parameters(), lr=0.1)
+    >>> sampler = NegativeSampler([1, 2, 2], n_sample=4, alpha=0.5, device="cpu", n_steps=2)
+    >>> items, offsets, steps = torch.tensor([0, 1, 2, 1, 2]), np.array([0, 3, 5]), []
+    >>> loss = train_epoch(model, optimizer, sampler, session_parallel(offsets, 1), items, 2,
+    ...                    report=lambda t, loss: steps.append(t))
+    >>> steps, loss > 0
+    ([1, 2], True)
     """
     total, n_seen = torch.zeros((), device=model.device), 0
     state, window = model.initial_state(model.config.batch_size), []
