@@ -1,9 +1,10 @@
-"""Command line: ``python -m rnnbook data`` and ``python -m rnnbook reproduce <experiment>``."""
+"""Command line: ``python -m rnnbook data``, ``… reproduce <experiment>`` and ``… train <log> <folder>``."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import textwrap
 from pathlib import Path
@@ -13,6 +14,8 @@ EXPERIMENTS = {
     "gru4rec-yoochoose-100k": "gru4rec",
     "gru4rec-world": "gru4rec",
     "gru4rec-search": "gru4rec_search",
+    "gru4rec-full": "gru4rec_scale",
+    "gru4rec-catalogue": "gru4rec_scale",
     "improved-yoochoose-100k": "improved",
     "improved-noise": "improved",
     "improved-drift": "improved",
@@ -57,6 +60,38 @@ def list_data():
     return "\n".join(lines).replace(str(Path.home()), "~")
 
 
+def setting(text):
+    """``"n_epochs=3"`` as ``("n_epochs", 3)``; what is not JSON is a str."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def train(log, folder, settings, seed, fast):
+    """From a log of clicks to a GRU4Rec and its scores on the test part, both in ``folder``.
+
+    A run that was killed goes on after its last whole epoch, to the numbers that it would have had.
+    """
+    from . import data, metrics
+    from .gru4rec import GRU4RecConfig, fit
+
+    config = GRU4RecConfig(**settings)
+    print(f"Reading {log}")
+    train, test = data.load_sessions(log)
+    print(f"Training on {train}")
+    model = fit(train, config, seed=seed, checkpoint=folder / "checkpoint", fast=fast)
+    model.save(folder / "model")
+    print(f"Scoring on {test}")
+    scores = metrics.evaluate_sessions(model, test)
+    found = {m: {"mean": getattr(scores, m), "interval": scores.intervals[m]} for m in metrics.METRICS}
+    (folder / "scores.json").write_text(json.dumps({"k": scores.k, "ties": scores.ties} | found, indent=1) + "\n")
+    print(scores)
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m rnnbook", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -64,9 +99,21 @@ def main(argv=None):
     reproduce = commands.add_parser("reproduce", help="run an experiment and write its result file")
     reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS))
     reproduce.add_argument("--peer", help="for peer-speed: a checkout of the authors' own code")
+    trains = commands.add_parser("train", help="train a GRU4Rec on a log, score it, keep both in a folder")
+    trains.add_argument("log", help="a data set's name, or a table: csv, tsv, parquet, gzipped or not")
+    trains.add_argument("folder", type=Path, help="for checkpoint, model and scores; a killed run goes on from it")
+    trains.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE",
+                        help="settings of GRU4RecConfig, for example n_epochs=3 loss=bpr-max")
+    trains.add_argument("--seed", type=int, default=0)
+    trains.add_argument("--fast", action="store_true", help="the compiled step, on a CPU")
     args = parser.parse_args(argv)
     if args.command == "data":
         print(list_data())
+    elif args.command == "train":
+        try:
+            train(args.log, args.folder, dict(args.set), args.seed, args.fast)
+        except (FileNotFoundError, TypeError, ValueError) as error:  # of the log, the settings or the folder
+            parser.exit(1, f"{error}\n")
     else:
         module = importlib.import_module(f"rnnbook.benchmarks.{EXPERIMENTS[args.experiment]}")
         try:

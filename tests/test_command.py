@@ -1,0 +1,78 @@
+"""The command line that trains: from a log to scores, and on after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rnnbook import __main__ as cli
+from rnnbook import metrics
+from rnnbook.data import load_sessions
+from rnnbook.gru4rec import GRU4Rec
+from rnnbook.worlds import SessionWorld
+
+SETTINGS = ["hidden_size=8", "batch_size=16", "n_sample=32", "n_epochs=4"]
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    path = tmp_path_factory.mktemp("log") / "clicks.csv"
+    frame = SessionWorld(n_items=40).sample(3000).to_frame()
+    frame["time"] += 60 * frame["session"]  # so that some sessions are of the last day
+    frame.to_csv(path, index=False)
+    return path
+
+
+def command(log, folder, *more):
+    return [sys.executable, "-m", "rnnbook", "train", str(log), str(folder), "--fast", "--set", *SETTINGS, *more]
+
+
+def test_from_a_log_to_scores(log, tmp_path):
+    done = subprocess.run(command(log, tmp_path / "run"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    _, test = load_sessions(log)
+    again = metrics.evaluate_sessions(GRU4Rec.load(tmp_path / "run" / "model", device="cpu"), test)
+    assert scores["recall"]["mean"] == pytest.approx(again.recall)
+    assert scores["k"] == 20 and "recall@20" in done.stdout
+
+
+def test_a_killed_run_goes_on_to_the_same_numbers(log, tmp_path):
+    """Killed without a warning once the first epoch is on the disk, then started again with the same words."""
+    whole = subprocess.run(command(log, tmp_path / "whole"), capture_output=True, text=True)
+    assert whole.returncode == 0, whole.stderr
+    killed = subprocess.Popen(command(log, tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "killed" / "checkpoint" / "info.json").exists():
+        assert killed.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline, "no checkpoint came"
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "scores.json").exists()
+    again = subprocess.run(command(log, tmp_path / "killed"), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    for name in ("scores.json", "model/tensors.safetensors"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("words,message", [
+    (["nowhere.csv", "run"], "nowhere.csv"), (["session-world", "run", "--set", "hidden_sizes=3"], "hidden_sizes"),
+    (["session-world", "run", "--set", "loss=hinge"], "loss='hinge'")])
+def test_what_cannot_be_is_one_line(words, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", *words])
+    error = capsys.readouterr().err
+    assert ended.value.code == 1 and message in error and "Traceback" not in error
+    assert not os.path.exists("run")
+
+
+def test_a_setting_needs_a_value(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "session-world", "run", "--set", "n_epochs"])
+    assert "not of the form name=value" in capsys.readouterr().err
