@@ -5,6 +5,7 @@ import re
 import book
 import pages
 import pytest
+from playwright.sync_api import Error
 
 PAGES = pages.toc()
 STICKS_OUT = """() => [...document.querySelectorAll("main *")].filter(element => {
@@ -20,6 +21,14 @@ STICKS_OUT = """() => [...document.querySelectorAll("main *")].filter(element =>
 pytestmark = pytest.mark.browser
 
 
+def picture(tab, path):
+    """The whole page, for people to look at. On a busy machine Chromium cannot always take it; then a second time."""
+    try:
+        tab.screenshot(path=path, full_page=True)
+    except Error:
+        tab.screenshot(path=path, full_page=True)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page_opens(visit, screenshots, page, theme):
@@ -32,7 +41,7 @@ def test_page_opens(visit, screenshots, page, theme):
     assert no_alt == []
     not_loaded = tab.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
     assert not_loaded == []
-    tab.screenshot(path=screenshots / f"{page.stem}-{theme}.png", full_page=True)
+    picture(tab, screenshots / f"{page.stem}-{theme}.png")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -40,7 +49,7 @@ def test_phone_needs_no_sideways_scrolling(visit, screenshots, page):
     tab = visit(page, width=360)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     assert tab.evaluate(STICKS_OUT) == []
-    tab.screenshot(path=screenshots / f"{page.stem}-360.png", full_page=True)
+    picture(tab, screenshots / f"{page.stem}-360.png")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
