@@ -67,6 +67,16 @@ def test_losses_that_weigh_negatives_pass_the_neighbours_and_averages_do_not():
     assert abs(recall_of("GRU4Rec bpr") - recall_of("GRU4Rec pointwise")) < 0.01
 
 
+@pytest.mark.claim("fast-is-faster")
+@pytest.mark.parametrize("loss", ["cross-entropy", "bpr-max"])
+@pytest.mark.parametrize("batch,times", [(32, 4.0), (128, 2.5), (512, 2.0)])
+def test_the_compiled_step_was_faster_than_the_authors_code(loss, batch, times):
+    setting = f"{loss}, batch {batch}"
+    assert results.value("peer-speed", f"rnnbook, fast / peer, {setting}", "speed_ratio") > times
+    assert (results.value("peer-speed", f"rnnbook, fast, {setting}", "recall@20")
+            > results.value("peer-speed", f"peer, {setting}", "recall@20") - 0.01)
+
+
 # --- Rows, negatives, losses ------------------------------------------------------------------------------
 
 
