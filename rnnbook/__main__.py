@@ -101,7 +101,8 @@ def main(argv=None):
     reproduce.add_argument("--peer", help="for peer-speed: a checkout of the authors' own code")
     trains = commands.add_parser("train", help="train a GRU4Rec on a log, score it, keep both in a folder")
     trains.add_argument("log", help="a data set's name, or a table: csv, tsv, parquet, gzipped or not")
-    trains.add_argument("folder", type=Path, help="for checkpoint, model and scores; a killed run goes on from it")
+    trains.add_argument("folder", type=Path,
+                        help="for checkpoint, model and scores; a killed run goes on from its last epoch")
     trains.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE",
                         help="settings of GRU4RecConfig, for example n_epochs=3 loss=bpr-max")
     trains.add_argument("--seed", type=int, default=0)

@@ -1,7 +1,7 @@
 """GRU4Rec's training step, compiled: the numbers of `gru4rec.train_step`, sooner. ``fit(…, fast=True)`` takes it.
 
 `gru4rec.py` is the place to learn from. Here the same gradients are written out by hand, and Numba makes machine code
-of them, so that no graph is built and nothing small is allocated. Three things save most of the time:
+of them, so that no graph is built and nothing small is allocated. Beyond that:
 
 - An item that is drawn twice, or is the target of two rows, becomes one column of the scores, with a weight. So the
   matrix products are smaller, and every row of a table is moved once, without a search for repeats.
@@ -109,7 +109,7 @@ def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
                 sample_weight, settings, work) for part in range(n_parts)]
             loss, *_ = [part.result() for part in parts]  # each knows the whole
             total += loss
-            report(start + len(offsets) - 1, loss / (high - low))
+            report(start + len(offsets) - 1, loss, high - low)
     return total / schedule.offsets[n_steps]
 
 

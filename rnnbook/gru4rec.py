@@ -530,12 +530,12 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     def run_epoch(epoch):
         told = 0
 
-        def report(t, loss):  # step t of this epoch is done, and with it the loss of a row
+        def report(t, loss, n):  # step t of this epoch is done; the loss is a sum over n rows
             nonlocal told
             bar.update(epoch * n_steps + t - bar.n)
             if callback and t * 20 // n_steps > told:
                 told = t * 20 // n_steps
-                callback({"epoch": epoch + t / n_steps, "loss": float(loss)})
+                callback({"epoch": epoch + t / n_steps, "loss": float(loss) / n})
 
         sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device, n_steps)
         return one_epoch(model, optimizer, sampler, schedule, items, n_steps, report)
@@ -559,8 +559,8 @@ def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
     ----------
     items : Tensor, int64 [n_events]
         What the positions of the schedule are of.
-    report : callable(int, Tensor)
-        Hears, after each window, how many steps are done and its mean loss.
+    report : callable(int, Tensor, int)
+        Hears, after each window, how many steps are done, the sum of the window's losses and of how many.
 
     Returns
     -------
@@ -576,7 +576,7 @@ def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
     >>> sampler = NegativeSampler([1, 2, 2], n_sample=4, alpha=0.5, device="cpu", n_steps=2)
     >>> items, offsets, steps = torch.tensor([0, 1, 2, 1, 2]), np.array([0, 3, 5]), []
     >>> loss = train_epoch(model, optimizer, sampler, session_parallel(offsets, 1), items, 2,
-    ...                    report=lambda t, loss: steps.append(t))
+    ...                    report=lambda t, loss, n: steps.append(t))
     >>> steps, loss > 0
     ([1, 2], True)
     """
@@ -588,7 +588,7 @@ def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
             loss, state = train_step(model, optimizer, sampler, window, state)
             rows = sum(len(y) for _, y, _, _ in window)
             total, n_seen = total + loss, n_seen + rows
-            report(t, loss / rows)
+            report(t, loss, rows)
             window = []
     return total.item() / n_seen
 

@@ -25,7 +25,9 @@ def picture(tab, path):
     """The whole page, for people to look at. On a busy machine Chromium cannot always take it; then a second time."""
     try:
         tab.screenshot(path=path, full_page=True)
-    except Error:
+    except Error as error:
+        if "Unable to capture screenshot" not in str(error):
+            raise
         tab.screenshot(path=path, full_page=True)
 
 

@@ -329,13 +329,14 @@ def test_slides_fit_and_ask_the_network_for_nothing(browser, decks, page):
     seen = tab.evaluate(WALK)
     parts = course.stream(page, page.read().cells)
     sections = [line for part in parts if isinstance(part, str) for line in part.splitlines() if line.startswith("## ")]
-    assert seen[0]["title"] == page.title and len(seen) > len(sections) > 3
+    assert seen[0]["title"] == page.title and len(seen) > max(15, len(sections)) and len(sections) > 3
     assert [slide for slide in seen if not slide["inside"] or slide["height"] > 720] == []
     assert min(slide["zoom"] for slide in seen) >= 0.55, "a slide that is shown this small cannot be read"
     assert sum(slide["notes"] > 0 for slide in seen) > len(seen) / 2
     assert all(slide["text"] or slide["images"] for slide in seen)
     equations = [part for part in parts if isinstance(part, blocks.Math)]
-    assert tab.locator('mjx-container[display="true"]').count() >= len(equations) > 0
+    assert tab.locator('mjx-container[display="true"]').count() == len(equations) > 0
+    assert tab.locator("mjx-container").count() > 20
     assert tab.locator("mjx-merror, [data-mjx-error]").count() == 0
     figures = [cell for cell in page.read().cells if "figure" in cell.metadata.get("mystnb", {})]
     assert sum(slide["images"] for slide in seen) == len(figures)

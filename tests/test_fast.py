@@ -26,13 +26,16 @@ SETTINGS = {
 WORLD = SessionWorld(n_items=60)
 
 
+EQUAL = 1e-12  # a hundred times what was measured in float64, over all settings and numbers of threads
+
+
 @pytest.fixture(scope="module")
 def sessions():
     return WORLD.sample(400)
 
 
 def train_steps(train_epoch, train, config, n_steps, dtype=torch.float64):
-    """What 50 steps make of the model, the optimiser and the loss, from the same seeds."""
+    """What some steps make of the model, the optimiser and the loss, from the same seeds."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -43,43 +46,53 @@ def train_steps(train_epoch, train, config, n_steps, dtype=torch.float64):
         sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, torch.device("cpu"), n_steps)
         reports = []
         loss = train_epoch(model, optimizer, sampler, schedule, torch.from_numpy(train.items), n_steps,
-                           lambda t, loss: reports.append(t))
+                           lambda t, loss, n: reports.append((t, loss / n)))
         drawn = torch.rand(3)  # the random numbers that come next: both have drawn as many
     finally:
         torch.set_default_dtype(before)
-    assert reports[-1] == n_steps
+    assert reports[-1][0] == n_steps and reports[-1][1] > 0
     return {"loss": torch.tensor(loss, dtype=dtype), "drawn": drawn} | model.state_dict() | optimizer.tensors()
+
+
+def untrained(train, config):
+    """The model that `train_steps` begins with."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    state = gru4rec.GRU4Rec(train.item_ids, config).state_dict()
+    torch.set_default_dtype(before)
+    return state
 
 
 @pytest.mark.claim("fast-is-the-same")
 @pytest.mark.parametrize("config", SETTINGS.values(), ids=SETTINGS)
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
 def test_fifty_steps_are_the_same_in_float64(sessions, config, n_threads, monkeypatch):
     config = replace(config, hidden_size=12, batch_size=min(config.batch_size, 16), n_sample=min(config.n_sample, 40))
     monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
     here = train_steps(fast.train_epoch, sessions, config, 50)
     there = train_steps(gru4rec.train_epoch, sessions, config, 50)
-    untrained = gru4rec.GRU4Rec(sessions.item_ids, config).state_dict()
-    for name, expected in there.items():
-        torch.testing.assert_close(here[name].double(), expected.double(), rtol=1e-8, atol=1e-10)
-        assert name not in untrained or not torch.allclose(expected, untrained[name].double(), atol=1e-3)
+    torch.testing.assert_close(here, there, rtol=0, atol=EQUAL)
+    for name, before in untrained(sessions, config).items():  # and there was something to get wrong
+        assert (there[name] - before).abs().max() > 1e-3
 
 
 def test_single_precision_is_close(sessions):
-    """After a few steps; later ones part, as two runs in single precision do."""
+    """After a few steps; later ones part, as two runs in single precision do. Ten times what was measured."""
     config = GRU4RecConfig(hidden_size=12, batch_size=8, n_sample=20)
-    here = train_steps(fast.train_epoch, sessions, config, 5, torch.float32)
-    for name, expected in train_steps(gru4rec.train_epoch, sessions, config, 5, torch.float32).items():
-        torch.testing.assert_close(here[name], expected, rtol=1e-3, atol=1e-5)
+    here, there = (train_steps(epoch, sessions, config, 5, torch.float32)
+                   for epoch in (fast.train_epoch, gru4rec.train_epoch))
+    torch.testing.assert_close(here, there, rtol=0, atol=2e-5)
 
 
-def test_the_last_lanes_end(sessions):
-    """To the end of the epoch, where lanes end and the batch shrinks to nothing."""
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_the_last_lanes_end(sessions, n_threads, monkeypatch):
+    """To the end of the epoch, where lanes end, the batch shrinks to nothing, and threads are without a lane."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
     config = GRU4RecConfig(hidden_size=5, batch_size=7, n_sample=4, hidden_dropout=0.3)
     n_steps = session_parallel(sessions.offsets, config.batch_size).n_steps
-    here = train_steps(fast.train_epoch, sessions, config, n_steps)
-    for name, expected in train_steps(gru4rec.train_epoch, sessions, config, n_steps).items():
-        torch.testing.assert_close(here[name].double(), expected.double(), rtol=1e-6, atol=1e-8)
+    here, there = (train_steps(epoch, sessions, config, n_steps) for epoch in (fast.train_epoch, gru4rec.train_epoch))
+    torch.testing.assert_close(here, there, rtol=0, atol=EQUAL)
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "bpr-max"])
@@ -88,26 +101,9 @@ def test_an_epoch_is_as_good(loss):
     config = GRU4RecConfig(hidden_size=32, loss=loss, n_sample=64, n_epochs=2)
     readable, compiled = (metrics.evaluate_sessions(fit(train, config, device="cpu", fast=how, progress=False), test)
                           for how in (False, True))
-    assert compiled.recall == pytest.approx(readable.recall, abs=0.02)
+    assert compiled.recall == pytest.approx(readable.recall, abs=0.002)  # seeds differ by as much
     untrained = fit(train, replace(config, learning_rate=1e-9), device="cpu", fast=True, progress=False)
     assert compiled.recall > metrics.evaluate_sessions(untrained, test).recall + 0.1
-
-
-def test_a_killed_run_resumes_to_the_same_numbers(sessions, tmp_path):
-    config = GRU4RecConfig(hidden_size=8, batch_size=8, n_sample=16, n_epochs=2)
-    options = {"device": "cpu", "fast": True, "progress": False}
-    whole = fit(sessions, config, **options)
-
-    def kill(point):
-        if point["epoch"] > 1:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(sessions, config, checkpoint=tmp_path / "run", callback=kill, **options)
-    resumed = fit(sessions, config, checkpoint=tmp_path / "run", **options)
-    for name, expected in whole.state_dict().items():
-        assert torch.equal(resumed.state_dict()[name], expected)
-    assert resumed.history == whole.history
 
 
 @pytest.mark.parametrize("more,reason", [

@@ -442,9 +442,10 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("with_validation", [False, True])
-def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, with_validation):
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, with_validation, fast):
     data = random_sessions()
-    options = {"device": "cpu", "seed": 1, "progress": False}
+    options = {"device": "cpu", "seed": 1, "progress": False, "fast": fast}
     if with_validation:
         options["valid"] = random_sessions(seed=9)
     whole = fit(data, SMALL, **options)

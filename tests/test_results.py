@@ -135,6 +135,34 @@ def test_the_papers_figures_are_those_of_the_benchmark(name, module):
     assert results.load(name)["paper"] == import_module(f"rnnbook.benchmarks.{module}").PAPER
 
 
+def test_what_the_page_of_results_says_beside_the_tables():
+    def paired(name, metric):
+        found = {}
+        for row in results.load(name)["paired"]:
+            if row["metric"] == metric:
+                found[row["a"], row["b"]] = row["low"], row["high"]
+                found[row["b"], row["a"]] = -row["high"], -row["low"]
+        return found
+
+    clicks = paired("improved-yoochoose-100k", "recall@20")
+    assert clicks["M1", "GRU4Rec cross-entropy"][1] < 0  # M1 does not beat it
+    assert clicks["recent only, 1/4", "M1"][1] < -0.1  # the last quarter alone loses much
+    assert max(map(abs, clicks["M2, 1/4", "M1"])) < 0.01  # fine-tuning on it changes little
+    assert max(results.load("improved-yoochoose-100k")["config"]["days spanned by a fraction"].values()) < 1.5
+    rivals = "PMF (no biases)", "TimeSVD++", "I-AutoRec", "U-AutoRec"
+    for name in ("rrn-movielens-100k", "rrn-movietweetings-100k"):
+        rmse, differences = results.rows(name, "rmse"), paired(name, "rmse")
+        assert rmse["RRN"]["mean"] < min(rmse[rival]["mean"] for rival in rivals)
+        assert differences["RRN", "Online MF"][0] > 0
+    assert paired("rrn-movielens-100k", "rmse")["RRN", "U-AutoRec"][1] > 0  # it comes close
+    low, high = paired("rrn-movietweetings-100k", "rmse")["RRN", "Biases"]
+    assert low < 0 < high
+    low, high = paired("joint-gift-cards", "rmse")["ratings and reviews", "ratings alone"]
+    published = {row["model"]: row["value"] for row in results.load("joint-gift-cards")["paper"]
+                 if row["metric"] == "rmse"}
+    assert low < published["RRN and reviews"] - published["RRN"] < high  # a gain of this size is inside ours
+
+
 @pytest.mark.parametrize("name", results.names())
 def test_every_result_file_of_the_book_is_sound(name):
     assert results.load(name)["rows"]
