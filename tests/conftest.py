@@ -62,7 +62,7 @@ def serve(tmp_path_factory):
 
 @pytest.fixture
 def show(browser, serve):
-    """Open a page with the given widgets; at the end it must have raised no error and loaded nothing else."""
+    """Open a page with the given widgets, drawn; at the end it must have raised no error and loaded nothing else."""
     pages, (folder, address), numbers = [], serve, itertools.count()
 
     def show(*widgets, over="file", theme="light", width=800):
@@ -79,6 +79,9 @@ def show(browser, serve):
         page.on("request", lambda request: request.url in (url, "data:,") or problems.append(request.url))
         page.goto(url)
         pages.append((page, problems))
+        # a widget draws once it has a width: on a busy machine that is after the page has loaded
+        page.wait_for_function(
+            "n => document.querySelectorAll('.rnnbook-widget [role=status]:not(:empty)').length === n", arg=len(widgets))
         return page
 
     yield show

@@ -40,9 +40,7 @@ def trained():
 
 
 def status(page, nth=0):
-    place = page.locator("[role=status]").nth(nth)
-    place.and_(page.locator(":not(:empty)")).wait_for(state="attached")  # the first page of a browser may be slow
-    return place.text_content()
+    return page.locator("[role=status]").nth(nth).text_content()
 
 
 def drag_to(page, label, value):

@@ -140,7 +140,6 @@ def test_the_truth_is_marked(show):
     page = show(Evidence(WORLD, DATA, [f"item-{extreme}"]))
     for key in ("Home", "End"):
         page.get_by_role("slider", name="reviews read").press(key)
-        status(page)
         cursor, width = page.locator("svg[aria-label^=Densities] svg").evaluate(
             "plot => [plot.querySelector('path.rb-axis').getAttribute('d'), plot.width.baseVal.value]")
         assert float(cursor[1:].split(" ")[0]) / width == pytest.approx((WORLD.quality[extreme] + 4) / 8, abs=0.003)
@@ -177,7 +176,6 @@ def test_no_overflow_and_screenshots(show, screenshots, theme, width):
     widget = Evidence(WORLD, DATA, ITEMS)
     widget.items = [widget.items[0], "an-item-" * 12, widget.items[2]]
     page = show(widget, theme=theme, width=width)
-    status(page)
     for step in range(4):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         box = page.locator(".rnnbook-widget")
