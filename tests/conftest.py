@@ -80,8 +80,8 @@ def show(browser, serve):
         page.goto(url)
         pages.append((page, problems))
         # a widget draws once it has a width: on a busy machine that is after the page has loaded
-        page.wait_for_function(
-            "n => document.querySelectorAll('.rnnbook-widget [role=status]:not(:empty)').length === n", arg=len(widgets))
+        drawn = "document.querySelectorAll('.rnnbook-widget [role=status]:not(:empty)')"
+        page.wait_for_function(f"n => {drawn}.length === n", arg=len(widgets))
         return page
 
     yield show
