@@ -696,13 +696,15 @@ def train_step(model, optimizer, sampler, window, state):
     return loss.detach(), [h.detach() for h in state]
 
 
-def _loss(config, scores, columns, sampler):
-    """The configured loss of each row [B] for scores [B, N] of the items ``columns`` [N], targets first."""
+def _loss(config, scores, columns, sampler, n_targets=None):
+    """The configured loss of each row [B] for scores [B, N] of the items ``columns`` [N]: the rows' targets first, or
+    the first of ``n_targets`` where more rows than these aim at them."""
     n_rows = len(scores)
+    n_targets = n_rows if n_targets is None else n_targets
     if config.loss == "cross-entropy" and config.logq:
         # An item that is drawn often as a negative would be pushed down too often: subtract its log-frequency.
         log_q = sampler.log_support[columns]
-        log_q = torch.cat([log_q[:n_rows], sampler.alpha * log_q[n_rows:]])
+        log_q = torch.cat([log_q[:n_targets], sampler.alpha * log_q[n_targets:]])
         scores = scores - config.logq * log_q
     if config.final_activation == "tanh":
         scores = torch.tanh(scores)
