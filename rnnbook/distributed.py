@@ -26,10 +26,8 @@ from rnnbook import gru4rec, metrics, train as training
 from rnnbook.data import load_sessions
 from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig, NegativeSampler, Schedule, session_parallel
 
-__all__ = ["Ranks", "evaluate", "fit_distributed", "lanes_of", "step_bytes", "train_epoch", "train_step"]
 
-
-class RankLost(RuntimeError):
+class _RankLost(RuntimeError):
     """Another rank does not answer."""
 
 
@@ -75,7 +73,7 @@ class Ranks:
         try:
             total = self.accelerator.reduce(torch.cat([t.reshape(-1) for t in tensors]), "sum")
         except RuntimeError as error:
-            raise RankLost(f"rank {self.rank} of {self.n} lost another") from error
+            raise _RankLost(f"rank {self.rank} of {self.n} lost another") from error
         return [part.view_as(t) for part, t in zip(total.split([t.numel() for t in tensors]), tensors)]
 
 
@@ -200,7 +198,7 @@ def fit_distributed(train, config=None, *, device="auto", seed=0, valid=None, pa
             validate=None if valid is None else lambda: evaluate(ranks, model, valid), patience=patience,
             checkpoint=checkpoint, writes=ranks.rank == 0, callback=callback)
         ranks.sum([torch.zeros(1, device=device)])  # nobody leaves before rank 0 has written the checkpoint
-    except RankLost as error:
+    except _RankLost as error:
         then = "there is no checkpoint to go on from" if checkpoint is None else (
             f"start again, on any number of ranks, with checkpoint={str(checkpoint)!r}: it goes on after the last "
             "whole epoch")
@@ -397,7 +395,7 @@ def evaluate(ranks, model, data, k=20):
     return {"recall": recall / n, "mrr": mrr / n}
 
 
-def main(argv=None):
+def _main(argv=None):
     parser = argparse.ArgumentParser(prog="accelerate launch -m rnnbook.distributed",
                                      description="Train GRU4Rec with as many ranks as are launched, and test it.")
     parser.add_argument("--data", default="session-world", help="a name, a table or a folder, as for load_sessions")
@@ -419,4 +417,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    _main()

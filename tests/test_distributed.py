@@ -263,7 +263,7 @@ def test_ranks_that_differ_say_so(tmp_path, how):
 # --- As a command -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("launcher", ["accelerate.commands.accelerate_cli launch --cpu --num_processes 2 "
+@pytest.mark.parametrize("launcher", ["accelerate.commands.accelerate_cli launch --multi_gpu --num_processes 2 "
                                       "--num_machines 1 --mixed_precision no --dynamo_backend no -m",
                                       "torch.distributed.run --standalone --nproc_per_node 2 -m"])
 def test_launched_from_the_command_line(tmp_path, launcher):
