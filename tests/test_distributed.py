@@ -19,7 +19,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnbook import distributed, gru4rec, metrics
+from rnnbook import distributed, gru4rec, metrics, train as training
 from rnnbook.data import SessionData
 from rnnbook.distributed import Ranks, fit_distributed, lanes_of, step_bytes
 from rnnbook.gru4rec import GRU4RecConfig, session_parallel
@@ -213,7 +213,9 @@ def lose_one_in_the_second_epoch(who, checkpoint, how=die, timeout=60):
 
 
 def go_on(checkpoint):
-    return trained(fit_distributed, replace(SMALL, n_epochs=3), checkpoint=checkpoint)
+    written, save = [], training.save_checkpoint
+    training.save_checkpoint = lambda *arguments: written.append(1) or save(*arguments)
+    return trained(fit_distributed, replace(SMALL, n_epochs=3), checkpoint=checkpoint) | {"written": len(written)}
 
 
 def saved_epochs(checkpoint):
@@ -232,8 +234,10 @@ def test_a_dead_rank_ends_the_run_and_fewer_go_on(tmp_path, who):
     assert saved_epochs(tmp_path / "run") == 1
     whole = trained(gru4rec.fit, replace(SMALL, n_epochs=3))
     if who:
-        for result in launch(2, tmp_path / "two", go_on, tmp_path / "run"):
+        results = launch(2, tmp_path / "two", go_on, tmp_path / "run")
+        for result in results:
             assert_same(result, whole)
+        assert [result["written"] for result in results] == [2, 0]  # the second epoch and the third, by rank 0
     else:
         assert_same(trained(gru4rec.fit, replace(SMALL, n_epochs=3), checkpoint=tmp_path / "run"), whole)
 
