@@ -512,6 +512,18 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     (20, True)
     """
     device = training.pick_device(device)
+    one_epoch = (_compiled(config, device) if fast else None) or train_epoch
+
+    def validate(model):
+        scores = metrics.evaluate_sessions(model, valid, k=20)
+        return {"recall": scores.recall, "mrr": scores.mrr}
+
+    return _fit(train, config, device, one_epoch, validate, seed=seed, valid=valid, patience=patience,
+                checkpoint=checkpoint, progress=progress, callback=callback)
+
+
+def _fit(train, config, device, one_epoch, validate, *, seed, valid, progress, callback, **options):
+    """`fit` with any ``one_epoch`` that takes what `train_epoch` takes; ``options`` are those of `training.run`."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         model = GRU4Rec(train.item_ids, config, device)
@@ -524,31 +536,25 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
                          "and two of them at once if n_sample=0")
     items = torch.from_numpy(train.items).to(device)
     hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides
-    bar = tqdm(total=config.n_epochs * n_steps, unit="step", leave=False, **hidden)
-    one_epoch = (_compiled(config, device) if fast else None) or train_epoch
+    with tqdm(total=config.n_epochs * n_steps, unit="step", leave=False, **hidden) as bar:
 
-    def run_epoch(epoch):
-        told = 0
+        def run_epoch(epoch):
+            told = 0
 
-        def report(t, loss, n):  # step t of this epoch is done; the loss is a sum over n rows
-            nonlocal told
-            bar.update(epoch * n_steps + t - bar.n)
-            if callback and t * 20 // n_steps > told:
-                told = t * 20 // n_steps
-                callback({"epoch": epoch + t / n_steps, "loss": float(loss) / n})
+            def report(t, loss, n):  # step t of this epoch is done; the loss is a sum over n rows
+                nonlocal told
+                bar.update(epoch * n_steps + t - bar.n)
+                if callback and t * 20 // n_steps > told:
+                    told = t * 20 // n_steps
+                    callback({"epoch": epoch + t / n_steps, "loss": float(loss) / n})
 
-        sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device, n_steps)
-        return one_epoch(model, optimizer, sampler, schedule, items, n_steps, report)
+            sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device, n_steps)
+            return one_epoch(model, optimizer, sampler, schedule, items, n_steps, report)
 
-    def validate():
-        scores = metrics.evaluate_sessions(model, valid, k=20)
-        return {"recall": scores.recall, "mrr": scores.mrr}
-
-    model.history = training.run(
-        model, run_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
-        identity=training.identity(config, train, valid, seed),
-        validate=validate if valid is not None else None, patience=patience, checkpoint=checkpoint, callback=callback)
-    bar.close()
+        model.history = training.run(
+            model, run_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
+            identity=training.identity(config, train, valid, seed), callback=callback,
+            validate=(lambda: validate(model)) if valid is not None else None, **options)
     return model
 
 
@@ -696,13 +702,15 @@ def train_step(model, optimizer, sampler, window, state):
     return loss.detach(), [h.detach() for h in state]
 
 
-def _loss(config, scores, columns, sampler):
-    """The configured loss of each row [B] for scores [B, N] of the items ``columns`` [N], targets first."""
+def _loss(config, scores, columns, sampler, n_targets=None):
+    """The configured loss of each row [B] for scores [B, N] of the items ``columns`` [N]: the rows' targets first, or
+    the first of ``n_targets`` where more rows than these aim at them."""
     n_rows = len(scores)
+    n_targets = n_rows if n_targets is None else n_targets
     if config.loss == "cross-entropy" and config.logq:
         # An item that is drawn often as a negative would be pushed down too often: subtract its log-frequency.
         log_q = sampler.log_support[columns]
-        log_q = torch.cat([log_q[:n_rows], sampler.alpha * log_q[n_rows:]])
+        log_q = torch.cat([log_q[:n_targets], sampler.alpha * log_q[n_targets:]])
         scores = scores - config.logq * log_q
     if config.final_activation == "tanh":
         scores = torch.tanh(scores)

@@ -180,7 +180,7 @@ def identity(config, train, valid, seed, **more):
 
 
 def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=None, patience=None, metric="recall",
-        better=max, checkpoint=None, callback=None):
+        better=max, checkpoint=None, writes=True, callback=None):
     """Train epoch by epoch: validate, keep the best, stop early, save, and go on where a killed run stopped.
 
     Each epoch seeds its own random numbers from ``(seed, epoch)``, so a run that resumes after any epoch
@@ -203,6 +203,8 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
         Which values of ``metric`` are the good ones.
     checkpoint : path, optional
         Folder that is rewritten after each epoch and continued from if it exists.
+    writes : bool
+        Whether this process rewrites it; of several that train together one does.
     callback : callable(dict), optional
         Receives one point per epoch: ``epoch, loss`` and what ``validate`` returned.
 
@@ -267,7 +269,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
         if validate and since_best() == 0:
             for k, v in model.state_dict().items():
                 best[k].copy_(v)
-        if checkpoint is not None:
+        if checkpoint is not None and writes:
             save_checkpoint(checkpoint, tensors, {"identity": identity, "history": history})
         if callback:
             callback(point)
