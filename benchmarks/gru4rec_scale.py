@@ -1,28 +1,33 @@
-"""GRU4Rec at the size of RSC15, and against the size of the catalogue.
+"""GRU4Rec at the size of RSC15, against the size of the catalogue, and with two processes.
 
 ``python -m rnnbook reproduce gru4rec-full`` runs the one command that takes a raw log to scores, on a made-up log in
 RSC15's format and of its size (the published one may not be passed on). ``… gru4rec-catalogue`` measures a step and
-the memory from ten thousand items to ten million.
+the memory from ten thousand items to ten million, and ``… gru4rec-ranks`` what two processes gain and what their sums
+cost, a thread each on one machine.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from torch.distributed.launcher import LaunchConfig, elastic_launch
 
 from rnnbook import gru4rec, results
 from rnnbook.benchmarks.improved import mean_row
 from rnnbook.benchmarks.rrn_scale import GIB, alone, peak
 from rnnbook.benchmarks.rsc15_preprocess import DAYS, N_ITEMS, write_clicks
 from rnnbook.data import SessionData
+from rnnbook.distributed import Ranks, fit_distributed, step_bytes
 from rnnbook.gru4rec import GRU4RecConfig, fit
 
 # One epoch with the rates of the search and larger batches, for which 33 million clicks are enough
@@ -30,6 +35,7 @@ FULL = GRU4RecConfig(batch_size=512, n_epochs=1)
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 CATALOGUE = GRU4RecConfig(hidden_size=32, batch_size=256, n_epochs=1, hidden_dropout=0.0)
 N_SESSIONS = 30_000
+RANKS = GRU4RecConfig(n_epochs=1)
 
 
 def full(experiment):
@@ -59,9 +65,12 @@ def full(experiment):
               for word in ("Reading", "Training", "Scoring")}
     ends = [*list(begins.values())[1:], ended]
     trained, tested = (line for _, line in stages if line.startswith(("Training on", "Scoring on")))
-    counts = [int(line.split(" events")[0].split()[-1].replace(",", "")) for line in (trained, tested)]
+    (n_train, events), (n_test, test_events) = (
+        [int(n.replace(",", "")) for n in re.search("([0-9,]+) sessions, ([0-9,]+) events", line).groups()]
+        for line in (trained, tested))
     result["data"] = {"name": "made-up log of RSC15's size", "sha256": info["identity"]["train"],
-                      "n_train": counts[0], "n_test": counts[1]}
+                      "n_train": events, "n_test": test_events}
+    result["config"]["n_predictions"] = [events - n_train, test_events - n_test]  # of an epoch, of the test
     for stage, begin, end in zip(("reading", "training", "scoring"), begins.values(), ends):
         result["rows"].append(mean_row(stage, "seconds", [end - begin]))
     result["rows"].append(mean_row("the whole command", "peak_gib", [held.most / GIB]))
@@ -98,16 +107,30 @@ def sessions_of(n_items):
 
 
 def step_of(n_items, fast):
-    """Milliseconds of a step, and bytes at the peak."""
+    """Milliseconds of a step and of a recommendation to one visitor, and bytes at the peak."""
     train = sessions_of(n_items)
     if fast:  # compiled before the clock runs
         fit(train.take(range(600)), CATALOGUE, device="cpu", progress=False, fast=True)
     clock = []
-    fit(train, CATALOGUE, device="cpu", progress=False, fast=fast,
-        callback=lambda point: clock.append((point["epoch"], time.perf_counter())))
-    (first, began), (last, ended) = clock[0], clock[-2]  # the last report comes after the epoch, with its costs
-    n_steps = gru4rec.session_parallel(train.offsets, CATALOGUE.batch_size).n_steps
-    return {"step_milliseconds": 1000 * (ended - began) / (n_steps * (last - first)), "peak": peak()}
+    model = fit(train, CATALOGUE, device="cpu", progress=False, fast=fast, callback=clocked(clock))
+    found = {"step": milliseconds(train, CATALOGUE, clock), "peak": peak()}
+    model.recommend(train.item_ids[:1])
+    began = time.perf_counter()
+    for item in range(1, 11):
+        model.recommend(train.item_ids[item:item + 1], k=20)
+    return found | {"recommend": 100 * (time.perf_counter() - began)}
+
+
+def clocked(clock):
+    """A callback that notes when which part of the epoch was done."""
+    return lambda point: clock.append((point["epoch"], time.perf_counter()))
+
+
+def milliseconds(train, config, clock):
+    """Of one step, from the first report of an epoch to its last but one; the last comes after the epoch's end."""
+    (first, began), (last, ended) = clock[0], clock[-2]
+    n_steps = gru4rec.session_parallel(train.offsets, config.batch_size).n_steps
+    return 1000 * (ended - began) / (n_steps * (last - first))
 
 
 def catalogue(experiment):
@@ -120,12 +143,52 @@ def catalogue(experiment):
         for fast in (False, True):
             found = [alone(step_of, n_items, fast) for _ in range(3)]
             name = f"{n_items:,} items, {'compiled' if fast else 'readable'}"
-            result["rows"].append(mean_row(name, "step_milliseconds", [run["step_milliseconds"] for run in found]))
+            result["rows"].append(mean_row(name, "step_milliseconds", [run["step"] for run in found]))
             result["rows"].append(mean_row(name, "peak_gib", [run["peak"] / GIB for run in found]))
+        result["rows"].append(mean_row(f"{n_items:,} items", "recommend_milliseconds",
+                                       [run["recommend"] for run in found]))
         # a row of the table and its bias, and as much again for Adagrad
         result["rows"].append(mean_row(f"{n_items:,} items", "table_gib", [2 * 4 * (d + 1) * n_items / GIB]))
     results.write(result)
 
 
+def rank(n_lanes):
+    """Milliseconds of a step and of its sum, as rank 0 sees them, and megabytes of the sum."""
+    torch.set_num_threads(1)
+    train, config, clock = sessions_of(SIZES[0]), replace(RANKS, batch_size=n_lanes), []
+    model = fit_distributed(train, config, device="cpu", progress=False, callback=clocked(clock))
+    ranks, size = Ranks("cpu"), step_bytes(model)
+    sums = []
+    for _ in range(200):
+        numbers = torch.zeros(size // 4)
+        began = time.perf_counter()
+        ranks.sum([numbers])
+        sums.append(1000 * (time.perf_counter() - began))
+    return ranks.rank == 0 and {"step_milliseconds": milliseconds(train, config, clock),
+                                "sum_milliseconds": float(np.median(sums)), "sum_megabytes": size / 1e6}
+
+
+def launched(n, n_lanes):
+    config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=n, run_id="ranks",
+                          rdzv_backend="c10d", rdzv_endpoint="localhost:0")
+    return elastic_launch(config, rank)(n_lanes)[0]
+
+
+def ranks(experiment):
+    """What two processes make of a batch, and what one makes of it and of half of it."""
+    train = sessions_of(SIZES[0])
+    result = results.new_result(experiment, results.describe(train, train.take([])),
+                                {"model": asdict(RANKS), "threads of a process": 1, "repeats": 5})
+    found: dict = {(n, lanes): [] for n, lanes in ((1, 512), (1, 256), (2, 512))}
+    for _ in range(5):
+        for (n, lanes), runs in found.items():
+            runs.append(launched(n, lanes))
+    for (n, lanes), runs in found.items():
+        for metric in runs[0]:
+            result["rows"].append(mean_row(f"{n} process{'es' * (n > 1)}, {lanes} lanes", metric,
+                                           [run[metric] for run in runs]))
+    results.write(result)
+
+
 def main(experiment):
-    {"gru4rec-full": full, "gru4rec-catalogue": catalogue}[experiment](experiment)
+    {"gru4rec-full": full, "gru4rec-catalogue": catalogue, "gru4rec-ranks": ranks}[experiment](experiment)

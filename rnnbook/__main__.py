@@ -16,6 +16,7 @@ EXPERIMENTS = {
     "gru4rec-search": "gru4rec_search",
     "gru4rec-full": "gru4rec_scale",
     "gru4rec-catalogue": "gru4rec_scale",
+    "gru4rec-ranks": "gru4rec_scale",
     "improved-yoochoose-100k": "improved",
     "improved-noise": "improved",
     "improved-drift": "improved",
