@@ -116,7 +116,11 @@ def session_parallel(session_offsets, batch_size):
 
 
 def cross_entropy(scores, negative):
-    """−log softmax(r̂)_i over the target and the negatives = softplus(log Σ_j exp r̂_j − r̂_i).
+    r"""Cross-entropy of the softmax over the target and the negatives:
+
+    .. math::
+        -\log \frac{\exp \hat r_i}{\exp \hat r_i + \sum_j \exp \hat r_j}
+        = \mathrm{softplus}\Big(\log \sum_j \exp \hat r_j - \hat r_i\Big)
 
     Examples
     --------
@@ -131,7 +135,10 @@ def cross_entropy(scores, negative):
 
 
 def bpr(scores, negative):
-    """−(1/N_S) Σ_j log σ(r̂_i − r̂_j).
+    r"""Bayesian personalised ranking: the target against each negative, on average.
+
+    .. math::
+        -\frac{1}{N_S} \sum_j \log \sigma(\hat r_i - \hat r_j)
 
     Examples
     --------
@@ -148,11 +155,17 @@ def bpr(scores, negative):
 
 
 def top1(scores, negative):
-    """(1/N_S) Σ_j [σ(r̂_j − r̂_i) + σ(r̂_j²)]. Since σ(0) = ½ it never reaches 0.
+    r"""The target's relative rank, made smooth, and a pull of the negatives' scores to zero:
+
+    .. math::
+        \frac{1}{N_S} \sum_j \big[\sigma(\hat r_j - \hat r_i) + \sigma(\hat r_j^2)\big]
+
+    Since :math:`\sigma(0) = \tfrac12` it never reaches 0.
 
     Examples
     --------
-    However far below the target a negative is, it adds σ(r̂_j²): here σ(0) = 1/2 and σ(25) = 1.
+    However far below the target a negative is, it adds :math:`\sigma(\hat r_j^2)`, here
+    :math:`\sigma(0) = \tfrac12` and :math:`\sigma(25) \approx 1`.
 
     >>> scores = torch.tensor([[2.0, 0.0, -5.0]])
     >>> top1(scores, torch.tensor([[False, True, False]]))
@@ -165,7 +178,12 @@ def top1(scores, negative):
 
 
 def bpr_max(scores, negative, regularization=1.0):
-    """−log Σ_j s_j σ(r̂_i − r̂_j) + λ Σ_j s_j r̂_j², s the softmax of the negatives' scores.
+    r"""BPR that looks at the strongest negatives, with a penalty on their scores:
+
+    .. math::
+        -\log \sum_j s_j\, \sigma(\hat r_i - \hat r_j) + \lambda \sum_j s_j \hat r_j^2
+
+    where s is the softmax of the negatives' scores and :math:`\lambda` the ``regularization``.
 
     Examples
     --------
@@ -183,7 +201,12 @@ def bpr_max(scores, negative, regularization=1.0):
 
 
 def top1_max(scores, negative):
-    """Σ_j s_j [σ(r̂_j − r̂_i) + σ(r̂_j²)], s the softmax of the negatives' scores.
+    r"""TOP1 that looks at the strongest negatives:
+
+    .. math::
+        \sum_j s_j \big[\sigma(\hat r_j - \hat r_i) + \sigma(\hat r_j^2)\big]
+
+    where s is the softmax of the negatives' scores.
 
     Examples
     --------
@@ -199,7 +222,10 @@ def top1_max(scores, negative):
 
 
 def pointwise(scores, negative):
-    """−log σ(r̂_i) − (1/N_S) Σ_j log σ(−r̂_j): every score is judged alone, none against another.
+    r"""Every score is judged alone, none against another:
+
+    .. math::
+        -\log \sigma(\hat r_i) - \frac{1}{N_S} \sum_j \log \sigma(-\hat r_j)
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """The built book as a reader meets it: every page in a real browser, with no network."""
 
 import re
+from contextlib import nullcontext
 
 import book
 import pages
@@ -109,20 +110,41 @@ def test_claims_and_tests_name_each_other():
                                            ("Claim: proved", "claim"), ("Claim: proved", "claim not-reproduced")])
 def test_a_claim_without_a_state_is_refused(monkeypatch, tmp_path, title, classes):
     page = tmp_path / "page.md"
-    box = ":::{{admonition}} {}\n:class: {}\n:name: claim-it\nIt holds.\n\nSee {{cite:t}}`wu2017joint`.\n:::\n"
+    box = ":::{{admonition}} {}\n:class: {}\n:name: claim-it\nIt holds.\n\nSee {{cite:t}}`wu2017joint`, table 1.\n:::\n"
     monkeypatch.setattr(pages, "ROOT", tmp_path)
     monkeypatch.setattr(pages, "toc", lambda: [pages.Page("page", None)])
     page.write_text(box.format("Claim: not reproduced", "claim not-reproduced"))
-    assert pages.claims()["it"][1:] == ("It holds.", "not reproduced", "{cite:t}`wu2017joint`")
+    assert pages.claims()["it"][1:] == ("It holds.", "not reproduced", "{cite:t}`wu2017joint`, table 1")
     page.write_text(box.format(title, classes))
     with pytest.raises(ValueError, match=r"page\.md: the claim 'it' is neither of proved, measured"):
         pages.claims()
 
 
+@pytest.mark.parametrize("claim,refused", [
+    ("It holds.\n\nSee {cite:t}`a`, section 3.2, and {cite:t}`b`, equations 2 to 5.", False),
+    ("It holds.\n\nSee {cite:t}`a`, place not checked.", False),
+    ("It holds.\n\nSee {cite:t}`a`.", True),
+    ("It holds.\n\nSee {cite:t}`a` and {cite:t}`b`, section 3.2.", True),
+    ("It holds.\n\nSee {cite:t}`a`, section 3.2, and {cite:t}`b`.", True),
+    ("It holds.\n\nSee {cite:t}`a`, which is long.", True),
+    ("It holds, as in {cite:t}`a`.", True),
+    ("It holds.", True),
+])
+def test_a_reproduced_claim_names_the_place_in_the_paper(monkeypatch, tmp_path, claim, refused):
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    monkeypatch.setattr(pages, "toc", lambda: [pages.Page("page", None)])
+    (tmp_path / "page.md").write_text(":::{admonition} Claim: reproduced\n:class: claim reproduced\n:name: claim-it\n"
+                                      f"{claim}\n:::\n")
+    with pytest.raises(ValueError, match="the claim 'it' does not name each paper") if refused else nullcontext():
+        pages.claims()
+
+
 def test_every_claim_is_in_the_ledger(built):
     html = (built / "book" / "claims.html").read_text(encoding="utf-8")
-    for claim, (page, _, state, _) in pages.claims().items():
-        assert re.search(rf'href="{page.stem}.html#claim-{claim}"[^\n]*{state}</span>', html)
+    for claim, (page, _, state, sources) in pages.claims().items():
+        entry = re.search(rf'href="{page.stem}.html#claim-{claim}"[^\n]*{state}</span>(.*?)Shown by', html, re.S)
+        for place in pages.CITED.split(sources)[1:]:
+            assert " ".join(place.split()).strip(", ").removesuffix(", and") in " ".join(entry[1].split())
         assert f'id="claim-{claim}"' in (built / f"{page.docname}.html").read_text(encoding="utf-8")
 
 

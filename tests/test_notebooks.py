@@ -1,6 +1,7 @@
 """The committed notebooks: made from the pages, run, and free of what only the book's builder understands."""
 
 import re
+from collections import Counter
 
 import bib
 import blocks
@@ -102,10 +103,22 @@ def lowered(tmp_path, monkeypatch):
         chapter = Chapter("book/07_trial", 7)
         chapter.source.write_text(f"# Trial\n\n{text}", encoding="utf-8")
         other = next(page for page in PAGES if page.number == 1)
-        monkeypatch.setattr(lower, "_labels", {**lower.labels_of(chapter), "far": lower.Label(other, "Far", "far")})
+        labels = lower.labels_of(chapter, Counter())
+        monkeypatch.setattr(lower, "_labels", {**labels, "far": lower.Label(other, "Far", "far")})
         return lower.Lowering(chapter, dict(glue)).lower(text).strip()
 
     return run
+
+
+def test_figures_and_exercises_have_the_numbers_of_the_page(built):
+    shown = 0
+    for name, label in lower.all_labels().items():
+        if re.match(r"(Figure|Exercise) ", label.text):
+            html = (built / f"{label.page.docname}.html").read_text(encoding="utf-8")
+            caption = re.search(rf'id="{name}">.*?class="caption-number">([^<]+)<', html, re.S)
+            assert caption[1].replace("Fig.", "Figure").strip() == label.text, f"{label.page.stem}: {name}"
+            shown += 1
+    assert shown > 30
 
 
 def test_admonitions_become_quotes(lowered):

@@ -160,6 +160,9 @@ def test_on_paper_nothing_is_hidden_or_cut(visit, page, theme):
             && formula.top < number.bottom;
     }).map(box => box.textContent.slice(0, 80))""")
     assert wide == []
+    pale = tab.evaluate("""[...document.querySelectorAll("article :is(figcaption, .provenance, .claim-state)")]
+        .map(part => [getComputedStyle(part).color, getComputedStyle(part).opacity].join(" "))""")
+    assert set(pale) <= {"rgb(51, 51, 51) 1"}
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
     assert tab.locator("html").get_attribute("data-theme") == theme
 

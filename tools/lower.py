@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
+from collections import Counter
 from mimetypes import guess_type
 from pathlib import Path
 from textwrap import dedent, indent
@@ -322,14 +323,15 @@ _labels = {}
 def all_labels():
     """{label: Label} over all pages."""
     if not _labels:
+        unnumbered = Counter()  # Sphinx counts on from one page without a number to the next
         for page in pages.toc():
-            _labels.update(labels_of(page))
+            _labels.update(labels_of(page, Counter() if page.number else unnumbered))
     return _labels
 
 
-def labels_of(page):
+def labels_of(page, counts):
     found = {page.stem: Label(page, page.title)}
-    counts = {"Figure": 0, "Equation": 0, "Exercise": 0, "Table": 0}
+    counts["Equation"] = 0  # these begin anew on every page
     prefix = f"{page.number}." if page.number else ""
 
     def number(kind):

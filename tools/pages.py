@@ -98,6 +98,8 @@ def toc():
 
 
 STATES = ("proved", "measured", "reproduced", "not reproduced")
+CITED = re.compile(r"\{cite(?::\w+)?\}`[^`]+`")
+PLACE = re.compile(r", (?:(?:page|section|equation|table|figure)s? \d|abstract\b|place not checked\b)")
 
 
 class Claim(NamedTuple):
@@ -106,7 +108,7 @@ class Claim(NamedTuple):
     page: Page
     text: str  # MyST
     state: str  # of STATES; it stands in the title of the box and, for its colour, in its class
-    sources: str  # MyST citations of where it comes from; "" where it is ours
+    sources: str  # MyST citations of where it comes from, each with its place in the paper; "" where it is ours
 
 
 def claims():
@@ -125,6 +127,10 @@ def claims():
             if name[1] in found:
                 raise ValueError(f"{page.source.name}: the claim {name[1]!r} stands in the book twice")
             text, _, sources = body.strip().partition("\n\nSee ")
+            after = CITED.split(body)[1:]  # what follows each citation
+            if not all(map(PLACE.match, after)) or (state == "reproduced" and not after):
+                raise ValueError(f"{page.source.name}: the claim {name[1]!r} does not name each paper with the place "
+                                 "in it, as in 'section 3.2', or with 'place not checked'")
             found[name[1]] = Claim(page, text, state, sources.rstrip("."))
     return found
 
