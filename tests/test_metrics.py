@@ -516,3 +516,12 @@ def test_best_items():
     assert len(metrics.best_items([1.0, 2.0], np.array([7, 8]), 10).ids) == 2
     with pytest.raises(ValueError, match="k must be"):
         metrics.best_items([1.0], np.array([7]), 0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(scores=st.lists(st.integers(-3, 3), min_size=1, max_size=30), k=st.integers(1, 35))
+def test_best_items_are_those_of_a_stable_sort(scores, k):
+    """Many ties: where the last place is shared, the earlier items of the catalogue have it."""
+    best = metrics.best_items(np.array(scores, dtype=np.float32), np.arange(len(scores)), k)
+    assert best.ids.tolist() == sorted(range(len(scores)), key=lambda i: -scores[i])[:k]
+    assert best.scores.tolist() == sorted(scores, reverse=True)[:k]
