@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,7 +14,7 @@ import polars as pl
 from . import sources
 from .ratings import RatingData, load_ratings  # noqa: F401 - data.load_ratings beside data.load_sessions
 from .reviews import ReviewData, load_reviews  # noqa: F401 - and data.load_reviews
-from .tables import DataError, read_events
+from .tables import DataError, digest, read_events
 
 DAY = 86_400  # seconds
 
@@ -151,12 +150,8 @@ class SessionData:
     @cached_property
     def sha256(self):
         """Hex digest of the arrays and ids: equal data, equal digest."""
-        digest = hashlib.sha256()
-        for array, kind in ((self.items, "<i8"), (self.offsets, "<i8"), (self.times, "<f8")):
-            digest.update(np.ascontiguousarray(array, dtype=kind).data)
-        for ids in (self.item_ids, self.session_ids):
-            digest.update("\n".join(map(str, ids.tolist())).encode() + b"\0")
-        return digest.hexdigest()
+        return digest([(self.items, "<i8"), (self.offsets, "<i8"), (self.times, "<f8")],
+                      [self.item_ids, self.session_ids])
 
     def take(self, sessions):
         """The given sessions (int64 indices), in that order, over the same catalogue; its report is empty."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import pandas as pd
 import polars as pl
 
 from . import sources
-from .tables import DataError, read_ratings
+from .tables import DataError, digest, read_ratings
 
 COLUMNS = ["user", "item", "rating", "time"]  # in this order in every published file without a header
 
@@ -114,12 +113,8 @@ class RatingData:
     @cached_property
     def sha256(self):
         """Hex digest of the arrays and ids: equal data, equal digest."""
-        digest = hashlib.sha256()
-        for array, kind in ((self.users, "<i8"), (self.items, "<i8"), (self.ratings, "<f8"), (self.times, "<f8")):
-            digest.update(np.ascontiguousarray(array, dtype=kind).data)
-        for ids in (self.user_ids, self.item_ids):
-            digest.update("\n".join(map(str, ids.tolist())).encode() + b"\0")
-        return digest.hexdigest()
+        return digest([(self.users, "<i8"), (self.items, "<i8"), (self.ratings, "<f8"), (self.times, "<f8")],
+                      [self.user_ids, self.item_ids])
 
     def take(self, which):
         """The ratings at the given places (ascending int64 indices, a slice or a mask), over the same ids."""

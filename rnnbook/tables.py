@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import hashlib
 import itertools
 import json
 import re
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import polars as pl
 
@@ -148,6 +150,34 @@ def read_reviews(source, *, user=None, item=None, rating=None, time=None, text=N
         As :func:`read_ratings`, and for a text that is none.
     """
     return _read(source, {"user": user, "item": item, "rating": rating, "time": time, "text": text}, None, 1)
+
+
+def digest(columns, ids):
+    """SHA-256, as hex, of a data set: equal data, equal digest.
+
+    Parameters
+    ----------
+    columns : sequence of (array, str)
+        Each with the dtype as which it counts.
+    ids : sequence of arrays
+        Raw ids, which count as text.
+
+    Examples
+    --------
+    An id counts as it is printed, a number by its value.
+
+    >>> ids = np.array(["7", "8"]), np.array([7, 8])
+    >>> digest([(np.array([1, 0]), "<i8")], ids[:1]) == digest([(np.array([1, 0], np.int32), "<i8")], ids[1:])
+    True
+    """
+    found = hashlib.sha256()
+    for array, dtype in columns:
+        found.update(np.ascontiguousarray(array, dtype=dtype).data)
+    for each in ids:
+        for start in range(0, len(each), 100_000):  # the text of all of them at once would be larger than the data
+            found.update((b"\n" if start else b"") + "\n".join(map(str, each[start:start + 100_000].tolist())).encode())
+        found.update(b"\0")
+    return found.hexdigest()
 
 
 def _read(source, wanted, header, per_second):

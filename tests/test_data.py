@@ -1,6 +1,7 @@
 """The data layer: no row is lost unseen, nothing of the future leaks, and every refusal names its place."""
 
 import gzip
+import hashlib
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from rnnbook import sources
 from rnnbook.data import DAY, SessionData, load_sessions
-from rnnbook.tables import DataError, read_events
+from rnnbook.tables import DataError, digest, read_events
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 T0 = 1_396_342_800  # 2014-04-01 09:00 UTC
@@ -446,3 +447,9 @@ def test_what_is_no_table_is_said_to_be_none():
         load_sessions("rsc15", item="item")
     with pytest.raises(DataError, match="no column 'clicked'"):
         load_sessions(TABLE, item="clicked")
+
+
+def test_digest_takes_long_columns_of_ids_in_pieces():
+    ids = np.arange(250_001)
+    whole = "\n".join(map(str, ids.tolist())).encode() + b"\0"
+    assert digest([], [ids]) == hashlib.sha256(whole).hexdigest()
