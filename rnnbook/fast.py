@@ -29,8 +29,11 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 from threadpoolctl import threadpool_limits
 
+from rnnbook.metrics import TIES
+
 ACTIVATIONS = {"linear": 0, "tanh": 1, "elu": 2}
 LINEAR, TANH, ELU = ACTIVATIONS.values()
+STANDARD, CONSERVATIVE, MEDIAN = range(len(TIES))
 __all__ = ["train_epoch", "unsupported"]
 CHUNK = 100  # steps for one call of the compiled code; between two of them the progress bar moves
 
@@ -595,3 +598,160 @@ def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, sta
                     live += 1
         passed = _wait_for_all(work.arrived, passed, n_parts)
     return total
+
+
+# --- Evaluation ---------------------------------------------------------------------------------------------
+# Three things after another, each by all threads: the gates' part that comes from the inputs, for each item once; the
+# states, a share of the sessions for each thread; the ranks, a share of the predictions for each thread. Here a NaN must
+# stay one, so the compiler may not suppose that there are none.
+
+WITH_NAN = {"reassoc", "contract", "arcp", "nsz"}
+AT_ONCE = 65_536  # predictions whose states are in memory together
+
+
+def cannot_rank(model):
+    """Why `session_ranks` is not for this model, as a str; "" where it is.
+
+    Examples
+    --------
+    >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig
+    >>> cannot_rank(GRU4Rec(["tea", "milk"], GRU4RecConfig()).half())
+    'torch.float16'
+    """
+    if model.device.type != "cpu":
+        return f"device={str(model.device)!r}"
+    return "" if model.output.dtype in (torch.float32, torch.float64) else str(model.output.dtype)
+
+
+def session_ranks(model, data, ties):
+    """The ranks that follow from ``model.score_sessions(data)``, without the scores.
+
+    Parameters
+    ----------
+    model : GRU4Rec
+    data : SessionData
+    ties : see `metrics.ranks`
+
+    Returns
+    -------
+    positions : int64 array [n_predictions], of the targets in ``data.items``
+    doubled : int64 array [n_predictions], twice the rank; 0 where a score is NaN
+
+    Examples
+    --------
+    >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig
+    >>> from rnnbook.metrics import evaluate_sessions
+    >>> from rnnbook.worlds import SessionWorld
+    >>> sessions = SessionWorld().sample(20)
+    >>> model = GRU4Rec(sessions.item_ids, GRU4RecConfig(hidden_size=8))
+    >>> positions, doubled = session_ranks(model, sessions, "standard")
+    >>> ranks = evaluate_sessions(model, sessions, ties="standard").ranks
+    >>> np.array_equal(doubled[positions.argsort()] / 2, ranks)
+    True
+    """
+    weights = {name: p.detach().numpy() for name, p in model.named_parameters()}
+    output, bias, table = weights["output"], weights["bias"], weights[model.input_table]
+    longest_first = np.argsort(-data.lengths, kind="stable")[:np.count_nonzero(data.lengths > 1)]
+    pieces = np.cumsum(data.lengths[longest_first] - 1) // AT_ONCE
+    n_parts, done = torch.get_num_threads(), []
+
+    # Each thread calls BLAS for itself.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
+        def in_parts(function, *arguments):
+            list(threads.map(lambda part: function(part, n_parts, *arguments), range(n_parts)))
+
+        for sessions in np.split(longest_first, np.flatnonzero(np.diff(pieces)) + 1):
+            steps = data.lengths[sessions] - 1
+            first = np.cumsum(steps) - steps
+            inputs = np.arange(steps.sum()) + np.repeat(data.offsets[sessions] - first, steps)
+            # An item that was clicked often is multiplied once.
+            clicked = np.zeros(len(table), bool)
+            clicked[data.items[inputs]] = True
+            row, x = (np.cumsum(clicked) - 1)[data.items[inputs]], table[clicked]
+            for n, size in enumerate(model.config.hidden_sizes):
+                w_x, b_x, w_h, b_h = (weights.get(f"layers.{n}.{name}") for name in (
+                    "x_gates.weight", "x_gates.bias", "h_gates.weight", "h_gates.bias"))
+                gates = x
+                if w_x is not None:
+                    gates = np.empty((len(x), 3 * size), x.dtype)
+                    in_parts(_linear, x, w_x, b_x, gates)
+                h = np.empty((len(inputs), size), x.dtype)
+                in_parts(_states, first, steps, row, gates, w_h, b_h, h)
+                row, x = np.arange(len(inputs)), h
+            doubled = np.empty(len(inputs), np.int64)
+            in_parts(_ranks, x, output, bias, data.items[inputs + 1], TIES.index(ties), doubled)
+            done.append((inputs + 1, doubled))
+    positions, doubled = map(np.concatenate, zip(*done))
+    return positions, doubled
+
+
+@numba.njit(fastmath=WITH_NAN, nogil=True, cache=True)
+def _linear(part, n_parts, x, w, b, out):
+    """This part's rows of ``x @ w.T + b``."""
+    low, high = _share(len(x), part, n_parts)
+    np.dot(x[low:high], w.T, out[low:high])
+    for i in range(low, high):
+        for k in range(len(b)):
+            out[i, k] += b[k]
+
+
+@numba.njit(fastmath=WITH_NAN, nogil=True, cache=True)
+def _states(part, n_parts, first, steps, row, x_gates, w_h, b_h, out):
+    """A layer's states for this part's sessions, side by side, from the first click of each to the last but one.
+
+    first, steps int64 [n_sessions], the longest first: session s has the rows ``first[s]:first[s] + steps[s]`` of
+    ``out`` [n, d]; row int64 [n], that of an input among ``x_gates`` [·, 3d].
+    """
+    first, steps, d = first[part::n_parts], steps[part::n_parts], out.shape[1]
+    one = out.dtype.type(1)
+    h, g = np.zeros((len(first), d), out.dtype), np.empty((len(first), 3 * d), out.dtype)
+    live, t = len(first), 0
+    while True:
+        while live and steps[live - 1] <= t:
+            live -= 1
+        if not live:
+            break
+        np.dot(h[:live], w_h.T, g[:live])
+        for i in range(live):
+            e = first[i] + t
+            x = x_gates[row[e]]
+            for k in range(2 * d):
+                g[i, k] = one / (one + _exp(-(x[k] + g[i, k] + b_h[k])))
+            for k in range(2 * d, 3 * d):
+                g[i, k] = _tanh(x[k] + g[i, k - 2 * d] * (g[i, k] + b_h[k]))
+            for k in range(d):
+                n = g[i, 2 * d + k]
+                h[i, k] = n + g[i, d + k] * (h[i, k] - n)
+            out[e] = h[i]
+        t += 1
+
+
+@numba.njit(fastmath=WITH_NAN, nogil=True, cache=True)
+def _ranks(part, n_parts, h, output, bias, targets, ties, doubled):
+    """Twice the ranks of this part's targets, int64 [n], or 0; a block of rows at a time, whose scores stay in the
+    cache until they are compared."""
+    low, high = _share(len(h), part, n_parts)
+    n_rows = max(64, min(256, 2**25 // len(output)))
+    block = np.empty((n_rows, len(output)), h.dtype)
+    zero, one = h.dtype.type(0), h.dtype.type(1)
+    for start in range(low, high, n_rows):
+        stop = min(start + n_rows, high)
+        np.dot(h[start:stop], output.T, block[:stop - start])
+        for i in range(start, stop):
+            scores = block[i - start]
+            target = scores[targets[i]] + bias[targets[i]]
+            # Counted in the scores' own type, of which the compiler makes vectors; exact up to 2**24 items.
+            above = at_least = not_below = zero
+            for j in range(len(bias)):
+                score = scores[j] + bias[j]
+                above += one if score > target else zero
+                at_least += one if score >= target else zero
+                not_below += zero if score < target else one
+            if not_below > at_least:  # a NaN is neither
+                doubled[i] = 0
+            elif ties == STANDARD:
+                doubled[i] = 2 * int(above) + 2
+            elif ties == CONSERVATIVE:
+                doubled[i] = 2 * int(at_least)
+            else:
+                doubled[i] = int(above) + int(at_least) + 1
