@@ -1,4 +1,5 @@
-"""GRU4Rec's training step, compiled: the numbers of `gru4rec.train_step`, sooner. ``fit(…, fast=True)`` takes it.
+"""GRU4Rec's training step and its evaluation, compiled: the numbers of `gru4rec.train_step` and of
+`GRU4Rec.score_sessions`, sooner. ``fit(…, fast=True)`` and ``evaluate_sessions(…, fast=True)`` take them.
 
 `gru4rec.py` is the place to learn from. Here the same gradients are written out by hand, and Numba makes machine code
 of them, so that no graph is built and nothing small is allocated. Beyond that:
@@ -9,8 +10,8 @@ of them, so that no graph is built and nothing small is allocated. Beyond that:
   going to sleep.
 - e^x and x^(-1/2) are written so that they become vector instructions.
 
-It covers what the defaults are made of: a CPU, one layer, a shared table, cross-entropy or BPR-max, one step of
-back-propagation. `unsupported` says what else is asked for.
+The step covers what the defaults are made of: a CPU, one layer, a shared table, cross-entropy or BPR-max, one step of
+back-propagation. `unsupported` says what else is asked for. The evaluation is for every GRU4Rec on a CPU.
 """
 
 from __future__ import annotations
@@ -23,18 +24,21 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+import scipy.linalg  # noqa: F401 - with it comes the BLAS that Numba calls, and the limit below is for what is there
 import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from rnnbook.metrics import TIES
 
 ACTIVATIONS = {"linear": 0, "tanh": 1, "elu": 2}
 LINEAR, TANH, ELU = ACTIVATIONS.values()
 STANDARD, CONSERVATIVE, MEDIAN = range(len(TIES))
-__all__ = ["train_epoch", "unsupported"]
+BLAS = ThreadpoolController()
+__all__ = ["cannot_rank", "session_ranks", "train_epoch", "unsupported"]
+WITH_NAN = {"reassoc", "contract", "arcp", "nsz"}  # of fastmath, all that leaves a NaN what it is
 CHUNK = 100  # steps for one call of the compiled code; between two of them the progress bar moves
 
 
@@ -92,7 +96,7 @@ def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
     total = 0.0
 
     # Each thread calls BLAS for itself.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
+    with BLAS.limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
         for start in range(0, n_steps, chunk):
             offsets = schedule.offsets[start:start + chunk + 1][:n_steps - start + 1]
             low, high = offsets[0], offsets[-1]
@@ -214,7 +218,7 @@ def _overload_exp(x):
     return exp
 
 
-@numba.njit(fastmath=True)
+@numba.njit(fastmath=WITH_NAN, error_model="numpy")
 def _tanh(x):
     one = type(x)(1)
     return one - type(x)(2) / (one + _exp(x + x))
@@ -602,10 +606,9 @@ def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, sta
 
 # --- Evaluation ---------------------------------------------------------------------------------------------
 # Three things after another, each by all threads: the gates' part that comes from the inputs, for each item once; the
-# states, a share of the sessions for each thread; the ranks, a share of the predictions for each thread. Here a NaN must
-# stay one, so the compiler may not suppose that there are none.
+# states, a share of the sessions for each thread; the ranks, a share of the predictions for each thread. Here a NaN
+# must stay one, so the compiler may not suppose that there are none.
 
-WITH_NAN = {"reassoc", "contract", "arcp", "nsz"}
 AT_ONCE = 65_536  # predictions whose states are in memory together
 
 
@@ -656,7 +659,7 @@ def session_ranks(model, data, ties):
     n_parts, done = torch.get_num_threads(), []
 
     # Each thread calls BLAS for itself.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
+    with BLAS.limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
         def in_parts(function, *arguments):
             list(threads.map(lambda part: function(part, n_parts, *arguments), range(n_parts)))
 
@@ -685,7 +688,7 @@ def session_ranks(model, data, ties):
     return positions, doubled
 
 
-@numba.njit(fastmath=WITH_NAN, nogil=True, cache=True)
+@numba.njit(fastmath=WITH_NAN, error_model="numpy", nogil=True, cache=True)
 def _linear(part, n_parts, x, w, b, out):
     """This part's rows of ``x @ w.T + b``."""
     low, high = _share(len(x), part, n_parts)
@@ -695,7 +698,7 @@ def _linear(part, n_parts, x, w, b, out):
             out[i, k] += b[k]
 
 
-@numba.njit(fastmath=WITH_NAN, nogil=True, cache=True)
+@numba.njit(fastmath=WITH_NAN, error_model="numpy", nogil=True, cache=True)
 def _states(part, n_parts, first, steps, row, x_gates, w_h, b_h, out):
     """A layer's states for this part's sessions, side by side, from the first click of each to the last but one.
 
@@ -714,19 +717,20 @@ def _states(part, n_parts, first, steps, row, x_gates, w_h, b_h, out):
         np.dot(h[:live], w_h.T, g[:live])
         for i in range(live):
             e = first[i] + t
-            x = x_gates[row[e]]
-            for k in range(2 * d):
-                g[i, k] = one / (one + _exp(-(x[k] + g[i, k] + b_h[k])))
-            for k in range(2 * d, 3 * d):
-                g[i, k] = _tanh(x[k] + g[i, k - 2 * d] * (g[i, k] + b_h[k]))
+            x, r, z, n = x_gates[row[e]], g[i, :d], g[i, d:2 * d], g[i, 2 * d:]
             for k in range(d):
-                n = g[i, 2 * d + k]
-                h[i, k] = n + g[i, d + k] * (h[i, k] - n)
+                r[k] = one / (one + _exp(-(x[k] + r[k] + b_h[k])))
+            for k in range(d):
+                z[k] = one / (one + _exp(-(x[d + k] + z[k] + b_h[d + k])))
+            for k in range(d):
+                n[k] = _tanh(x[2 * d + k] + r[k] * (n[k] + b_h[2 * d + k]))
+            for k in range(d):
+                h[i, k] = n[k] + z[k] * (h[i, k] - n[k])
             out[e] = h[i]
         t += 1
 
 
-@numba.njit(fastmath=WITH_NAN, nogil=True, cache=True)
+@numba.njit(fastmath=WITH_NAN, error_model="numpy", nogil=True, cache=True)
 def _ranks(part, n_parts, h, output, bias, targets, ties, doubled):
     """Twice the ranks of this part's targets, int64 [n], or 0; a block of rows at a time, whose scores stay in the
     cache until they are compared."""
