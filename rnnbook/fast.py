@@ -20,7 +20,7 @@ import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -38,7 +38,10 @@ LINEAR, TANH, ELU = ACTIVATIONS.values()
 STANDARD, CONSERVATIVE, MEDIAN = range(len(TIES))
 BLAS = ThreadpoolController()
 __all__ = ["cannot_rank", "session_ranks", "train_epoch", "unsupported"]
-WITH_NAN = {"reassoc", "contract", "arcp", "nsz"}  # of fastmath, all that leaves a NaN what it is
+# Python asks before each division whether it is by 0, which would keep the compiler from using vector instructions.
+QUICK: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
+# QUICK also supposes that there are no NaN.
+KEEPS_NAN: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
 CHUNK = 100  # steps for one call of the compiled code; between two of them the progress bar moves
 
 
@@ -218,13 +221,13 @@ def _overload_exp(x):
     return exp
 
 
-@numba.njit(fastmath=WITH_NAN, error_model="numpy")
+@numba.njit(**KEEPS_NAN)
 def _tanh(x):
     one = type(x)(1)
     return one - type(x)(2) / (one + _exp(x + x))
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _adagrad(p, acc, velocity, rows, grad, low, high, lr, momentum):
     """Rows ``rows[low:high]`` of a parameter move by these rows of their gradient, as in `train.Adagrad`."""
     epsilon, power = p.dtype.type(1e-6), p.dtype.type(-0.5)  # np.sqrt would not become a vector instruction
@@ -294,7 +297,7 @@ def new_work(n_items, most, n_sample, d, n_parts, dtype, bpr_max):
         d_b_x=real(n_parts, 3 * d, 1), d_w_h=real(n_parts, 3 * d, d), d_b_h=real(n_parts, 3 * d, 1))
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _each_item_once(x, y, samples, target_weight, sample_weight, work):
     rows, place, weight = work.rows, work.place, work.weight
     n = 0
@@ -326,7 +329,7 @@ def _each_item_once(x, y, samples, target_weight, sample_weight, work):
         place[rows[u]] = -1
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _forward(part, n_parts, x, y, reset, drop_x, drop_h, h, weights, activation, work):
     """The GRU for this part's lanes, their targets' scores, and this part's rows of the table fetched."""
     output, bias, w_x, b_x, w_h, b_h = weights
@@ -372,7 +375,7 @@ def _forward(part, n_parts, x, y, reset, drop_x, drop_h, h, weights, activation,
         work.target[i] = score
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _scores(part, n_parts, h, bias, bpr_max, activation, work):
     """This part's columns of the scores, for each lane their largest, and the sums that the loss is made of."""
     n_columns, n_lanes = work.size[0], len(h)
@@ -430,7 +433,7 @@ def _scores(part, n_parts, h, bias, bpr_max, activation, work):
             q[i] += e[u, i] * r[u, i] * r[u, i]
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _back_to_table_and_state(part, n_parts, y, h, target_weight, settings, work):
     """The gradient of this part's columns, and what it does to their rows, their biases and the state. Returns the loss
     of all lanes."""
@@ -502,7 +505,7 @@ def _back_to_table_and_state(part, n_parts, y, h, target_weight, settings, work)
     return loss
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _back_through_gru(part, n_parts, n_lanes, drop_x, drop_h, weights, work):
     """The gradient of this part's lanes for the inputs, and for the GRU's weights a sum over these lanes."""
     g_x, g_h, d_g_x, d_g_h, before = work.g_x, work.g_h, work.d_g_x, work.d_g_h, work.before
@@ -539,7 +542,7 @@ def _back_through_gru(part, n_parts, n_lanes, drop_x, drop_h, weights, work):
             work.d_b_h[part, k, 0] += d_g_h[i, k]
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _update(part, n_parts, n_lanes, weights, acc, velocity, settings, all_gates, work):
     """Adagrad for this part's rows of the table, the biases and the GRU's weights."""
     lr, momentum, d = settings.lr, settings.momentum, weights.output.shape[1]
@@ -566,7 +569,7 @@ def _update(part, n_parts, n_lanes, weights, acc, velocity, settings, all_gates,
     _adagrad(weights.b_h, acc.b_h, velocity.b_h, all_gates, work.d_b_h[0], low, high, lr, momentum)
 
 
-@numba.njit(fastmath=True, nogil=True, cache=True)
+@numba.njit(**QUICK, nogil=True, cache=True)
 def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, acc, velocity,
          target_weight, sample_weight, settings, work):
     """Some steps, as one of `n_parts` threads that all call this; the state, the weights and what the optimiser keeps
@@ -688,7 +691,7 @@ def session_ranks(model, data, ties):
     return positions, doubled
 
 
-@numba.njit(fastmath=WITH_NAN, error_model="numpy", nogil=True, cache=True)
+@numba.njit(**KEEPS_NAN, nogil=True, cache=True)
 def _linear(part, n_parts, x, w, b, out):
     """This part's rows of ``x @ w.T + b``."""
     low, high = _share(len(x), part, n_parts)
@@ -698,7 +701,7 @@ def _linear(part, n_parts, x, w, b, out):
             out[i, k] += b[k]
 
 
-@numba.njit(fastmath=WITH_NAN, error_model="numpy", nogil=True, cache=True)
+@numba.njit(**KEEPS_NAN, nogil=True, cache=True)
 def _states(part, n_parts, first, steps, row, x_gates, w_h, b_h, out):
     """A layer's states for this part's sessions, side by side, from the first click of each to the last but one.
 
@@ -730,7 +733,7 @@ def _states(part, n_parts, first, steps, row, x_gates, w_h, b_h, out):
         t += 1
 
 
-@numba.njit(fastmath=WITH_NAN, error_model="numpy", nogil=True, cache=True)
+@numba.njit(**KEEPS_NAN, nogil=True, cache=True)
 def _ranks(part, n_parts, h, output, bias, targets, ties, doubled):
     """Twice the ranks of this part's targets, int64 [n], or 0; a block of rows at a time, whose scores stay in the
     cache until they are compared."""

@@ -176,7 +176,7 @@ def both(model, data, **options):
         return [metrics.evaluate_sessions(model, data, n_boot=1, fast=how, **options) for how in (False, True)]
 
 
-@pytest.mark.claim("fast-ranks-are-the-same")
+@pytest.mark.claim("fast-is-the-same")
 @pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("ties", metrics.TIES)
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
