@@ -609,8 +609,8 @@ def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, sta
 
 # --- Evaluation ---------------------------------------------------------------------------------------------
 # Three things after another, each by all threads: the gates' part that comes from the inputs, for each item once; the
-# states, a share of the sessions for each thread; the ranks, a share of the predictions for each thread. Here a NaN
-# must stay one, so the compiler may not suppose that there are none.
+# states, those after a first click once for all sessions that open with the same item; the ranks, from scores that stay
+# in the cache until they are compared. Here a NaN must stay one, so the compiler may not suppose that there are none.
 
 AT_ONCE = 65_536  # predictions whose states are in memory together
 
@@ -667,13 +667,20 @@ def session_ranks(model, data, ties):
             list(threads.map(lambda part: function(part, n_parts, *arguments), range(n_parts)))
 
         for sessions in np.split(longest_first, np.flatnonzero(np.diff(pieces)) + 1):
-            steps = data.lengths[sessions] - 1
-            first = np.cumsum(steps) - steps
-            inputs = np.arange(steps.sum()) + np.repeat(data.offsets[sessions] - first, steps)
-            # An item that was clicked often is multiplied once.
+            opening, n_later = data.offsets[sessions], data.lengths[sessions] - 2
+            # The states: one for each item that a session opens with, then those after the later clicks, by session.
+            openers, opener = np.unique(data.items[opening], return_inverse=True)
+            first = np.cumsum(n_later) - n_later
+            later = np.arange(n_later.sum()) + np.repeat(opening + 1 - first, n_later)
+            items = np.append(openers, data.items[later])
+            alone = np.arange(len(openers)), np.ones(len(openers), int), np.full(len(openers), -1)
+            # What they predict: all sessions with an opener have its state.
+            positions = np.append(opening[np.argsort(opener, kind="stable")], later) + 1
+            offsets = np.cumsum(np.r_[0, np.bincount(opener), np.ones(len(later), int)])
+
             clicked = np.zeros(len(table), bool)
-            clicked[data.items[inputs]] = True
-            row, x = (np.cumsum(clicked) - 1)[data.items[inputs]], table[clicked]
+            clicked[items] = True
+            row, x = (np.cumsum(clicked) - 1)[items], table[clicked]
             for n, size in enumerate(model.config.hidden_sizes):
                 w_x, b_x, w_h, b_h = (weights.get(f"layers.{n}.{name}") for name in (
                     "x_gates.weight", "x_gates.bias", "h_gates.weight", "h_gates.bias"))
@@ -681,12 +688,14 @@ def session_ranks(model, data, ties):
                 if w_x is not None:
                     gates = np.empty((len(x), 3 * size), x.dtype)
                     in_parts(_linear, x, w_x, b_x, gates)
-                h = np.empty((len(inputs), size), x.dtype)
-                in_parts(_states, first, steps, row, gates, w_h, b_h, h)
-                row, x = np.arange(len(inputs)), h
-            doubled = np.empty(len(inputs), np.int64)
-            in_parts(_ranks, x, output, bias, data.items[inputs + 1], TIES.index(ties), doubled)
-            done.append((inputs + 1, doubled))
+                h = np.empty((len(items), size), x.dtype)
+                in_parts(_states, *alone, row, gates, w_h, b_h, h)
+                in_parts(_states, first + len(openers), n_later, opener, row, gates, w_h, b_h, h)
+                row, x = np.arange(len(items)), h
+            doubled = np.empty(len(positions), np.int64)
+            in_parts(_ranks, np.zeros(1, np.int64), x, output, bias, offsets, data.items[positions], TIES.index(ties),
+                     doubled)
+            done.append((positions, doubled))
     positions, doubled = map(np.concatenate, zip(*done))
     return positions, doubled
 
@@ -702,15 +711,19 @@ def _linear(part, n_parts, x, w, b, out):
 
 
 @numba.njit(**KEEPS_NAN, nogil=True, cache=True)
-def _states(part, n_parts, first, steps, row, x_gates, w_h, b_h, out):
-    """A layer's states for this part's sessions, side by side, from the first click of each to the last but one.
+def _states(part, n_parts, first, steps, before, row, x_gates, w_h, b_h, out):
+    """A layer's states for this part's sessions, side by side.
 
-    first, steps int64 [n_sessions], the longest first: session s has the rows ``first[s]:first[s] + steps[s]`` of
-    ``out`` [n, d]; row int64 [n], that of an input among ``x_gates`` [·, 3d].
+    first, steps, before int64 [n_sessions], the longest first: session s fills ``first[s]:first[s] + steps[s]`` of the
+    rows ``out`` [n, d], and starts from row ``before[s]``, or from zeros if that is -1; row int64 [n], that of an input
+    among ``x_gates`` [·, 3d].
     """
-    first, steps, d = first[part::n_parts], steps[part::n_parts], out.shape[1]
+    first, steps, before, d = first[part::n_parts], steps[part::n_parts], before[part::n_parts], out.shape[1]
     one = out.dtype.type(1)
     h, g = np.zeros((len(first), d), out.dtype), np.empty((len(first), 3 * d), out.dtype)
+    for i in range(len(first)):
+        if before[i] >= 0:
+            h[i] = out[before[i]]
     live, t = len(first), 0
     while True:
         while live and steps[live - 1] <= t:
@@ -734,31 +747,37 @@ def _states(part, n_parts, first, steps, row, x_gates, w_h, b_h, out):
 
 
 @numba.njit(**KEEPS_NAN, nogil=True, cache=True)
-def _ranks(part, n_parts, h, output, bias, targets, ties, doubled):
-    """Twice the ranks of this part's targets, int64 [n], or 0; a block of rows at a time, whose scores stay in the
-    cache until they are compared."""
-    low, high = _share(len(h), part, n_parts)
-    n_rows = max(64, min(256, 2**25 // len(output)))
+def _ranks(part, n_parts, taken, h, output, bias, offsets, targets, ties, doubled):
+    """Twice the ranks of the targets, or 0; by blocks of rows, ``taken[0]`` of which have found a thread.
+
+    targets, doubled int64 [n_predictions]; those of state i are ``offsets[i]:offsets[i + 1]``.
+    """
+    most = max(64, min(256, 2**25 // len(output)))
+    n_rows = math.ceil(len(h) / math.ceil(len(h) / most / n_parts) / n_parts)
     block = np.empty((n_rows, len(output)), h.dtype)
     zero, one = h.dtype.type(0), h.dtype.type(1)
-    for start in range(low, high, n_rows):
-        stop = min(start + n_rows, high)
+    while True:
+        start = n_rows * (_add_atomically(taken, 1) - 1)
+        stop = min(start + n_rows, len(h))
+        if start >= stop:
+            return
         np.dot(h[start:stop], output.T, block[:stop - start])
         for i in range(start, stop):
             scores = block[i - start]
-            target = scores[targets[i]] + bias[targets[i]]
-            # Counted in the scores' own type, of which the compiler makes vectors; exact up to 2**24 items.
-            above = at_least = not_below = zero
-            for j in range(len(bias)):
-                score = scores[j] + bias[j]
-                above += one if score > target else zero
-                at_least += one if score >= target else zero
-                not_below += zero if score < target else one
-            if not_below > at_least:  # a NaN is neither
-                doubled[i] = 0
-            elif ties == STANDARD:
-                doubled[i] = 2 * int(above) + 2
-            elif ties == CONSERVATIVE:
-                doubled[i] = 2 * int(at_least)
-            else:
-                doubled[i] = int(above) + int(at_least) + 1
+            for p in range(offsets[i], offsets[i + 1]):
+                target = scores[targets[p]] + bias[targets[p]]
+                # Counted in the scores' own type, of which the compiler makes vectors; exact up to 2**24 items.
+                above = at_least = not_below = zero
+                for j in range(len(bias)):
+                    score = scores[j] + bias[j]
+                    above += one if score > target else zero
+                    at_least += one if score >= target else zero
+                    not_below += zero if score < target else one
+                if not_below > at_least:  # a NaN is neither
+                    doubled[p] = 0
+                elif ties == STANDARD:
+                    doubled[p] = 2 * int(above) + 2
+                elif ties == CONSERVATIVE:
+                    doubled[p] = 2 * int(at_least)
+                else:
+                    doubled[p] = int(above) + int(at_least) + 1

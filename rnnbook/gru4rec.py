@@ -416,8 +416,8 @@ class GRU4Rec(nn.Module):
     def fast_ranks(self, data, ties):
         """The ranks that `score_sessions` leads to, compiled (needs ``pip install "rnnbook[fast]"``).
 
-        `metrics.evaluate_sessions` asks for them with ``fast=True``. They are the same but for ties that are none after
-        another rounding. None, and a warning that says why, where the model is not on a CPU or Numba is not installed.
+        `metrics.evaluate_sessions` asks for them with ``fast=True``. They are the same but where another rounding makes
+        or breaks a tie. None, and a warning that says why, where the model is not on a CPU or Numba is not installed.
 
         Examples
         --------
