@@ -87,7 +87,7 @@ def train(log, folder, settings, seed, fast):
     model = fit(train, config, seed=seed, checkpoint=folder / "checkpoint", fast=fast)
     model.save(folder / "model")
     print(f"Scoring on {test}")
-    scores = metrics.evaluate_sessions(model, test)
+    scores = metrics.evaluate_sessions(model, test, fast=fast)
     found = {m: {"mean": getattr(scores, m), "interval": scores.intervals[m]} for m in metrics.METRICS}
     (folder / "scores.json").write_text(json.dumps({"k": scores.k, "ties": scores.ties} | found, indent=1) + "\n")
     print(scores)
@@ -107,7 +107,7 @@ def main(argv=None):
     trains.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE",
                         help="settings of GRU4RecConfig, for example n_epochs=3 loss=bpr-max")
     trains.add_argument("--seed", type=int, default=0)
-    trains.add_argument("--fast", action="store_true", help="the compiled step, on a CPU")
+    trains.add_argument("--fast", action="store_true", help="the compiled step and evaluation, on a CPU")
     args = parser.parse_args(argv)
     if args.command == "data":
         print(list_data())

@@ -1,4 +1,5 @@
-"""GRU4Rec's training step, compiled: the numbers of `gru4rec.train_step`, sooner. ``fit(…, fast=True)`` takes it.
+"""GRU4Rec's training step and its evaluation, compiled: the numbers of `gru4rec.train_step` and of
+`GRU4Rec.score_sessions`, sooner. ``fit(…, fast=True)`` and ``evaluate_sessions(…, fast=True)`` take them.
 
 `gru4rec.py` is the place to learn from. Here the same gradients are written out by hand, and Numba makes machine code
 of them, so that no graph is built and nothing small is allocated. Beyond that:
@@ -9,8 +10,8 @@ of them, so that no graph is built and nothing small is allocated. Beyond that:
   going to sleep.
 - e^x and x^(-1/2) are written so that they become vector instructions.
 
-It covers what the defaults are made of: a CPU, one layer, a shared table, cross-entropy or BPR-max, one step of
-back-propagation. `unsupported` says what else is asked for.
+The step covers what the defaults are made of: a CPU, one layer, a shared table, cross-entropy or BPR-max, one step of
+back-propagation. `unsupported` says what else is asked for. The evaluation is for every GRU4Rec on a CPU.
 """
 
 from __future__ import annotations
@@ -19,19 +20,28 @@ import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+import scipy.linalg  # noqa: F401 - with it comes the BLAS that Numba calls, and the limit below is for what is there
 import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
+
+from rnnbook.metrics import TIES
 
 ACTIVATIONS = {"linear": 0, "tanh": 1, "elu": 2}
 LINEAR, TANH, ELU = ACTIVATIONS.values()
-__all__ = ["train_epoch", "unsupported"]
+STANDARD, CONSERVATIVE, MEDIAN = range(len(TIES))
+BLAS = ThreadpoolController()
+__all__ = ["cannot_rank", "session_ranks", "train_epoch", "unsupported"]
+# Python asks before each division whether it is by 0, which would keep the compiler from using vector instructions.
+QUICK: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
+# QUICK also supposes that there are no NaN.
+KEEPS_NAN: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
 CHUNK = 100  # steps for one call of the compiled code; between two of them the progress bar moves
 
 
@@ -89,7 +99,7 @@ def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
     total = 0.0
 
     # Each thread calls BLAS for itself.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
+    with BLAS.limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
         for start in range(0, n_steps, chunk):
             offsets = schedule.offsets[start:start + chunk + 1][:n_steps - start + 1]
             low, high = offsets[0], offsets[-1]
@@ -211,13 +221,13 @@ def _overload_exp(x):
     return exp
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**KEEPS_NAN)
 def _tanh(x):
     one = type(x)(1)
     return one - type(x)(2) / (one + _exp(x + x))
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _adagrad(p, acc, velocity, rows, grad, low, high, lr, momentum):
     """Rows ``rows[low:high]`` of a parameter move by these rows of their gradient, as in `train.Adagrad`."""
     epsilon, power = p.dtype.type(1e-6), p.dtype.type(-0.5)  # np.sqrt would not become a vector instruction
@@ -287,7 +297,7 @@ def new_work(n_items, most, n_sample, d, n_parts, dtype, bpr_max):
         d_b_x=real(n_parts, 3 * d, 1), d_w_h=real(n_parts, 3 * d, d), d_b_h=real(n_parts, 3 * d, 1))
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _each_item_once(x, y, samples, target_weight, sample_weight, work):
     rows, place, weight = work.rows, work.place, work.weight
     n = 0
@@ -319,7 +329,7 @@ def _each_item_once(x, y, samples, target_weight, sample_weight, work):
         place[rows[u]] = -1
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _forward(part, n_parts, x, y, reset, drop_x, drop_h, h, weights, activation, work):
     """The GRU for this part's lanes, their targets' scores, and this part's rows of the table fetched."""
     output, bias, w_x, b_x, w_h, b_h = weights
@@ -365,7 +375,7 @@ def _forward(part, n_parts, x, y, reset, drop_x, drop_h, h, weights, activation,
         work.target[i] = score
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _scores(part, n_parts, h, bias, bpr_max, activation, work):
     """This part's columns of the scores, for each lane their largest, and the sums that the loss is made of."""
     n_columns, n_lanes = work.size[0], len(h)
@@ -423,7 +433,7 @@ def _scores(part, n_parts, h, bias, bpr_max, activation, work):
             q[i] += e[u, i] * r[u, i] * r[u, i]
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _back_to_table_and_state(part, n_parts, y, h, target_weight, settings, work):
     """The gradient of this part's columns, and what it does to their rows, their biases and the state. Returns the loss
     of all lanes."""
@@ -495,7 +505,7 @@ def _back_to_table_and_state(part, n_parts, y, h, target_weight, settings, work)
     return loss
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _back_through_gru(part, n_parts, n_lanes, drop_x, drop_h, weights, work):
     """The gradient of this part's lanes for the inputs, and for the GRU's weights a sum over these lanes."""
     g_x, g_h, d_g_x, d_g_h, before = work.g_x, work.g_h, work.d_g_x, work.d_g_h, work.before
@@ -532,7 +542,7 @@ def _back_through_gru(part, n_parts, n_lanes, drop_x, drop_h, weights, work):
             work.d_b_h[part, k, 0] += d_g_h[i, k]
 
 
-@numba.njit(fastmath=True)
+@numba.njit(**QUICK)
 def _update(part, n_parts, n_lanes, weights, acc, velocity, settings, all_gates, work):
     """Adagrad for this part's rows of the table, the biases and the GRU's weights."""
     lr, momentum, d = settings.lr, settings.momentum, weights.output.shape[1]
@@ -559,7 +569,7 @@ def _update(part, n_parts, n_lanes, weights, acc, velocity, settings, all_gates,
     _adagrad(weights.b_h, acc.b_h, velocity.b_h, all_gates, work.d_b_h[0], low, high, lr, momentum)
 
 
-@numba.njit(fastmath=True, nogil=True, cache=True)
+@numba.njit(**QUICK, nogil=True, cache=True)
 def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, acc, velocity,
          target_weight, sample_weight, settings, work):
     """Some steps, as one of `n_parts` threads that all call this; the state, the weights and what the optimiser keeps
@@ -595,3 +605,179 @@ def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, sta
                     live += 1
         passed = _wait_for_all(work.arrived, passed, n_parts)
     return total
+
+
+# --- Evaluation ---------------------------------------------------------------------------------------------
+# Three things after another, each by all threads: the gates' part that comes from the inputs, for each item once; the
+# states, those after a first click once for all sessions that open with the same item; the ranks, from scores that stay
+# in the cache until they are compared. Here a NaN must stay one, so the compiler may not suppose that there are none.
+
+AT_ONCE = 65_536  # predictions whose states are in memory together
+
+
+def cannot_rank(model):
+    """Why `session_ranks` is not for this model, as a str; "" where it is.
+
+    Examples
+    --------
+    >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig
+    >>> cannot_rank(GRU4Rec(["tea", "milk"], GRU4RecConfig()).half())
+    'torch.float16'
+    """
+    if model.device.type != "cpu":
+        return f"device={str(model.device)!r}"
+    return "" if model.output.dtype in (torch.float32, torch.float64) else str(model.output.dtype)
+
+
+def session_ranks(model, data, ties):
+    """The ranks that follow from ``model.score_sessions(data)``, without the scores.
+
+    Parameters
+    ----------
+    model : GRU4Rec
+    data : SessionData
+    ties : see `metrics.ranks`
+
+    Returns
+    -------
+    positions : int64 array [n_predictions], of the targets in ``data.items``
+    doubled : int64 array [n_predictions], twice the rank; 0 where a score is NaN
+
+    Examples
+    --------
+    >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig
+    >>> from rnnbook.metrics import evaluate_sessions
+    >>> from rnnbook.worlds import SessionWorld
+    >>> sessions = SessionWorld().sample(20)
+    >>> model = GRU4Rec(sessions.item_ids, GRU4RecConfig(hidden_size=8))
+    >>> positions, doubled = session_ranks(model, sessions, "standard")
+    >>> ranks = evaluate_sessions(model, sessions, ties="standard").ranks
+    >>> np.array_equal(doubled[positions.argsort()] / 2, ranks)
+    True
+    """
+    weights = {name: p.detach().numpy() for name, p in model.named_parameters()}
+    output, bias, table = weights["output"], weights["bias"], weights[model.input_table]
+    longest_first = np.argsort(-data.lengths, kind="stable")[:np.count_nonzero(data.lengths > 1)]
+    pieces = np.cumsum(data.lengths[longest_first] - 1) // AT_ONCE
+    n_parts, done = torch.get_num_threads(), []
+
+    # Each thread calls BLAS for itself.
+    with BLAS.limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
+        def in_parts(function, *arguments):
+            list(threads.map(lambda part: function(part, n_parts, *arguments), range(n_parts)))
+
+        for sessions in np.split(longest_first, np.flatnonzero(np.diff(pieces)) + 1):
+            opening, n_later = data.offsets[sessions], data.lengths[sessions] - 2
+            # The states: one for each item that a session opens with, then those after the later clicks, by session.
+            openers, opener = np.unique(data.items[opening], return_inverse=True)
+            first = np.cumsum(n_later) - n_later
+            later = np.arange(n_later.sum()) + np.repeat(opening + 1 - first, n_later)
+            items = np.append(openers, data.items[later])
+            alone = np.arange(len(openers)), np.ones(len(openers), int), np.full(len(openers), -1)
+            # What they predict: all sessions with an opener have its state.
+            positions = np.append(opening[np.argsort(opener, kind="stable")], later) + 1
+            offsets = np.cumsum(np.r_[0, np.bincount(opener), np.ones(len(later), int)])
+
+            clicked = np.zeros(len(table), bool)
+            clicked[items] = True
+            row, x = (np.cumsum(clicked) - 1)[items], table[clicked]
+            for n, size in enumerate(model.config.hidden_sizes):
+                w_x, b_x, w_h, b_h = (weights.get(f"layers.{n}.{name}") for name in (
+                    "x_gates.weight", "x_gates.bias", "h_gates.weight", "h_gates.bias"))
+                gates = x
+                if w_x is not None:
+                    gates = np.empty((len(x), 3 * size), x.dtype)
+                    in_parts(_linear, x, w_x, b_x, gates)
+                h = np.empty((len(items), size), x.dtype)
+                in_parts(_states, *alone, row, gates, w_h, b_h, h)
+                in_parts(_states, first + len(openers), n_later, opener, row, gates, w_h, b_h, h)
+                row, x = np.arange(len(items)), h
+            doubled = np.empty(len(positions), np.int64)
+            in_parts(_ranks, np.zeros(1, np.int64), x, output, bias, offsets, data.items[positions], TIES.index(ties),
+                     doubled)
+            done.append((positions, doubled))
+    positions, doubled = map(np.concatenate, zip(*done))
+    return positions, doubled
+
+
+@numba.njit(**KEEPS_NAN, nogil=True, cache=True)
+def _linear(part, n_parts, x, w, b, out):
+    """This part's rows of ``x @ w.T + b``."""
+    low, high = _share(len(x), part, n_parts)
+    np.dot(x[low:high], w.T, out[low:high])
+    for i in range(low, high):
+        for k in range(len(b)):
+            out[i, k] += b[k]
+
+
+@numba.njit(**KEEPS_NAN, nogil=True, cache=True)
+def _states(part, n_parts, first, steps, before, row, x_gates, w_h, b_h, out):
+    """A layer's states for this part's sessions, side by side.
+
+    first, steps, before int64 [n_sessions], the longest first: session s fills ``first[s]:first[s] + steps[s]`` of the
+    rows ``out`` [n, d], and starts from row ``before[s]``, or from zeros if that is -1; row int64 [n], that of an input
+    among ``x_gates`` [·, 3d].
+    """
+    first, steps, before, d = first[part::n_parts], steps[part::n_parts], before[part::n_parts], out.shape[1]
+    one = out.dtype.type(1)
+    h, g = np.zeros((len(first), d), out.dtype), np.empty((len(first), 3 * d), out.dtype)
+    for i in range(len(first)):
+        if before[i] >= 0:
+            h[i] = out[before[i]]
+    live, t = len(first), 0
+    while True:
+        while live and steps[live - 1] <= t:
+            live -= 1
+        if not live:
+            break
+        np.dot(h[:live], w_h.T, g[:live])
+        for i in range(live):
+            e = first[i] + t
+            x, r, z, n = x_gates[row[e]], g[i, :d], g[i, d:2 * d], g[i, 2 * d:]
+            for k in range(d):
+                r[k] = one / (one + _exp(-(x[k] + r[k] + b_h[k])))
+            for k in range(d):
+                z[k] = one / (one + _exp(-(x[d + k] + z[k] + b_h[d + k])))
+            for k in range(d):
+                n[k] = _tanh(x[2 * d + k] + r[k] * (n[k] + b_h[2 * d + k]))
+            for k in range(d):
+                h[i, k] = n[k] + z[k] * (h[i, k] - n[k])
+            out[e] = h[i]
+        t += 1
+
+
+@numba.njit(**KEEPS_NAN, nogil=True, cache=True)
+def _ranks(part, n_parts, taken, h, output, bias, offsets, targets, ties, doubled):
+    """Twice the ranks of the targets, or 0; by blocks of rows, ``taken[0]`` of which have found a thread.
+
+    targets, doubled int64 [n_predictions]; those of state i are ``offsets[i]:offsets[i + 1]``.
+    """
+    most = max(64, min(256, 2**25 // len(output)))
+    n_rows = math.ceil(len(h) / math.ceil(len(h) / most / n_parts) / n_parts)
+    block = np.empty((n_rows, len(output)), h.dtype)
+    zero, one = h.dtype.type(0), h.dtype.type(1)
+    while True:
+        start = n_rows * (_add_atomically(taken, 1) - 1)
+        stop = min(start + n_rows, len(h))
+        if start >= stop:
+            return
+        np.dot(h[start:stop], output.T, block[:stop - start])
+        for i in range(start, stop):
+            scores = block[i - start]
+            for p in range(offsets[i], offsets[i + 1]):
+                target = scores[targets[p]] + bias[targets[p]]
+                # Counted in the scores' own type, of which the compiler makes vectors; exact up to 2**24 items.
+                above = at_least = not_below = zero
+                for j in range(len(bias)):
+                    score = scores[j] + bias[j]
+                    above += one if score > target else zero
+                    at_least += one if score >= target else zero
+                    not_below += zero if score < target else one
+                if not_below > at_least:  # a NaN is neither
+                    doubled[p] = 0
+                elif ties == STANDARD:
+                    doubled[p] = 2 * int(above) + 2
+                elif ties == CONSERVATIVE:
+                    doubled[p] = 2 * int(at_least)
+                else:
+                    doubled[p] = int(above) + int(at_least) + 1

@@ -1,5 +1,6 @@
-"""The compiled training step: the readable step's numbers, and a refusal that says why where it cannot train."""
+"""Compiled training and evaluation: the readable code's numbers, or a word on why they cannot be had."""
 
+import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from rnnbook import fast, gru4rec, metrics, train as training
+from rnnbook.baselines import Popularity
 from rnnbook.gru4rec import GRU4RecConfig, NegativeSampler, fit, session_parallel
 from rnnbook.worlds import SessionWorld
 
@@ -142,3 +144,135 @@ def test_it_asks_for_no_warning(sessions):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(sessions, GRU4RecConfig(hidden_size=4, n_epochs=1), device="cpu", fast=True, progress=False)
+
+
+# --- Evaluation -------------------------------------------------------------------------------------------
+
+MODELS = {
+    "shared": GRU4RecConfig(hidden_size=12),
+    "separate": GRU4RecConfig(hidden_size=12, input="separate", embedding_size=7),
+    "one-hot": GRU4RecConfig(hidden_size=12, input="one-hot"),
+    "two layers": GRU4RecConfig(hidden_size=(9, 6)),
+    "three layers, one-hot": GRU4RecConfig(hidden_size=(4, 9, 6), input="one-hot"),
+    "elu": GRU4RecConfig(hidden_size=12, final_activation="elu", loss="bpr-max", hidden_dropout=0.4),
+}
+
+
+def strong(item_ids, config, dtype=torch.float64):
+    """A model with large random weights, biases too; a third of its items always score 0 or 1, which makes ties."""
+    model = gru4rec.GRU4Rec(item_ids, config).to(dtype)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+        model.output[::3] = 0
+        model.bias[::6], model.bias[3::6] = 0, 1
+    return model
+
+
+def both(model, data, **options):
+    """The scores from the readable and from the compiled way; a warning would be an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return [metrics.evaluate_sessions(model, data, n_boot=1, fast=how, **options) for how in (False, True)]
+
+
+@pytest.mark.claim("fast-is-the-same")
+@pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("ties", metrics.TIES)
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_ranks_are_the_same_in_float64(sessions, config, ties, n_threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    model = strong(sessions.item_ids, config)
+    readable, compiled = both(model, sessions, ties=ties)
+    np.testing.assert_array_equal(compiled.ranks, readable.ranks)
+    assert (compiled.recall, compiled.intervals) == (readable.recall, readable.intervals)
+    assert len(np.unique(readable.ranks)) > 40  # and there was something to get wrong
+    others = [metrics.evaluate_sessions(model, sessions, n_boot=1, ties=t).ranks for t in metrics.TIES if t != ties]
+    assert all((other != readable.ranks).mean() > 0.1 for other in others)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 10_000])
+@pytest.mark.parametrize("lengths", [[1, 9, 2, 1, 4], [2], [30, 1], [2] * 700])
+def test_sessions_of_all_lengths_in_pieces(sessions, lengths, at_once, monkeypatch):
+    monkeypatch.setattr(fast, "AT_ONCE", at_once)
+    ends = np.append(0, np.cumsum(lengths))
+    data = replace(sessions, offsets=ends, items=sessions.items[:ends[-1]], times=sessions.times[:ends[-1]])
+    for config in (MODELS["shared"], MODELS["two layers"]):
+        readable, compiled = both(strong(sessions.item_ids, config), data)
+        np.testing.assert_array_equal(compiled.ranks, readable.ranks)
+
+
+def test_single_precision_ranks_are_close(sessions):
+    """Ranks part where another rounding makes or breaks a tie."""
+    readable, compiled = both(strong(sessions.item_ids, MODELS["shared"], torch.float32), sessions)
+    assert (readable.ranks != compiled.ranks).mean() < 0.002
+    assert np.abs(readable.ranks - compiled.ranks).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", [name for name, _ in gru4rec.GRU4Rec([0, 1], MODELS["separate"]).named_parameters()])
+def test_a_nan_in_the_weights_is_the_same_error(sessions, name, dtype):
+    model = strong(sessions.item_ids, MODELS["separate"], dtype)
+    model.get_parameter(name).data[-1] = torch.nan
+    messages = []
+    for how in (False, True):
+        with pytest.raises(ValueError, match="hold a NaN") as error:
+            metrics.evaluate_sessions(model, sessions, n_boot=1, fast=how)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+
+
+def test_infinite_scores_are_compared(sessions):
+    model = strong(sessions.item_ids, MODELS["shared"])
+    model.bias.data[:2] = torch.tensor([torch.inf, -torch.inf])
+    for ties in metrics.TIES:
+        readable, compiled = both(model, sessions, ties=ties)
+        np.testing.assert_array_equal(compiled.ranks, readable.ranks)
+
+
+def test_what_has_no_fast_ranks_is_ranked_readably_and_said(sessions, monkeypatch):
+    model = strong(sessions.item_ids, MODELS["shared"]).to(torch.bfloat16)
+    with pytest.warns(UserWarning, match="not for this .torch.bfloat16.; the scores of all items are made"):
+        there = metrics.evaluate_sessions(model, sessions, fast=True)
+    assert np.array_equal(there.ranks, metrics.evaluate_sessions(model, sessions).ranks)
+    assert fast.cannot_rank(model.to("meta")) == "device='meta'"
+    model = Popularity().fit(sessions)
+    with pytest.warns(UserWarning, match="not for this .Popularity."):
+        there = metrics.evaluate_sessions(model, sessions, fast=True)
+    assert np.array_equal(there.ranks, metrics.evaluate_sessions(model, sessions).ranks)
+    with pytest.raises(ValueError, match="ties must be one of"):
+        metrics.evaluate_sessions(model, sessions, ties="optimistic", fast=True)
+
+
+def test_without_numba_it_is_ranked_readably_and_said(sessions, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rnnbook.fast", None)
+    monkeypatch.delattr("rnnbook.fast", raising=False)
+    model = strong(sessions.item_ids, MODELS["shared"])
+    with pytest.warns(UserWarning, match=r'pip install "rnnbook\[fast\]"'):
+        there = metrics.evaluate_sessions(model, sessions, fast=True)
+    assert np.array_equal(there.ranks, metrics.evaluate_sessions(model, sessions).ranks)
+
+
+def test_training_validates_as_it_trains(sessions, monkeypatch):
+    asked, evaluate = [], metrics.evaluate_sessions
+    monkeypatch.setattr(metrics, "evaluate_sessions", lambda *args, fast, **options: asked.append(fast) or evaluate(
+        *args, fast=fast, **options))
+    for how in (True, False):
+        config = GRU4RecConfig(hidden_size=4, n_epochs=1)
+        fit(sessions, config, device="cpu", fast=how, valid=sessions, progress=False)
+    assert asked == [True, False]
+
+
+def test_the_limit_reaches_the_blas_that_is_called():
+    """A library that is loaded after the limit was set would start threads of its own within each thread."""
+    script = """
+from rnnbook import fast, gru4rec, worlds
+from threadpoolctl import ThreadpoolController
+def loaded(controller):
+    return sorted(library["filepath"] for library in controller.select(user_api="blas").info())
+before = loaded(fast.BLAS)
+sessions = worlds.SessionWorld().sample(20)
+fast.session_ranks(gru4rec.GRU4Rec(sessions.item_ids, gru4rec.GRU4RecConfig()), sessions, "median")
+assert before and loaded(ThreadpoolController()) == before, before
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -475,7 +475,7 @@ def test_early_stopping_keeps_the_best_epoch(cycle, monkeypatch):
     recalls = iter([0.1, 0.4, 0.3, 0.2, 0.9])
     kept = []
 
-    def evaluate(model, data, k):
+    def evaluate(model, data, k, fast):
         kept.append(model.output.detach().clone())
         return SimpleNamespace(recall=next(recalls), mrr=0.0)
 
