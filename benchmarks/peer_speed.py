@@ -47,13 +47,20 @@ def train_ours(train, test, batch_size, loss, fast):
 
 def train_peer(peer, train, test, batch_size, loss):
     """Seconds of the peer's ``fit``, and its model's scores under our own evaluation."""
-    model = peer.GRU4Rec(layers=[SIZE], loss=loss, batch_size=batch_size, n_sample=N_SAMPLE, sample_alpha=0.5,
-                         learning_rate=0.05, n_epochs=1, elu_param=1.0, device=torch.device("cpu"))
     started = time.perf_counter()
-    model.fit(frame(train), compatibility_mode=False, session_key="session", item_key="item", time_key="time",
-              sample_cache_max_size=N_SAMPLE * 1000)
+    model = fit_peer(peer, train, config(batch_size, loss), "cpu")
     seconds = time.perf_counter() - started
     return seconds, metrics.evaluate_sessions(PeerScores(model, train.item_ids), test), model
+
+
+def fit_peer(peer, train, config, device):
+    """The peer's model, trained with our settings."""
+    model = peer.GRU4Rec(layers=[config.hidden_size], loss=config.loss, batch_size=config.batch_size,
+                         n_sample=config.n_sample, sample_alpha=config.sample_alpha, n_epochs=config.n_epochs,
+                         learning_rate=config.learning_rate, elu_param=1.0, device=torch.device(device))
+    model.fit(frame(train), compatibility_mode=False, session_key="session", item_key="item", time_key="time",
+              sample_cache_max_size=config.n_sample * 1000)
+    return model
 
 
 def frame(sessions):
@@ -65,33 +72,52 @@ class PeerScores:
 
     def __init__(self, model, item_ids):
         self.network, self.item_ids = model.model.eval(), item_ids
-        self.order = torch.as_tensor(model.data_iterator.itemidmap[item_ids].to_numpy(copy=True), dtype=torch.int64)
+        self.size, self.device = model.layers[0], model.device
+        self.order = torch.as_tensor(model.data_iterator.itemidmap[item_ids].to_numpy(copy=True), dtype=torch.int64,
+                                     device=self.device)
 
     @torch.no_grad()
     def score_sessions(self, data, batch_size=512):
         for start, end in zip(data.offsets, data.offsets[1:]):
-            hidden = [torch.zeros(1, SIZE)]
+            hidden = [torch.zeros(1, self.size, device=self.device)]
             for position in range(start, end - 1):
                 x = self.order[data.items[position]][None]
                 scores = self.network.forward(x, hidden, None)[:, self.order]
                 yield torch.tensor([position + 1]), scores
 
 
-def matmul_speed():
-    """FLOP/s of a large matrix product in float32, the best of some: the floor's measure."""
-    a = torch.rand(2048, 2048)
-    a @ a
+def matmul_speed(n=2048, device="cpu"):
+    """FLOP/s of a large matrix product, the best of some: the floor's measure."""
+    a = torch.rand(n, n, device=device)
+    (a @ a)[0, 0].item()
     best = 0.0
     for _ in range(10):
         started = time.perf_counter()
-        a @ a
-        best = max(best, 2 * 2048**3 / (time.perf_counter() - started))
+        (a @ a)[0, 0].item()  # a GPU is waited for
+        best = max(best, 2 * n**3 / (time.perf_counter() - started))
     return best
 
 
-def flops_per_event(batch_size):
+def flops_per_event(batch_size, size=SIZE):
     """Of the matrix products: the scores and their two gradients, two products of the GRU with two gradients each."""
-    return 3 * 2 * (batch_size + N_SAMPLE) * SIZE + 6 * 2 * SIZE * 3 * SIZE
+    return 3 * 2 * (batch_size + N_SAMPLE) * size + 6 * 2 * size * 3 * size
+
+
+def import_peer(path):
+    """The modules of the checkout, for training and for evaluation, with the second workaround in place."""
+    sys.path.insert(0, path)
+    tensor = torch.tensor
+    torch.tensor = lambda x, **options: tensor(np.asarray(x) if isinstance(x, pd.Series) else x, **options)
+    import evaluation
+    import gru4rec_pytorch
+
+    return gru4rec_pytorch, evaluation
+
+
+def median_row(model, metric, values):
+    """Median, least and most of the rounds."""
+    return {"model": model, "metric": metric, "mean": statistics.median(values), "low": min(values),
+            "high": max(values), "values": list(map(float, values))}
 
 
 def flops_per_prediction(n_items):
@@ -141,12 +167,7 @@ def parts_of_a_step(train, batch_size, loss):
 def main(experiment, peer=None):
     if peer is None:
         sys.exit("Name a checkout of the authors' code, hidasib/GRU4Rec_PyTorch_Official, with --peer PATH.")
-    sys.path.insert(0, peer)
-    tensor = torch.tensor
-    torch.tensor = lambda x, **options: tensor(np.asarray(x) if isinstance(x, pd.Series) else x, **options)
-    import evaluation
-    import gru4rec_pytorch
-
+    gru4rec_pytorch, evaluation = import_peer(peer)
     train, whole_test = data.load_sessions("yoochoose-100k")
     test = whole_test.take(range(0, whole_test.n_sessions, EVERY))
     n_events = int((train.lengths - 1).sum())
@@ -158,9 +179,8 @@ def main(experiment, peer=None):
         "flops per prediction": flops_per_prediction(train.n_items),
         "workarounds": __doc__.split("Two workarounds")[1].strip()})
 
-    def add(model, metric, values):  # median, least and most of the rounds
-        result["rows"].append({"model": model, "metric": metric, "mean": statistics.median(values),
-                               "low": min(values), "high": max(values), "values": list(map(float, values))})
+    def add(model, metric, values):
+        result["rows"].append(median_row(model, metric, values))
 
     sides = {"rnnbook": partial(train_ours, train, test, fast=False),
              "rnnbook, fast": partial(train_ours, train, test, fast=True),

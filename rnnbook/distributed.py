@@ -294,7 +294,7 @@ def train_step(ranks, model, optimizer, sampler, window, state):
         n, mine = len(y), slice(first, first + len(reset))
         columns = torch.cat([y, sampler.next()])
         state = _forward(model, rows_of(model.input_table, x)[mine], gru4rec._hand_over(state, reset, live), mine, n)
-        scores = F.linear(state[-1], rows_of("output", columns), rows_of("bias", columns))
+        scores = F.linear(state[-1], rows_of("output", columns), rows_of("bias", columns)).to(model.output.dtype)
         # A loss looks for the target of row i in column i: this rank's targets first, then those of the others.
         order = torch.arange(len(columns), device=model.device)
         order[:n] = order[:n].roll(-first)

@@ -437,7 +437,7 @@ class GRU4Rec(nn.Module):
         state = self.initial_state(batch_size)
         for position, reset, live in _steps(session_parallel(data.offsets, batch_size), self.device):
             state = self.step(table[items[position]], _hand_over(state, reset, live))
-            yield position + 1, F.linear(state[-1], self.output, self.bias)
+            yield position + 1, self._score(state[-1])
 
     def fast_ranks(self, data, ties):
         """The ranks that `score_sessions` leads to, compiled (needs ``pip install "rnnbook[fast]"``).
@@ -476,7 +476,12 @@ class GRU4Rec(nn.Module):
         state = self.initial_state(1)
         for item in metrics.encode_history(history, self.item_ids):
             state = self.step(getattr(self, self.input_table)[item][None], state)
-        return metrics.best_items(F.linear(state[-1], self.output, self.bias)[0].cpu(), self.item_ids, k)
+        return metrics.best_items(self._score(state[-1])[0].cpu(), self.item_ids, k)
+
+    def _score(self, h):
+        """A score for every item [B, n_items], in full precision under autocast too: rounded, many would be equal."""
+        with torch.autocast(h.device.type, enabled=False):
+            return F.linear(h, self.output, self.bias)
 
     def save(self, path):
         """Write the folder ``path``: tensors as safetensors, settings and item ids as JSON."""
@@ -490,12 +495,15 @@ class GRU4Rec(nn.Module):
 
 def _steps(schedule, device):
     """Walk a schedule: input positions, reset mask, and which rows of the last state live on (None: all)."""
-    position, reset = (torch.from_numpy(a).to(device) for a in (schedule.position, schedule.reset))
-    offsets, live = schedule.offsets.tolist(), None
-    for lo, hi in pairwise(offsets):
-        yield position[lo:hi], reset[lo:hi], live
-        keep = schedule.keep[lo:hi]
-        live = None if keep.all() else torch.from_numpy(np.flatnonzero(keep)).to(device)
+    offsets = schedule.offsets.tolist()
+    ends = np.flatnonzero(np.diff(schedule.offsets, n=2)).tolist()  # fewer lanes live after these steps
+    rows = [np.flatnonzero(schedule.keep[offsets[t]:offsets[t + 1]]) for t in ends]
+    # All of it goes to the device now: a copy between two steps would make them wait for each other.
+    position, reset, kept = (torch.from_numpy(a).to(device) for a in (
+        schedule.position, schedule.reset, np.concatenate([np.empty(0, dtype=np.int64), *rows])))
+    live = dict(zip(ends, kept.split([len(r) for r in rows])))
+    for t, (lo, hi) in enumerate(pairwise(offsets)):
+        yield position[lo:hi], reset[lo:hi], live.get(t - 1)
 
 
 def _hand_over(state, reset, live):
@@ -734,6 +742,7 @@ def train_step(model, optimizer, sampler, window, state):
         columns = torch.cat([y, sampler.next()])
         state = model.step(rows_of(model.input_table, x), _hand_over(state, reset, live))
         scores = F.linear(state[-1], rows_of("output", columns), rows_of("bias", columns))
+        scores = scores.to(model.output.dtype)  # autocast rounds the products; the loss is computed in full
         loss = loss + _loss(config, scores, columns, sampler).sum()
 
     dense = {name: p for name, p in model.named_parameters() if name.startswith("layers")}

@@ -28,6 +28,24 @@ def pick_device(device="auto"):
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def forget_rounded():
+    """Drop autocast's copies of the weights. It keeps them until its context ends, so inside one context training would
+    go on computing with the weights of the first step.
+
+    Examples
+    --------
+    >>> w, x = torch.ones(1, 1, requires_grad=True), torch.ones(1, 1)
+    >>> with torch.autocast("cpu", torch.bfloat16):
+    ...     before = x @ w
+    ...     _ = w.data.add_(1)
+    ...     stale = x @ w
+    ...     forget_rounded()
+    ...     before.item(), stale.item(), (x @ w).item()
+    (1.0, 1.0, 2.0)
+    """
+    torch.clear_autocast_cache()
+
+
 class Adagrad:
     """Adagrad with momentum for dense parameters and for single rows of large tables.
 
@@ -70,6 +88,7 @@ class Adagrad:
     @torch.no_grad()
     def step(self, name, grad):
         """Update a dense parameter in place."""
+        forget_rounded()
         acc = self.acc[name].addcmul_(grad, grad)
         update = grad.div(acc.add(1e-6).sqrt_()).mul_(-self.lr)
         if self.momentum:
@@ -87,6 +106,7 @@ class Adagrad:
         grad : Tensor, float [n, ...]
             The gradient of each entry; entries of the same row are summed.
         """
+        forget_rounded()
         table, slot = self.parameters[name].data, self.slots[name]
         # Every entry of a row writes its place into the row's slot; the one that stays stands for them all.
         # (A sort would find one too, and take longer.)
@@ -151,6 +171,7 @@ class Adam:
 
     def step(self):
         """Update all parameters that have a gradient."""
+        forget_rounded()
         for part in self.parts:
             part.step()
 

@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from recommender_contract import RecommenderContract
 from rnnbook import gru4rec, metrics, train as training
 from rnnbook.baselines import Popularity
 from rnnbook.data import SessionData
 from rnnbook.gru4rec import LOSSES, GRU4Rec, GRU4RecConfig, NegativeSampler, fit, session_parallel, train_step
+from rnnbook.worlds import SessionWorld
 
 SMALL = GRU4RecConfig(hidden_size=8, batch_size=4, n_sample=6, n_epochs=3, hidden_dropout=0.1, learning_rate=0.1)
 
@@ -310,20 +312,89 @@ def test_a_step_touches_only_its_rows():
     assert changed == [0, 1, 3, 4]
 
 
+WITH_ALL = {"hidden_size": (6, 8), "momentum": 0.1, "bptt": 2, "embedding_dropout": 0.2}
+
+
+def steps_of_an_epoch(config, device):
+    """Runs a window of ``config.bptt`` steps for each loss that it gives; all is on the device before the first."""
+    data = random_sessions()
+    model = GRU4Rec(data.item_ids, config, device).train()
+    optimizer = training.Adagrad(model.named_parameters(), config.learning_rate, config.momentum)
+    sampler = NegativeSampler(data.support, config.n_sample, config.sample_alpha, device, n_steps=5)  # refills itself
+    items, state = torch.from_numpy(data.items).to(device), model.initial_state(config.batch_size)
+    schedule = session_parallel(data.offsets, config.batch_size)
+    assert np.diff(schedule.offsets, n=2).any()  # lanes end
+    steps = gru4rec._steps(schedule, torch.device(device))
+    following = next(steps)
+    yield None
+    for _ in range(schedule.n_steps // config.bptt):
+        window = []
+        for _ in range(config.bptt):
+            position, reset, live = following
+            window.append((items[position], items[position + 1], reset, live))
+            following = next(steps, None)
+        loss, state = train_step(model, optimizer, sampler, window, state)
+        yield loss
+
+
 def test_training_runs_on_the_meta_device():
     """Meta tensors mix with no others, so a tensor made on the CPU by mistake stops the step."""
-    data = random_sessions()
-    config = replace(SMALL, hidden_size=(6, 8), momentum=0.1, bptt=2, embedding_dropout=0.2)
-    model = GRU4Rec(data.item_ids, config, "meta").train()
-    optimizer = training.Adagrad(model.named_parameters(), 0.1, 0.1)
-    sampler = NegativeSampler(data.support, config.n_sample, 0.5, "meta", 100)
-    items = torch.from_numpy(data.items).to("meta")
-    steps = list(gru4rec._steps(session_parallel(data.offsets, 4), torch.device("meta")))
-    state = model.initial_state(4)
-    for pair in zip(steps[::2], steps[1::2]):
-        window = [(items[position], items[position + 1], reset, live) for position, reset, live in pair]
-        loss, state = train_step(model, optimizer, sampler, window, state)
+    *_, loss = steps_of_an_epoch(replace(SMALL, **WITH_ALL), "meta")
     assert loss.device.type == "meta"
+
+
+class NoWaiting(TorchDispatchMode):
+    """Refuses what would make the host wait for a GPU: a value or a number of elements that it needs to go on, a copy
+    from or to it."""
+
+    NEED_A_VALUE = {"_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2",
+                    "unique_dim", "unique_consecutive", "bincount", "repeat_interleave"}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        tensors = [x for arg in args for x in (arg if isinstance(arg, list | tuple) else [arg])
+                   if isinstance(x, torch.Tensor)]
+        name = function.overloadpacket.__name__
+        masks = name in ("index", "index_put", "index_put_") and any(
+            i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+        out = function(*args, **kwargs)
+        moved = isinstance(out, torch.Tensor) and any(x.device != out.device for x in tensors if x.dim())
+        if name in self.NEED_A_VALUE or masks or moved:
+            raise AssertionError(f"the host waits in {function}")
+        return out
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("changes", [
+    WITH_ALL, {"loss": "bpr-max", "final_activation": "elu"}, {"mask_targets": True, "input": "separate"},
+    {"n_sample": 0, "final_activation": "tanh"}], ids=str)
+def test_no_step_makes_the_host_wait(device, changes):
+    steps = steps_of_an_epoch(replace(SMALL, **changes), device)
+    next(steps)
+    with NoWaiting():
+        assert len(list(steps)) > 5
+
+
+@pytest.mark.parametrize("waits", [
+    lambda x: x.sum().item(), lambda x: bool(x.any()), lambda x: x[x > 0], lambda x: x.nonzero(), torch.unique,
+    lambda x: x.__setitem__(x > 0, torch.zeros(2)), lambda x: x.to("meta"), lambda x: x.masked_select(x > 0)])
+def test_waiting_would_be_noticed(waits):
+    with NoWaiting(), pytest.raises(AssertionError, match="the host waits"):
+        waits(torch.tensor([0.0, 1.0, 2.0]))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("changes", [WITH_ALL, {"loss": "bpr-max"}], ids=str)
+def test_no_step_makes_the_host_wait_on_cuda(changes):
+    steps = steps_of_an_epoch(replace(SMALL, **changes), "cuda")
+    next(steps)
+    next(steps)  # the first use of a library may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        assert len(list(steps)) > 5
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.gpu
@@ -421,6 +492,65 @@ def test_without_its_state_the_model_cannot_tell_the_direction(cycle):
     step = model.step
     model.step = lambda x, state: step(x, [torch.zeros_like(h) for h in state])
     assert metrics.evaluate_sessions(model, cycle, k=1).recall < 0.7
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "bpr-max"])
+def test_under_autocast_it_trains_as_well(loss):
+    world = SessionWorld(n_items=200)
+    train, test = world.sample(2000, seed=1), world.sample(1000, seed=2)
+    config = GRU4RecConfig(loss=loss, hidden_size=32, batch_size=32, n_sample=128, n_epochs=2, hidden_dropout=0.1)
+    whole = fit(train, config, device="cpu", progress=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = fit(train, config, device="cpu", progress=False)
+    assert not torch.equal(whole.output, rounded.output)  # it did round
+    assert all(p.dtype == torch.float32 for p in rounded.parameters())
+    a, b = (metrics.evaluate_sessions(model, test) for model in (whole, rounded))
+    assert a.recall > 0.4 and b.recall == pytest.approx(a.recall, abs=0.01) and b.mrr == pytest.approx(a.mrr, abs=0.01)
+    assert rounded.history[-1]["loss"] == pytest.approx(whole.history[-1]["loss"], rel=0.003)
+
+
+def test_only_the_products_are_rounded_under_autocast(monkeypatch):
+    seen, config, data = [], replace(SMALL, logq=0.0), random_sessions()
+    cross_entropy, step = LOSSES["cross-entropy"], training.Adagrad.step
+
+    def watched(scores, negative):
+        seen.append(scores.dtype)
+        return cross_entropy(scores, negative)
+
+    def watched_step(self, name, grad):
+        seen.append(grad.dtype)
+        step(self, name, grad)
+        seen.extend(t.dtype for t in self.tensors().values())
+
+    monkeypatch.setitem(LOSSES, "cross-entropy", watched)
+    monkeypatch.setattr(training.Adagrad, "step", watched_step)
+    with torch.autocast("cpu", torch.bfloat16):
+        model = fit(data, replace(config, n_epochs=1), device="cpu", progress=False)
+        inside = [scores for _, scores in model.score_sessions(data)]
+        state = model.step(model.output[:3], model.initial_state(3))
+        best = model.recommend(["i03", "i01"], k=3)
+    assert set(seen) == {torch.float32} and state[0].dtype == torch.float32
+    outside = [scores for _, scores in model.score_sessions(data)]
+    for a, b in zip(inside, outside):
+        assert a.dtype == torch.float32
+        torch.testing.assert_close(a, b, atol=0.02, rtol=0)
+    assert best.scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("make", [training.Adagrad, training.Adam])
+def test_a_step_inside_autocast_is_seen_by_the_next(make):
+    layer, x = torch.nn.Linear(3, 2), torch.ones(1, 3)
+    optimizer = make(layer.named_parameters(), lr=0.5)
+    with torch.autocast("cpu", torch.bfloat16):
+        before = layer(x)
+        layer.zero_grad()
+        before.sum().backward()
+        if make is training.Adagrad:
+            optimizer.step("weight", layer.weight.grad)
+        else:
+            optimizer.step()
+        after = layer(x)
+    assert (after < before - 1).all()
 
 
 def test_same_seed_same_model_other_seed_other_model():
