@@ -132,10 +132,10 @@ def batches(sizes, batch_size, order):
 class RRNConfig:
     """Settings of an RRN.
 
-    Sizes are those of the paper (Wu et al., "Recurrent Recommender Networks", 2017, section 4.1), the stationary one as
-    on IMDb; on Netflix it is 20. Dropout, clipping and learning rate are those that the authors' later paper gives for
-    this model ("Joint Training of Ratings and Reviews with Recurrent Recommender Networks", 2017). The paper's steps are
-    wider, from a day to two months; the other settings were chosen on validation ratings.
+    Sizes are those of the paper (Wu et al., "Recurrent Recommender Networks", 2017, section 4.1), the stationary one
+    that for IMDb; for Netflix it is 20. Dropout, clipping and learning rate are those that the authors' later paper
+    gives for this model ("Joint Training of Ratings and Reviews with Recurrent Recommender Networks", 2017). The
+    paper's steps are wider, from a day to two months; the other settings were chosen on validation ratings.
 
     Examples
     --------
