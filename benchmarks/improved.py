@@ -33,8 +33,20 @@ PUBLISHED = {
     ("YooChoose 1/4", "Improved GRU-Rec"): (69.11, 29.22), ("YooChoose 1/4", "NARM"): (69.73, 29.23),
     ("Diginetica", "Item-KNN"): (28.35, 9.45), ("Diginetica", "GRU-Rec"): (43.82, 15.46),
     ("Diginetica", "Improved GRU-Rec"): (57.95, 24.93), ("Diginetica", "NARM"): (62.58, 27.35)}
-PAPER = [{"source": f"{source}, Li et al. 2017", "model": model, "metric": metric, "value": round(value / 100, 4)}
-         for (source, model), values in PUBLISHED.items() for metric, value in zip(("recall@20", "mrr@20"), values)]
+# Tan et al., 2016, table 1: the best M2 and the best M4 beside what it cites, Recall@20 and MRR@20
+BEST = {
+    "S-POP": (0.2672, 0.1775), "Item-KNN": (0.5065, 0.2048), "GRU4Rec TOP1, 1000 units (2016)": (0.6206, 0.2693),
+    "GRU4Rec BPR, 1000 units (2016)": (0.6322, 0.2467), "M4, 1000 units": (0.6676, 0.2847),
+    "M2, 100 units": (0.7129, 0.3091)}
+# and table 2: seconds to predict for a batch, ± as printed, and the number of parameters
+COST = {
+    "M1 to M3, 100 units": (0.665, 0.023, 5_705_384), "M4, 100 units": (0.366, 0.022, 1_950_150),
+    "M1 to M3, 1000 units": (0.824, 0.025, 42_548_684), "M4, 1000 units": (0.485, 0.022, 7_133_250)}
+PAPER = [{"source": "RSC15, Tan et al. 2016", "model": model, "metric": metric, "value": value}
+         for names, table in ((("recall@20", "mrr@20"), BEST), (("seconds", "±", "parameters"), COST))
+         for model, values in table.items() for metric, value in zip(names, values)]
+PAPER += [{"source": f"{source}, Li et al. 2017", "model": model, "metric": metric, "value": round(value / 100, 4)}
+          for (source, model), values in PUBLISHED.items() for metric, value in zip(("recall@20", "mrr@20"), values)]
 
 
 def mean_row(model, metric, values):

@@ -17,10 +17,11 @@ from rnnbook.worlds import ReviewWorld
 
 SEEDS = range(5)
 
-# Wu et al., 2017: IMDb, RMSE of the ratings and perplexity of the characters
+# Wu et al., ICLR workshop 2017 ("2017a" in the book's bibliography): IMDb with at least 15 ratings a user and movie,
+# RMSE of the ratings and perplexity of the characters
 PUBLISHED = {("RRN", "rmse"): 1.7047, ("RRN and reviews", "rmse"): 1.7012,
              ("characters alone", "perplexity"): 3.3442, ("RRN and reviews", "perplexity"): 3.3362}
-PAPER = [{"source": "IMDb, Wu et al. 2017", "model": model, "metric": metric, "value": value}
+PAPER = [{"source": "IMDb, 15-core, Wu et al. 2017a", "model": model, "metric": metric, "value": value}
          for (model, metric), value in PUBLISHED.items()]
 
 # --- The world of reviews ----------------------------------------------------------------------------------

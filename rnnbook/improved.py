@@ -160,9 +160,9 @@ class Padded:
 class ImprovedConfig:
     """Settings of the models M to M4; the defaults are M1.
 
-    Sizes and optimiser are those with which NARM's authors ran this model again (Li et al., 2017); the paper's own
-    are not all known. Batch, rate and dropout are moved to where it trains well on a validation day of a small log;
-    benchmarks/improved_search.py records it.
+    Sizes, optimiser, the share of deleted clicks and the cut after 19 steps are the paper's (Tan et al., 2016, section
+    4.1), and so is M3's λ. Batch (512 there), rate and dropout, which it does not name, are moved to where the model
+    trains well on a validation day of a small log; benchmarks/improved_search.py records it.
 
     Examples
     --------

@@ -222,8 +222,17 @@ def paired_table(name, digits=3):
         for row in load(name)["paired"]], columns=["a", "b", "metric", "a - b"])
 
 
-def paper_table(name, digits=4):
+def paper_table(name, metrics=None, digits=4):
     """What the papers print for the same models: a row a source and model, a column a metric (DataFrame of str).
+
+    Parameters
+    ----------
+    name : str
+        The experiment.
+    metrics : sequence of str, optional
+        The metrics to show, in this order; all of the file by default. A row without any of them is left out.
+    digits : int
+        Decimals.
 
     Examples
     --------
@@ -232,9 +241,10 @@ def paper_table(name, digits=4):
     '0.7190'
     """
     rows = pd.DataFrame(load(name)["paper"], columns=["source", "model", "metric", "value"])
-    texts = rows.assign(value=[f"{v:.{digits}f}" for v in rows["value"]])
+    metrics = list(metrics or rows["metric"].unique())
+    texts = rows.assign(value=[f"{v:,.{digits}f}" for v in rows["value"]])[rows["metric"].isin(metrics)]
     texts = texts.pivot(index=["source", "model"], columns="metric", values="value").fillna("")
-    return texts.reindex(columns=rows["metric"].unique()).rename_axis(columns=None)
+    return texts.reindex(columns=metrics).rename_axis(columns=None)
 
 
 def beside(name, source, metric, pairs, reference, digits=3):

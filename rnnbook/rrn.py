@@ -132,9 +132,10 @@ def batches(sizes, batch_size, order):
 class RRNConfig:
     """Settings of an RRN.
 
-    Sizes, dropout, clipping and learning rate are those that the authors' later paper gives for this model (Wu et
-    al., "Joint Training of Ratings and Reviews with Recurrent Recommender Networks", 2017). The paper's width of a step
-    is not known; the other settings were chosen on validation ratings.
+    Sizes are those of the paper (Wu et al., "Recurrent Recommender Networks", 2017, section 4.1), the stationary one
+    that for IMDb; for Netflix it is 20. Dropout, clipping and learning rate are those that the authors' later paper
+    gives for this model ("Joint Training of Ratings and Reviews with Recurrent Recommender Networks", 2017). The
+    paper's steps are wider, from a day to two months; the other settings were chosen on validation ratings.
 
     Examples
     --------
@@ -145,7 +146,7 @@ class RRNConfig:
 
     hidden_size: int = 40  # of each LSTM
     embedding_size: int = 40  # of its input y_t
-    dynamic_size: int = 20  # not 40, which did worse on validation ratings
+    dynamic_size: int = 20  # not 40, as in the later paper, which did worse on validation ratings
     stationary_size: int = 160
     dropout: float = 0.5  # of the dynamic factors
     penalty: float = 30.0  # ℓ2 on a user's and an item's own factors, in ratings

@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 
 from rnnbook import results
+from rnnbook.improved import ImprovedConfig, ImprovedRNN
 
 
 @pytest.fixture
@@ -50,6 +51,9 @@ def test_tables(here, result):
     assert results.table("trial").loc["GRU4Rec", "mrr@20"] == "0.700"  # no interval pretended
     assert results.paired_table("trial")["a - b"].tolist() == ["+0.500 [+0.400, +0.600]"]
     assert results.paper_table("trial").loc[("Table 1", "POP"), "recall@20"] == "0.0050"
+    result["paper"].append({"source": "Table 2", "model": "GRU", "metric": "parameters", "value": 1234})
+    results.write(result)
+    assert results.paper_table("trial", ["parameters"], 0).to_dict() == {"parameters": {("Table 2", "GRU"): "1,234"}}
     html = results.badge("trial").data
     for fact in (result["commit"][:10], "ab" * 6, "2 seeds", "world", "10 events"):
         assert fact in html
@@ -135,6 +139,43 @@ def test_the_papers_figures_are_those_of_the_benchmark(name, module):
     assert results.load(name)["paper"] == import_module(f"rnnbook.benchmarks.{module}").PAPER
 
 
+def published(name, source):
+    """{(model, metric): value} of one of the papers' tables."""
+    found = {(row["model"], row["metric"]): row["value"] for row in results.load(name)["paper"]
+             if row["source"] == source}
+    assert found
+    return found
+
+
+def test_the_papers_tables_agree_with_each_other_and_with_what_is_said_of_them():
+    tan = published("improved-yoochoose-100k", "RSC15, Tan et al. 2016")
+    hidasi = published("gru4rec-yoochoose-100k", "RSC15, as published")
+    cited = {key: value for key, value in tan.items() if key in hidasi}
+    assert len(cited) == 8 and all(hidasi[key] == value for key, value in cited.items())
+    gains = {metric: tan["M2, 100 units", metric] / tan[f"GRU4Rec {loss}, 1000 units (2016)", metric] - 1
+             for metric, loss in (("recall@20", "BPR"), ("mrr@20", "TOP1"))}
+    assert {metric: round(100 * gain, 1) for metric, gain in gains.items()} == {"recall@20": 12.8, "mrr@20": 14.8}
+    for units in (100, 1000):  # ours, with a place for the padding: three biases more for each unit, none hidden in M4
+        ours = {output: sum(p.numel() for p in ImprovedRNN(
+            range(37_484), ImprovedConfig(hidden_size=units, output=output), "meta").parameters())
+            for output in ("softmax", "embedding")}
+        assert ours["softmax"] - tan[f"M1 to M3, {units} units", "parameters"] == 3 * units
+        assert ours["embedding"] < tan[f"M4, {units} units", "parameters"]
+
+    rrn = "rrn-movielens-100k"
+    core, imdb = (published(rrn, s) for s in ("IMDb, 15-core, Wu et al. 2017a", "IMDb, Wu et al. 2017b"))
+    assert core.keys() == imdb.keys() and all(core[key] < imdb[key] for key in imdb)
+    months, everything = (published(rrn, f"Netflix, {s}, Wu et al. 2017b") for s in ("6 months", "all"))
+    order = [sorted(table, key=table.get) for table in (core, imdb, months, everything)]
+    assert all(ranks[0] == ("RRN", "rmse") for ranks in order) and order[0] != order[1] != order[2]
+    steps = published(rrn, "Netflix, 6 months, by step, Wu et al. 2017b")
+    assert steps["RRN, 1 day / 7 days", "rmse"] == months["RRN", "rmse"]
+    for one in ("1 day", "7 days"):
+        assert steps[f"RRN, 1 day / {one}", "seconds, users"] > steps[f"RRN, 7 days / {one}", "seconds, users"]
+        assert steps[f"RRN, {one} / 1 day", "seconds, items"] > steps[f"RRN, {one} / 7 days", "seconds, items"]
+    assert published("joint-gift-cards", "IMDb, 15-core, Wu et al. 2017a")["RRN", "rmse"] == core["RRN", "rmse"]
+
+
 def test_what_the_page_of_results_says_beside_the_tables():
     def paired(name, metric):
         found = {}
@@ -158,9 +199,8 @@ def test_what_the_page_of_results_says_beside_the_tables():
     low, high = paired("rrn-movietweetings-100k", "rmse")["RRN", "Biases"]
     assert low < 0 < high
     low, high = paired("joint-gift-cards", "rmse")["ratings and reviews", "ratings alone"]
-    published = {row["model"]: row["value"] for row in results.load("joint-gift-cards")["paper"]
-                 if row["metric"] == "rmse"}
-    assert low < published["RRN and reviews"] - published["RRN"] < high  # a gain of this size is inside ours
+    wu = published("joint-gift-cards", "IMDb, 15-core, Wu et al. 2017a")
+    assert low < wu["RRN and reviews", "rmse"] - wu["RRN", "rmse"] < high  # a gain of this size is inside ours
 
 
 @pytest.mark.parametrize("name", results.names())
