@@ -477,22 +477,26 @@ class RRN(nn.Module):
 
         Parameters
         ----------
-        owners : Tensor, int64 [k]
-        known : Tensor, bool [k], optional
+        owners : int64 array [k]
+        known : Tensor, bool [n_owners], optional
             Where False, the owner is treated as such a stranger.
         """
+        # Each row of the tables is read once, and so its gradient is one row, however many ratings need it.
+        owners, place = (torch.from_numpy(i).to(self.device) for i in np.unique(owners, return_inverse=True))
         rows = side.rows(owners)
-        kept = float(self.config.stationary) if known is None else self.config.stationary * known[:, None].float()
-        return (side.anchor(rows) * kept * self.config.anchored, side.stationary(rows) * kept,
-                (side.bias(rows) * kept)[:, 0])
+        kept = float(self.config.stationary) if known is None else self.config.stationary * known[owners, None].float()
+        anchor, stationary, bias = (F.embedding(place, part) for part in (
+            side.anchor(rows) * (kept * self.config.anchored), side.stationary(rows) * kept, side.bias(rows) * kept))
+        return anchor, stationary, bias[:, 0]
 
     def norm(self, side, owners, counts):
-        """R(θ) of some ratings' owners: the squares of what is each one's own, by their penalties.
+        """R(θ) of some owners: the squares of what is each one's own, by their penalties.
 
-        Every rating carries its share, one part in ``counts`` (float [k], how many ratings its owner has), so
-        that each owner counts once an epoch on either side.
+        One part in ``counts`` (float array [k]) of each: a rating carries one in as many as its owner has, so that
+        each owner (int64 array [k]) counts once an epoch on either side.
         """
-        config, rows = self.config, side.rows(owners)
+        config, rows = self.config, side.rows(torch.from_numpy(owners).to(self.device))
+        counts = torch.from_numpy(counts).to(self.device, side.bias.weight.dtype)
         factors = side.anchor(rows).square().sum(1) + side.stationary(rows).square().sum(1)
         return ((config.penalty * factors + config.bias_penalty * side.bias(rows)[:, 0].square()) / counts).sum()
 
@@ -509,7 +513,7 @@ class RRN(nn.Module):
 
     def own_of_both(self, users, items):
         """What is the users' own and what the items', by indices (int64 arrays [k])."""
-        return [self.own(side, torch.from_numpy(i).to(self.device)) for side, i in zip(self.sides, (users, items))]
+        return [self.own(side, owners) for side, owners in zip(self.sides, (users, items))]
 
     def ahead(self, data):
         """Where users and items are at every rating of ``data``, if these came in one after another.
@@ -604,7 +608,7 @@ class RRN(nn.Module):
             times = steps.time[steps.offsets[owner]:steps.offsets[owner + 1]]
             times = np.append(times, times[-1] + max(1.0, steps.width))
         u = self.at_times(side, steps, np.full(len(times), owner), np.asarray(times, dtype=np.float64))
-        anchor, _, _ = self.own(side, torch.full((1,), int(owner), device=self.device))
+        anchor, _, _ = self.own(side, np.array([owner]))
         return Trajectory(np.asarray(times), (u + anchor).cpu().numpy())
 
     def save(self, path):
@@ -660,13 +664,13 @@ class Targets(NamedTuple):
     [-1.2247, 0.0, 1.2247]
     """
 
-    owners: tuple  # of two Tensors, int64 [n]: users and items
-    counts: tuple  # of two Tensors, float [n_users] and [n_items]: how many ratings each has
+    owners: tuple  # of two int64 arrays [n]: users and items
+    counts: tuple  # of two int64 arrays [n_users] and [n_items]: how many ratings each has
     y: torch.Tensor  # float [n]: ratings on the model's scale
 
 
 def targets(model, data):
-    """The Targets of a RatingData, on the model's device.
+    """The Targets of a RatingData, what is to be predicted on the model's device.
 
     Examples
     --------
@@ -675,12 +679,11 @@ def targets(model, data):
     >>> data = RatingData.from_frame(rows)
     >>> learnt = targets(new_model(data, RRNConfig(), device="cpu"), data)
     >>> [owner.tolist() for owner in learnt.owners], [count.tolist() for count in learnt.counts]
-    ([[0, 1, 0], [0, 0, 0]], [[2.0, 1.0], [3.0]])
+    ([[0, 1, 0], [0, 0, 0]], [[2, 1], [3]])
     """
-    owners = tuple(torch.from_numpy(ids).to(model.device) for ids in (data.users, data.items))
-    dtype = model.zeros(0).dtype
-    counts = tuple(torch.bincount(ids, minlength=n).to(dtype) for ids, n in zip(owners, (data.n_users, data.n_items)))
-    return Targets(owners, counts, torch.from_numpy(model.to_scale(data.ratings)).to(model.device, dtype))
+    owners = data.users, data.items
+    counts = tuple(np.bincount(ids, minlength=n) for ids, n in zip(owners, (data.n_users, data.n_items)))
+    return Targets(owners, counts, torch.from_numpy(model.to_scale(data.ratings)).to(model.zeros(0)))
 
 
 def batch_of(model, which, owners, steps, data, fixed, known):
@@ -704,7 +707,7 @@ def batch_of(model, which, owners, steps, data, fixed, known):
 
     Returns
     -------
-    at : Tensor, int64 [k]
+    at : int64 array [k]
         Places of the ratings in the data.
     parts : u, m, ours, theirs
         What `RRN.combine` takes, of users and items.
@@ -726,13 +729,13 @@ def batch_of(model, which, owners, steps, data, fixed, known):
     mine, theirs = steps[which], steps[1 - which]
     numbers, factors = model.at_steps(model.sides[which], mine, owners)
     size = mine.bags[numbers + 1] - mine.bags[numbers]
-    ratings = mine.order[_runs(mine.bags[numbers], size)]
-    place, at, their_step = (torch.from_numpy(i).to(model.device) for i in (
-        np.repeat(np.arange(len(numbers)), size), ratings, theirs.step[ratings]))
+    at = mine.order[_runs(mine.bags[numbers], size)]
+    place, their_step = (torch.from_numpy(i).to(model.device) for i in (
+        np.repeat(np.arange(len(numbers)), size), theirs.step[at]))
     us, them = data.owners[which][at], data.owners[1 - which][at]
-    own, other = model.own(model.sides[which], us, known[us]), model.own(model.sides[1 - which], them)
+    own, other = model.own(model.sides[which], us, known), model.own(model.sides[1 - which], them)
     if fixed is None:
-        fixed = model.at_all_steps(model.sides[1 - which], theirs, them.unique().cpu().numpy())
+        fixed = model.at_all_steps(model.sides[1 - which], theirs, np.unique(them))
     one, two = (factors[place], own), (fixed[their_step], other)
     (u, ours), (m, others) = (one, two) if which == 0 else (two, one)
     return at, (u, m, ours, others)
@@ -760,9 +763,11 @@ def batch_loss(model, data, at, parts):
     >>> torch.isclose(loss, error / 3).item()  # without penalties, the mean over the three ratings
     True
     """
-    norm = sum(model.norm(side, ids[at], counts[ids[at]])
-               for side, ids, counts in zip(model.sides, data.owners, data.counts))
-    error = (model.combine(*parts) - data.y[at]).square()
+    norm = 0.0
+    for side, ids, counts in zip(model.sides, data.owners, data.counts):
+        owners, here = np.unique(ids[at], return_counts=True)  # each once, with the shares of all its ratings here
+        norm = norm + model.norm(side, owners, counts[owners] / here)
+    error = (model.combine(*parts) - data.y[torch.from_numpy(at).to(model.device)]).square()
     return error.mean() + norm / len(at), error.detach().sum()
 
 
