@@ -232,8 +232,8 @@ def neighbours_of(world, peer):
 
 
 def main(experiment, peer=None):
-    sample = SESSIONS["300 items"].sample(N_SESSIONS)
-    result = results.new_result(experiment, results.describe(sample, sample.take(slice(0))), {
+    world = SESSIONS["300 items"]
+    result = results.new_result(experiment, results.describe(world.sample(N_SESSIONS), world.sample(ASKED, seed=1)), {
         "rounds": ROUNDS, "threads": 1, "sessions of an epoch": N_SESSIONS, "sessions read, asked": [READ, ASKED],
         "reviews of a length": REVIEWS,
         "worlds": {name: asdict(world) for name, world in (SESSIONS | RATINGS).items()},
