@@ -134,14 +134,13 @@ def sequences_one_by_one(side, steps, owners, n_before, last, clock, read):
         if n:
             bags = steps.bags[first:first + n + 1]
             held, bags = np.arange(bags[0], bags[-1]), torch.from_numpy(bags)
-            value, anchor = read(held)
-            who, one = torch.from_numpy(steps.others[held]) + 1, torch.ones_like(value)
-            index = torch.stack([who, 0 * who, who + shift, 0 * who + shift], dim=1)
-            bag = side.read(index.flatten(), 4 * (bags[:-1] - bags[0]),
-                            per_sample_weights=torch.stack([value, value, one, one], dim=1).flatten())
+            value, anchor = read(held, steps.others[held])
+            who = torch.from_numpy(steps.others[held]) + 1
+            own = side.read(torch.stack([who, 0 * who, who + shift, 0 * who + shift]))
             with_value, without = side.read_anchor(anchor).chunk(2, dim=1)
-            step = torch.repeat_interleave(bags.diff())
-            y = torch.cat([y[:1], y[1:] + bag.index_add(0, step, value[:, None] * with_value + without)])
+            brought = value[:, None] * (own[0] + own[1] + with_value) + own[2] + own[3] + without
+            bag = y.new_zeros(n, y.shape[1]).index_add(0, torch.repeat_interleave(bags.diff()), brought)
+            y = torch.cat([y[:1], y[1:] + bag])
         h, _ = side.lstm(y[:, None])
         factors.append(side.to_factors(h[:, 0]))
     return torch.cat(factors)
@@ -160,9 +159,8 @@ def rrn_of(world):
                               n)
     h, e, d = RRN.hidden_size, RRN.embedding_size, RRN.dynamic_size
     n_steps = sum(len(side.time) for side in rrn.new_model(train, RRN, device="cpu").steps(train))
-    # Forward and twice that backward, and forward once more for the other side. The anchors that are read have no
-    # gradient, nor has the clock.
-    work = 2 * (n_steps * (4 * (4 * h * (e + h) + h * d) + 3 * 3 * e) + 2 * n * 3 * 2 * d * e) / n
+    # Forward and twice that backward, and forward once more for the other side; the clock has no gradient.
+    work = 2 * n_steps * (4 * (4 * h * (e + h) + h * d) + 3 * 3 * e) / n
     return speeds, losses, joint_cost.gemm_rate() / work, parts_of("rrn", lambda: epoch(rrn.Side.forward), n)
 
 

@@ -219,7 +219,7 @@ class Side(nn.Module):
         self.n_owners, self.n_others, self.config = n_owners, n_others, config
         # W_embed: a row for the rating of each other one, and a row for its having been rated at all, since a
         # rating of 0, the mean, is not the same as none. The very first row of each kind is common to all.
-        self.read = nn.EmbeddingBag(2 * (n_others + 2), config.embedding_size, mode="sum", sparse=True)
+        self.read = nn.Embedding(2 * (n_others + 2), config.embedding_size, sparse=True)
         self.read_anchor = nn.Linear(config.dynamic_size, 2 * config.embedding_size, bias=False)
         self.clock = nn.Linear(3, config.embedding_size)
         self.lstm = nn.LSTM(config.embedding_size, config.hidden_size)
@@ -275,8 +275,8 @@ class Side(nn.Module):
             The time of the last place, in seconds.
         clock : callable(float64 array) -> float64 array
             Seconds to the model's time.
-        read : callable(int64 array [k]) -> (Tensor, float [k], Tensor, float [k, d])
-            The values of ratings of ``steps``, and the anchors of those rated.
+        read : callable(int64 array [k], int64 array [r]) -> (Tensor, float [k], Tensor, float [r, d])
+            The values of ratings of ``steps``, and the anchors of others.
 
         Returns
         -------
@@ -295,8 +295,7 @@ class Side(nn.Module):
 
         size = steps.bags[reads + 1] - steps.bags[reads]
         held = _runs(steps.bags[reads], size)
-        who, zero = np.minimum(steps.others[held], self.n_others) + 1, np.zeros(len(held), dtype=np.int64)
-        index = np.stack([who, zero, who + self.n_others + 2, zero + self.n_others + 2], axis=1).ravel()
+        who, which = np.unique(np.minimum(steps.others[held], self.n_others), return_inverse=True)
 
         since = np.zeros(len(row))
         since[1:] = np.where(place[1:] > 0, np.diff(time), 0.0)
@@ -309,13 +308,13 @@ class Side(nn.Module):
         row, place = here(row, torch.int64), here(place, torch.int64)
         y = self.clock(here(given, dtype))
         if len(reads):
-            value, anchor = read(held)
-            weight = torch.stack([value, value, torch.ones_like(value), torch.ones_like(value)], dim=1).ravel()
-            bag = self.read(here(index, torch.int64), here(4 * (np.cumsum(size) - size), torch.int64),
-                            per_sample_weights=weight)
-            with_value, without = self.read_anchor(anchor).chunk(2, dim=1)
-            bag = bag.index_add(0, here(np.repeat(np.arange(len(size)), size), torch.int64),
-                                value[:, None] * with_value + without)
+            # The rows of W_embed that occur here, each made once: what is common to all, its own, and of its anchor.
+            value, anchor = read(held, who)
+            own = self.read(here(np.append(0, who + 1) + [[0], [self.n_others + 2]], torch.int64))
+            rows = own[:, :1] + own[:, 1:] + self.read_anchor(anchor).view(len(who), 2, -1).transpose(0, 1)
+            bag = F.embedding_bag(here(np.stack([which, which + len(who)], axis=1).ravel(), torch.int64),
+                                  rows.flatten(0, 1), here(2 * (np.cumsum(size) - size), torch.int64), mode="sum",
+                                  per_sample_weights=torch.stack([value, torch.ones_like(value)], dim=1).ravel())
             y = y.index_add(0, here(np.flatnonzero(earlier), torch.int64) + 1, bag)
         padded = y.new_zeros(int(n_before.max()) + 1, len(owners), config.embedding_size)
         h = self.lstm(padded.index_put((place, row), y))[0][place, row]
@@ -430,11 +429,11 @@ class RRN(nn.Module):
             return self.zeros(int((n_before + 1).sum()))
         other = self.items if side is self.users else self.users
 
-        def read(ratings):
+        def read(ratings, others):
             value = torch.from_numpy(self.to_scale(steps.ratings[ratings])).to(self.device, self.zeros(0).dtype)
-            rows = other.rows(torch.from_numpy(steps.others[ratings]).to(self.device))
+            rated, rows = (other.rows(torch.from_numpy(i).to(self.device)) for i in (steps.others[ratings], others))
             anchor = other.anchor(rows) * (self.config.stationary * self.config.anchored)
-            return value - other.bias(rows)[:, 0].detach() * self.config.stationary, anchor.detach()
+            return value - other.bias(rated)[:, 0].detach() * self.config.stationary, anchor.detach()
 
         return side(steps, owners, n_before, last, self.to_clock, read)
 

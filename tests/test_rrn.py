@@ -169,6 +169,7 @@ def test_gradients_are_those_of_the_equations(float64, which):
     fast = {name: p.grad.to_dense().clone() for name, p in model.named_parameters() if p.grad is not None}
     for side in model.sides:  # rows for owners, not for ratings: one of the prediction and one of the penalty
         assert side.stationary.weight.grad._nnz() <= 2 * side.n_owners < n
+    assert model.sides[which].read.weight.grad._nnz() <= 2 * (1 + model.sides[which].n_others) < n
     assert n == TRAIN.n_ratings
     other = {name for name in fast if name.startswith(("items", "users")[which])}
     assert {name.split(".")[1] for name in other} == {"anchor", "stationary", "bias"}
