@@ -37,6 +37,7 @@ EXPERIMENTS = {
     "bugs-yoochoose-100k": "bugs",
     "peer-speed": "peer_speed",
     "gpu": "gpu",
+    "chapter-speed": "chapter_speed",
     "rnn-memory": "rnn",
     "rsc15-preprocess": "rsc15_preprocess",
 }
@@ -100,7 +101,8 @@ def main(argv=None):
     commands.add_parser("data", help="list the data sets: here or not, size, licence, source")
     reproduce = commands.add_parser("reproduce", help="run an experiment and write its result file")
     reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS))
-    reproduce.add_argument("--peer", help="for peer-speed and gpu: a checkout of the authors' own code")
+    reproduce.add_argument("--peer", help="a checkout to compare with: for peer-speed and gpu the authors' own code, "
+                                          "for chapter-speed session-rec")
     trains = commands.add_parser("train", help="train a GRU4Rec on a log, score it, keep both in a folder")
     trains.add_argument("log", help="a data set's name, or a table: csv, tsv, parquet, gzipped or not")
     trains.add_argument("folder", type=Path,

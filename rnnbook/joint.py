@@ -403,7 +403,7 @@ def batch_loss(model, texts, data, at, parts):
     if config.text_weight == 0:
         return loss, error
     x = model.writer.x_joint(*parts)
-    slope = text_gradient(model.writer, texts, at.cpu().numpy(), x, config.text_weight / len(at), config.text_batch)
+    slope = text_gradient(model.writer, texts, at, x, config.text_weight / len(at), config.text_batch)
     return loss + (x * slope).sum(), error
 
 

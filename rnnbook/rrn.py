@@ -220,7 +220,7 @@ class Side(nn.Module):
         self.n_owners, self.n_others, self.config = n_owners, n_others, config
         # W_embed: a row for the rating of each other one, and a row for its having been rated at all, since a
         # rating of 0, the mean, is not the same as none. The very first row of each kind is common to all.
-        self.read = nn.EmbeddingBag(2 * (n_others + 2), config.embedding_size, mode="sum", sparse=True)
+        self.read = nn.Embedding(2 * (n_others + 2), config.embedding_size, sparse=True)
         self.read_anchor = nn.Linear(config.dynamic_size, 2 * config.embedding_size, bias=False)
         self.clock = nn.Linear(3, config.embedding_size)
         self.lstm = nn.LSTM(config.embedding_size, config.hidden_size)
@@ -276,8 +276,8 @@ class Side(nn.Module):
             The time of the last place, in seconds.
         clock : callable(float64 array) -> float64 array
             Seconds to the model's time.
-        read : callable(int64 array [k]) -> (Tensor, float [k], Tensor, float [k, d])
-            The values of ratings of ``steps``, and the anchors of those rated.
+        read : callable(int64 array [k], int64 array [r]) -> (Tensor, float [k], Tensor, float [r, d])
+            The values of ratings of ``steps``, and the anchors of others.
 
         Returns
         -------
@@ -296,8 +296,7 @@ class Side(nn.Module):
 
         size = steps.bags[reads + 1] - steps.bags[reads]
         held = _runs(steps.bags[reads], size)
-        who, zero = np.minimum(steps.others[held], self.n_others) + 1, np.zeros(len(held), dtype=np.int64)
-        index = np.stack([who, zero, who + self.n_others + 2, zero + self.n_others + 2], axis=1).ravel()
+        who, which = np.unique(np.minimum(steps.others[held], self.n_others), return_inverse=True)
 
         since = np.zeros(len(row))
         since[1:] = np.where(place[1:] > 0, np.diff(time), 0.0)
@@ -310,13 +309,13 @@ class Side(nn.Module):
         row, place = here(row, torch.int64), here(place, torch.int64)
         y = self.clock(here(given, dtype))
         if len(reads):
-            value, anchor = read(held)
-            weight = torch.stack([value, value, torch.ones_like(value), torch.ones_like(value)], dim=1).ravel()
-            bag = self.read(here(index, torch.int64), here(4 * (np.cumsum(size) - size), torch.int64),
-                            per_sample_weights=weight)
-            with_value, without = self.read_anchor(anchor).chunk(2, dim=1)
-            bag = bag.index_add(0, here(np.repeat(np.arange(len(size)), size), torch.int64),
-                                value[:, None] * with_value + without)
+            # The rows of W_embed that occur here, each made once: what is common to all, its own, and of its anchor.
+            value, anchor = read(held, who)
+            own = self.read(here(np.append(0, who + 1) + [[0], [self.n_others + 2]], torch.int64))
+            rows = own[:, :1] + own[:, 1:] + self.read_anchor(anchor).view(len(who), 2, -1).transpose(0, 1)
+            bag = F.embedding_bag(here(np.stack([which, which + len(who)], axis=1).ravel(), torch.int64),
+                                  rows.flatten(0, 1), here(2 * (np.cumsum(size) - size), torch.int64), mode="sum",
+                                  per_sample_weights=torch.stack([value, torch.ones_like(value)], dim=1).ravel())
             y = y.index_add(0, here(np.flatnonzero(earlier), torch.int64) + 1, bag)
         padded = y.new_zeros(int(n_before.max()) + 1, len(owners), config.embedding_size)
         h = self.lstm(padded.index_put((place, row), y))[0][place, row]
@@ -431,11 +430,11 @@ class RRN(nn.Module):
             return self.zeros(int((n_before + 1).sum()))
         other = self.items if side is self.users else self.users
 
-        def read(ratings):
+        def read(ratings, others):
             value = torch.from_numpy(self.to_scale(steps.ratings[ratings])).to(self.device, self.zeros(0).dtype)
-            rows = other.rows(torch.from_numpy(steps.others[ratings]).to(self.device))
+            rated, rows = (other.rows(torch.from_numpy(i).to(self.device)) for i in (steps.others[ratings], others))
             anchor = other.anchor(rows) * (self.config.stationary * self.config.anchored)
-            return value - other.bias(rows)[:, 0].detach() * self.config.stationary, anchor.detach()
+            return value - other.bias(rated)[:, 0].detach() * self.config.stationary, anchor.detach()
 
         return side(steps, owners, n_before, last, self.to_clock, read)
 
@@ -478,22 +477,26 @@ class RRN(nn.Module):
 
         Parameters
         ----------
-        owners : Tensor, int64 [k]
-        known : Tensor, bool [k], optional
+        owners : int64 array [k]
+        known : Tensor, bool [n_owners], optional
             Where False, the owner is treated as such a stranger.
         """
+        # Each row of the tables is read once, and so its gradient is one row, however many ratings need it.
+        owners, place = (torch.from_numpy(i).to(self.device) for i in np.unique(owners, return_inverse=True))
         rows = side.rows(owners)
-        kept = float(self.config.stationary) if known is None else self.config.stationary * known[:, None].float()
-        return (side.anchor(rows) * kept * self.config.anchored, side.stationary(rows) * kept,
-                (side.bias(rows) * kept)[:, 0])
+        kept = float(self.config.stationary) if known is None else self.config.stationary * known[owners, None].float()
+        anchor, stationary, bias = (F.embedding(place, part) for part in (
+            side.anchor(rows) * (kept * self.config.anchored), side.stationary(rows) * kept, side.bias(rows) * kept))
+        return anchor, stationary, bias[:, 0]
 
     def norm(self, side, owners, counts):
-        """R(θ) of some ratings' owners: the squares of what is each one's own, by their penalties.
+        """R(θ) of some owners: the squares of what is each one's own, by their penalties.
 
-        Every rating carries its share, one part in ``counts`` (float [k], how many ratings its owner has), so
-        that each owner counts once an epoch on either side.
+        One part in ``counts`` (float array [k]) of each: a rating carries one in as many as its owner has, so that
+        each owner (int64 array [k]) counts once an epoch on either side.
         """
-        config, rows = self.config, side.rows(owners)
+        config, rows = self.config, side.rows(torch.from_numpy(owners).to(self.device))
+        counts = torch.from_numpy(counts).to(self.device, side.bias.weight.dtype)
         factors = side.anchor(rows).square().sum(1) + side.stationary(rows).square().sum(1)
         return ((config.penalty * factors + config.bias_penalty * side.bias(rows)[:, 0].square()) / counts).sum()
 
@@ -510,7 +513,7 @@ class RRN(nn.Module):
 
     def own_of_both(self, users, items):
         """What is the users' own and what the items', by indices (int64 arrays [k])."""
-        return [self.own(side, torch.from_numpy(i).to(self.device)) for side, i in zip(self.sides, (users, items))]
+        return [self.own(side, owners) for side, owners in zip(self.sides, (users, items))]
 
     def ahead(self, data):
         """Where users and items are at every rating of ``data``, if these came in one after another.
@@ -605,7 +608,7 @@ class RRN(nn.Module):
             times = steps.time[steps.offsets[owner]:steps.offsets[owner + 1]]
             times = np.append(times, times[-1] + max(1.0, steps.width))
         u = self.at_times(side, steps, np.full(len(times), owner), np.asarray(times, dtype=np.float64))
-        anchor, _, _ = self.own(side, torch.full((1,), int(owner), device=self.device))
+        anchor, _, _ = self.own(side, np.array([owner]))
         return Trajectory(np.asarray(times), (u + anchor).cpu().numpy())
 
     def save(self, path):
@@ -661,13 +664,13 @@ class Targets(NamedTuple):
     [-1.2247, 0.0, 1.2247]
     """
 
-    owners: tuple  # of two Tensors, int64 [n]: users and items
-    counts: tuple  # of two Tensors, float [n_users] and [n_items]: how many ratings each has
+    owners: tuple  # of two int64 arrays [n]: users and items
+    counts: tuple  # of two int64 arrays [n_users] and [n_items]: how many ratings each has
     y: torch.Tensor  # float [n]: ratings on the model's scale
 
 
 def targets(model, data):
-    """The Targets of a RatingData, on the model's device.
+    """The Targets of a RatingData, what is to be predicted on the model's device.
 
     Examples
     --------
@@ -676,12 +679,11 @@ def targets(model, data):
     >>> data = RatingData.from_frame(rows)
     >>> learnt = targets(new_model(data, RRNConfig(), device="cpu"), data)
     >>> [owner.tolist() for owner in learnt.owners], [count.tolist() for count in learnt.counts]
-    ([[0, 1, 0], [0, 0, 0]], [[2.0, 1.0], [3.0]])
+    ([[0, 1, 0], [0, 0, 0]], [[2, 1], [3]])
     """
-    owners = tuple(torch.from_numpy(ids).to(model.device) for ids in (data.users, data.items))
-    dtype = model.zeros(0).dtype
-    counts = tuple(torch.bincount(ids, minlength=n).to(dtype) for ids, n in zip(owners, (data.n_users, data.n_items)))
-    return Targets(owners, counts, torch.from_numpy(model.to_scale(data.ratings)).to(model.device, dtype))
+    owners = data.users, data.items
+    counts = tuple(np.bincount(ids, minlength=n) for ids, n in zip(owners, (data.n_users, data.n_items)))
+    return Targets(owners, counts, torch.from_numpy(model.to_scale(data.ratings)).to(model.zeros(0)))
 
 
 def batch_of(model, which, owners, steps, data, fixed, known):
@@ -705,7 +707,7 @@ def batch_of(model, which, owners, steps, data, fixed, known):
 
     Returns
     -------
-    at : Tensor, int64 [k]
+    at : int64 array [k]
         Places of the ratings in the data.
     parts : u, m, ours, theirs
         What `RRN.combine` takes, of users and items.
@@ -727,13 +729,13 @@ def batch_of(model, which, owners, steps, data, fixed, known):
     mine, theirs = steps[which], steps[1 - which]
     numbers, factors = model.at_steps(model.sides[which], mine, owners)
     size = mine.bags[numbers + 1] - mine.bags[numbers]
-    ratings = mine.order[_runs(mine.bags[numbers], size)]
-    place, at, their_step = (torch.from_numpy(i).to(model.device) for i in (
-        np.repeat(np.arange(len(numbers)), size), ratings, theirs.step[ratings]))
+    at = mine.order[_runs(mine.bags[numbers], size)]
+    place, their_step = (torch.from_numpy(i).to(model.device) for i in (
+        np.repeat(np.arange(len(numbers)), size), theirs.step[at]))
     us, them = data.owners[which][at], data.owners[1 - which][at]
-    own, other = model.own(model.sides[which], us, known[us]), model.own(model.sides[1 - which], them)
+    own, other = model.own(model.sides[which], us, known), model.own(model.sides[1 - which], them)
     if fixed is None:
-        fixed = model.at_all_steps(model.sides[1 - which], theirs, them.unique().cpu().numpy())
+        fixed = model.at_all_steps(model.sides[1 - which], theirs, np.unique(them))
     one, two = (factors[place], own), (fixed[their_step], other)
     (u, ours), (m, others) = (one, two) if which == 0 else (two, one)
     return at, (u, m, ours, others)
@@ -761,9 +763,11 @@ def batch_loss(model, data, at, parts):
     >>> torch.isclose(loss, error / 3).item()  # without penalties, the mean over the three ratings
     True
     """
-    norm = sum(model.norm(side, ids[at], counts[ids[at]])
-               for side, ids, counts in zip(model.sides, data.owners, data.counts))
-    error = (model.combine(*parts) - data.y[at]).square()
+    norm = 0.0
+    for side, ids, counts in zip(model.sides, data.owners, data.counts):
+        owners, here = np.unique(ids[at], return_counts=True)  # each once, with the shares of all its ratings here
+        norm = norm + model.norm(side, owners, counts[owners] / here)
+    error = (model.combine(*parts) - data.y[torch.from_numpy(at).to(model.device)]).square()
     return error.mean() + norm / len(at), error.detach().sum()
 
 

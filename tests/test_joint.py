@@ -171,7 +171,7 @@ def test_nats_and_x_joint_are_those_of_the_equations(float64):
         told = torch.cat([u[k], m[k], a[k], b[k], p[k], q[k], c[k, None], d[k, None]])
         by_hand = torch.tanh(model.writer.tell.weight @ told + model.writer.tell.bias)
         np.testing.assert_allclose(x[k].detach(), by_hand.detach())
-    nats = model.writer.nats(texts, at.numpy(), x)
+    nats = model.writer.nats(texts, at, x)
     for k, i in enumerate(at.tolist()):
         symbols = encode(TRAIN.characters[TRAIN.offsets[i]:TRAIN.offsets[i + 1]], model.alphabet)
         by_hand = nats_by_hand(model.writer, symbols, x[k])
@@ -210,7 +210,7 @@ def test_the_text_reaches_states_and_own_parameters_of_both(float64):
     known = torch.ones(N_USERS, dtype=torch.bool)
     at, parts = rrn.batch_of(model, 0, np.arange(N_USERS), steps, data, None, known)
     x = model.writer.x_joint(*parts)
-    (x * text_gradient(model.writer, Texts(TRAIN, model.alphabet, "cpu"), at.numpy(), x, 1.0, 500)).sum().backward()
+    (x * text_gradient(model.writer, Texts(TRAIN, model.alphabet, "cpu"), at, x, 1.0, 500)).sum().backward()
     reached = {name for name, grad in gradients(model).items() if grad.abs().max() > 1e-9}
     for side in ("users", "items"):
         assert {f"{side}.{part}" for part in ("lstm.weight_ih_l0", "lstm.weight_hh_l0", "read.weight", "anchor.weight",

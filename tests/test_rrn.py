@@ -167,6 +167,9 @@ def test_gradients_are_those_of_the_equations(float64, which):
     (loss, error), n = batch_loss(model, data, at, parts), len(at)
     loss.backward()
     fast = {name: p.grad.to_dense().clone() for name, p in model.named_parameters() if p.grad is not None}
+    for side in model.sides:  # rows for owners, not for ratings: one of the prediction and one of the penalty
+        assert side.stationary.weight.grad._nnz() <= 2 * side.n_owners < n
+    assert model.sides[which].read.weight.grad._nnz() <= 2 * (1 + model.sides[which].n_others) < n
     assert n == TRAIN.n_ratings
     other = {name for name in fast if name.startswith(("items", "users")[which])}
     assert {name.split(".")[1] for name in other} == {"anchor", "stationary", "bias"}
@@ -213,11 +216,11 @@ def test_joint_back_propagation_reaches_both_sides_with_the_same_error():
 
 def test_a_stranger_is_predicted_without_what_is_his_own():
     model = as_time_is_read(untrained())
-    users = torch.arange(N_USERS)
+    users = np.arange(N_USERS)
     for part in model.own(model.users, users, torch.zeros(N_USERS, dtype=torch.bool)):
         assert not part.any()
     assert all(part.any() for part in model.own(model.users, users))
-    for row in model.own(model.users, torch.tensor([-1, N_USERS, N_USERS + 7])):
+    for row in model.own(model.users, np.array([-1, N_USERS, N_USERS + 7])):
         assert not row.any()
 
 
@@ -333,8 +336,8 @@ def test_trajectories_are_what_predicts():
 def test_a_step_runs_on_the_meta_device():
     model = RRN(TRAIN.item_ids, replace(SMALL, dropout=0.2), "meta", user_ids=TRAIN.user_ids,
                 scale={"mean": 3.0, "std": 1.0, "start": 0.0, "span": DAY}).train()
-    rated = torch.empty(TRAIN.n_ratings, device="meta")
-    data = Targets((rated.long(), rated.long()), (rated[:N_USERS], rated[:N_ITEMS]), rated)
+    data = Targets((TRAIN.users, TRAIN.items), (np.ones(N_USERS), np.ones(N_ITEMS)),
+                   torch.empty(TRAIN.n_ratings, device="meta"))
     steps = model.steps(TRAIN)
     fixed = torch.empty(len(steps[1].time), 3, device="meta")
     known = torch.ones(N_USERS, dtype=torch.bool, device="meta")

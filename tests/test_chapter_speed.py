@@ -1,0 +1,103 @@
+"""The loops that chapter-speed times: the same losses and gradients as the package, so that only the time differs."""
+
+import time
+from dataclasses import replace
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+
+from rnnbook import improved, joint, rrn
+from rnnbook.benchmarks import chapter_speed, joint_cost
+from rnnbook.benchmarks.peer_speed import clocked
+from rnnbook.worlds import RatingWorld, SessionWorld
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def gradients(model):
+    return {name: p.grad.to_dense().clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def assert_equal(found, wanted):
+    assert found.keys() == wanted.keys()
+    for name, grad in wanted.items():
+        assert grad.abs().max() > 1e-9, name  # or the comparison would say nothing
+        torch.testing.assert_close(found[name], grad, rtol=1e-9, atol=1e-13, msg=name)
+
+
+@pytest.mark.parametrize("loop", [chapter_speed.sessions_one_by_one, chapter_speed.prefixes_one_by_one])
+def test_sessions_and_prefixes_one_by_one(loop):
+    train = SessionWorld(n_items=30).sample(12)
+    model = improved.new_model(train, replace(chapter_speed.IMPROVED, hidden_size=7, embedding_size=5), device="cpu")
+    batch, _ = improved.Padded(train, "cpu").batch(np.arange(12))
+    losses, found = [], []
+    for loss_of in (improved.batch_loss, loop):
+        model.zero_grad()
+        loss = loss_of(model.train(), batch)
+        loss.backward()
+        losses.append(loss.item())
+        found.append(gradients(model))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+    assert_equal(*found)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_users_and_items_one_by_one(which):
+    train = RatingWorld(n_users=9, n_items=6, n_steps=7).sample()
+    model = rrn.new_model(train, replace(chapter_speed.RRN, hidden_size=5, dynamic_size=3), device="cpu")
+    with torch.no_grad():  # so that a bias that is read counts
+        for side in model.sides:
+            side.bias.weight.add_(0.3 * (side.anchor.weight[:, :1] != 0))
+    steps, data = model.steps(train), rrn.targets(model, train)
+    losses, found = [], []
+    for forward in (rrn.Side.forward, chapter_speed.sequences_one_by_one):
+        model.zero_grad()
+        with mock.patch.object(rrn.Side, "forward", forward):
+            with torch.no_grad():
+                fixed = model.at_all_steps(model.sides[1 - which], steps[1 - which])
+            owners = np.arange((9, 6)[which])
+            known = torch.ones(len(owners), dtype=torch.bool)
+            batch = rrn.batch_of(model.train(), which, owners, steps, data, fixed, known)
+            loss, _ = rrn.batch_loss(model, data, *batch)
+        loss.backward()
+        losses.append(loss.item())
+        found.append(gradients(model))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+    assert_equal(*found)
+
+
+def test_reviews_one_by_one():
+    reviews = joint_cost.reviews_of(20, 30)
+    config = replace(joint_cost.CONFIG, text_hidden_size=6, character_size=4, joint_size=3)
+    model = joint.new_model(reviews, config, device="cpu")
+    texts, x = joint.Texts(reviews, model.alphabet, "cpu"), torch.rand(20, 3)
+    found = []
+    for way, more in ((joint.text_gradient, [200]), (joint_cost.one_by_one, [])):
+        model.zero_grad()
+        told = way(model.writer, texts, np.arange(20), x, 1 / 20, *more)
+        found.append(gradients(model.writer) | {"x_joint": told})
+    assert_equal(*found)
+
+
+def test_a_part_is_not_billed_for_the_parts_that_it_calls():
+    class Work:
+        def outer(self):
+            time.sleep(0.02)
+            self.inner()
+            self.inner()
+
+        def inner(self):
+            time.sleep(0.05)
+
+    with clocked({"outer": (Work, "outer"), "inner": (Work, "inner")}) as spent:
+        Work().outer()
+    assert 0.02 <= spent["outer"] < 0.05 and 0.1 <= spent["inner"]
+    Work().outer()
+    assert spent["inner"] < 0.2  # the clocks are gone
