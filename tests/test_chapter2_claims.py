@@ -78,6 +78,11 @@ def test_the_compiled_step_was_faster_than_the_authors_code(loss, batch, times):
     assert compiled == pytest.approx(readable, abs=0.002) and compiled > authors - 0.01
 
 
+@pytest.mark.claim("fast-is-faster")
+def test_the_compiled_evaluation_was_faster_than_the_authors_code():
+    assert results.value("peer-speed", "rnnbook, fast / peer, evaluation", "speed_ratio") > 3
+
+
 # --- Rows, negatives, losses ------------------------------------------------------------------------------
 
 
