@@ -152,8 +152,11 @@ def catalogue(experiment):
     results.write(result)
 
 
-def rank(n_lanes):
+def rank(n_lanes, together):
     """Milliseconds of a step and of its sum, as rank 0 sees them, and megabytes of the sum."""
+    if not together:  # each trains alone, beside the others
+        for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+            del os.environ[name]
     torch.set_num_threads(1)
     train, config, clock = sessions_of(SIZES[0]), replace(RANKS, batch_size=n_lanes), []
     model = fit_distributed(train, config, device="cpu", progress=False, callback=clocked(clock))
@@ -168,25 +171,26 @@ def rank(n_lanes):
                                 "sum_milliseconds": float(np.median(sums)), "sum_megabytes": size / 1e6}
 
 
-def launched(n, n_lanes):
+def launched(n, n_lanes, together):
     config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=n, run_id="ranks",
                           rdzv_backend="c10d", rdzv_endpoint="localhost:0")
-    return elastic_launch(config, rank)(n_lanes)[0]
+    return elastic_launch(config, rank)(n_lanes, together)[0]
 
 
 def ranks(experiment):
-    """What two processes make of a batch, and what one makes of it and of half of it."""
+    """What two processes make of a batch, what one makes of it and of half of it, and two that do not talk."""
     train = sessions_of(SIZES[0])
     result = results.new_result(experiment, results.describe(train, train.take([])),
                                 {"model": asdict(RANKS), "threads of a process": 1, "repeats": 5})
-    found: dict = {(n, lanes): [] for n, lanes in ((1, 512), (1, 256), (2, 512))}
+    settings = {"1 process, 512 lanes": (1, 512, False), "1 process, 256 lanes": (1, 256, False),
+                "2 processes, 512 lanes": (2, 512, True), "2 processes apart, 256 lanes each": (2, 256, False)}
+    found: dict = {name: [] for name in settings}
     for _ in range(5):
-        for (n, lanes), runs in found.items():
-            runs.append(launched(n, lanes))
-    for (n, lanes), runs in found.items():
+        for name, setting in settings.items():
+            found[name].append(launched(*setting))
+    for name, runs in found.items():
         for metric in runs[0]:
-            result["rows"].append(mean_row(f"{n} process{'es' * (n > 1)}, {lanes} lanes", metric,
-                                           [run[metric] for run in runs]))
+            result["rows"].append(mean_row(name, metric, [run[metric] for run in runs]))
     results.write(result)
 
 
