@@ -294,11 +294,11 @@ def train_step(ranks, model, optimizer, sampler, window, state):
         n, mine = len(y), slice(first, first + len(reset))
         columns = torch.cat([y, sampler.next()])
         state = _forward(model, rows_of(model.input_table, x)[mine], gru4rec._hand_over(state, reset, live), mine, n)
-        scores = F.linear(state[-1], rows_of("output", columns), rows_of("bias", columns)).to(model.output.dtype)
         # A loss looks for the target of row i in column i: this rank's targets first, then those of the others.
-        order = torch.arange(len(columns), device=model.device)
-        order[:n] = order[:n].roll(-first)
-        loss = loss + gru4rec._loss(config, scores[:, order], columns[order], sampler, n_targets=n).sum()
+        own, output, bias = (torch.cat([all_rows[first:n], all_rows[:first], all_rows[n:]])
+                             for all_rows in (columns, rows_of("output", columns), rows_of("bias", columns)))
+        scores = F.linear(state[-1], output, bias).to(model.output.dtype)
+        loss = loss + gru4rec._loss(config, scores, own, sampler, n_targets=n).sum()
 
     dense = {name: p for name, p in model.named_parameters() if name.startswith("layers")}
     touched = [leaf for entries in leaves.values() for _, leaf in entries]
