@@ -1,0 +1,42 @@
+"""The forecasts of the page "Beyond one machine", worked out again, beside what was measured."""
+
+import pytest
+
+from rnnbook import results
+
+GIB = 2**30
+
+
+def forecasts():
+    """Of what was measured, in its unit: (forecast, experiment, model, metric)."""
+    speed, full, scale = (results.load(name)["config"] for name in ("peer-speed", "gru4rec-full", "gru4rec-catalogue"))
+    config = full["model"]
+    d, columns = config["hidden_size"], config["batch_size"] + config["n_sample"]
+    flops = 3 * 2 * columns * d + 3 * 2 * (d * 3 * d + d * 3 * d)
+    share = results.value("peer-speed", f"rnnbook, fast, cross-entropy, batch {config['batch_size']}", "share_of_floor")
+    per_second = share * speed["matmul GFLOP/s"] * 1e9
+    yield full["n_predictions"][0] * flops / per_second, "gru4rec-full", "training", "seconds"
+    of_a_click = results.value("rsc15-preprocess", "load_sessions", "peak_gib") / 33_000_000
+    yield full["n_events"] * of_a_click, "gru4rec-full", "the whole command", "peak_gib"
+    # float32: a row, a bias and what Adagrad sums up of both; int64: id and count; float32: two numbers of the sampler
+    of_an_item = (2 * 4 * (scale["model"]["hidden_size"] + 1) + 2 * 8 + 2 * 4) / GIB
+    small = results.value("gru4rec-catalogue", "10,000 items, compiled", "peak_gib")
+    for n in (1_000_000, 10_000_000):
+        yield small + (n - 10_000) * of_an_item, "gru4rec-catalogue", f"{n:,} items, compiled", "peak_gib"
+
+
+@pytest.mark.claim("cost-forecast")
+def test_time_and_memory_came_out_as_forecast():
+    found = [(forecast, results.value(*what)) for forecast, *what in forecasts()]
+    assert len(found) == 4
+    for forecast, measured in found:
+        assert 2 / 3 < measured / forecast < 1.5
+
+
+@pytest.mark.claim("cost-forecast")
+@pytest.mark.parametrize("code", ["readable", "compiled"])
+def test_a_step_hardly_grows_with_the_catalogue(code):
+    small, large = (results.value("gru4rec-catalogue", f"{n:,} items, {code}", "step_milliseconds")
+                    for n in (10_000, 10_000_000))
+    assert large < 2 * small
+    assert results.value("gru4rec-catalogue", f"10,000,000 items, {code}", "peak_gib") < 8
