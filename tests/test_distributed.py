@@ -284,3 +284,33 @@ def test_launched_from_the_command_line(tmp_path, launcher):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("2 ranks, 2 epochs") == 1
     assert saved_epochs(tmp_path / "run") == 2
+
+
+NOTEBOOK = """
+import json, sys
+from accelerate import notebook_launcher
+from rnnbook.distributed import Ranks, fit_distributed
+from rnnbook.gru4rec import GRU4RecConfig, fit
+from rnnbook.worlds import SessionWorld
+
+train, config = SessionWorld().sample(60), GRU4RecConfig(hidden_size=8, batch_size=8, n_sample=5, n_epochs=2)
+
+def job():
+    fit_distributed(train, config, device="cpu", checkpoint=sys.argv[1])
+    print(Ranks("cpu").n, "ranks")
+
+notebook_launcher(job, num_processes=2)
+fits = [fit(train, config, device="cpu", checkpoint=checkpoint) for checkpoint in (sys.argv[1], None)]
+print(json.dumps([[point["loss"] for point in model.history] for model in fits]))
+"""
+
+
+def test_launched_from_a_notebook(tmp_path):
+    """What the launcher's processes leave in the checkpoint is what one process gets."""
+    done = subprocess.run([sys.executable, "-c", NOTEBOOK, tmp_path / "run"], capture_output=True, text=True,
+                          timeout=100, cwd=Path(distributed.__file__).parents[1],
+                          env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "TQDM_DISABLE": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("2 ranks") == 2
+    launched, alone = json.loads(done.stdout.splitlines()[-1])
+    assert len(launched) == 2 and launched == pytest.approx(alone, rel=1e-5)
