@@ -152,7 +152,7 @@ def catalogue(experiment):
     results.write(result)
 
 
-def rank(n_lanes, together):
+def one_rank(n_lanes, together):
     """Milliseconds of a step and of its sum, as rank 0 sees them, and megabytes of the sum."""
     if not together:  # each trains alone, beside the others
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
@@ -174,10 +174,10 @@ def rank(n_lanes, together):
 def launched(n, n_lanes, together):
     config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=n, run_id="ranks",
                           rdzv_backend="c10d", rdzv_endpoint="localhost:0")
-    return elastic_launch(config, rank)(n_lanes, together)[0]
+    return elastic_launch(config, one_rank)(n_lanes, together)[0]
 
 
-def ranks(experiment):
+def measure_ranks(experiment):
     """What two processes make of a batch, what one makes of it and of half of it, and two that do not talk."""
     train = sessions_of(SIZES[0])
     result = results.new_result(experiment, results.describe(train, train.take([])),
@@ -195,4 +195,4 @@ def ranks(experiment):
 
 
 def main(experiment):
-    {"gru4rec-full": full, "gru4rec-catalogue": catalogue, "gru4rec-ranks": ranks}[experiment](experiment)
+    {"gru4rec-full": full, "gru4rec-catalogue": catalogue, "gru4rec-ranks": measure_ranks}[experiment](experiment)

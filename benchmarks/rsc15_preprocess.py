@@ -2,7 +2,7 @@
 
 The published file may not be passed on, so one of the same size and format is made up: 33 million clicks,
 Zipf-like popularity, mostly short sessions, half a year. A child process loads and splits it and reports its
-peak memory.
+peak memory; and the same with two smaller logs.
 """
 
 import json
@@ -18,6 +18,7 @@ import polars as pl
 from rnnbook import results
 
 N_EVENTS = 33_000_000
+SMALLER = 4_000_000, 8_000_000  # from which the memory of the whole can be forecast
 N_ITEMS = 50_000
 DAYS = 182
 CHUNK = 1_000_000  # sessions written at a time
@@ -74,18 +75,23 @@ def measure(folder):
 
 
 def main(experiment="rsc15-preprocess"):
-    result = results.new_result(experiment, data={}, config={"n_items": N_ITEMS, "days": DAYS})
+    result = results.new_result(experiment, data={}, config={"n_items": N_ITEMS, "days": DAYS, "smaller": SMALLER})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "yoochoose-clicks.dat"
-        result["config"] |= {"n_events": write_clicks(path), "bytes": path.stat().st_size}
-        measured = measure(folder)
-    n_train, n_test = measured["sizes"]
-    result["data"] = {"name": "made-up log of RSC15's size", "sha256": measured["sha256"],
+        measured = {}
+        for n_events in (*SMALLER, N_EVENTS):
+            result["config"] |= {"n_events": write_clicks(path, n_events), "bytes": path.stat().st_size}
+            measured[n_events] = measure(folder)
+    whole = measured[N_EVENTS]
+    n_train, n_test = whole["sizes"]
+    result["data"] = {"name": "made-up log of RSC15's size", "sha256": whole["sha256"],
                       "n_train": n_train, "n_test": n_test}
-    result["reports"] = measured["reports"]
-    for metric, value in (("peak_gib", measured["peak"] / 2**30), ("seconds", measured["seconds"])):
-        result["rows"].append({"model": "load_sessions", "metric": metric, "mean": value, "low": value,
-                               "high": value, "values": [value]})
+    result["reports"] = whole["reports"]
+    for n_events, found in measured.items():
+        name = "load_sessions" + (f", {n_events:,} clicks" if n_events in SMALLER else "")
+        for metric, value in (("peak_gib", found["peak"] / 2**30), ("seconds", found["seconds"])):
+            result["rows"].append({"model": name, "metric": metric, "mean": value, "low": value, "high": value,
+                                   "values": [value]})
     results.write(result)
 
 

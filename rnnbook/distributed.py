@@ -69,8 +69,11 @@ class Ranks:
         >>> Ranks("cpu").sum([torch.ones(2), torch.zeros(1, 1)])
         [tensor([1., 1.]), tensor([[0.]])]
         """
+        joined = torch.cat([t.reshape(-1) for t in tensors])
         try:
-            total = self.accelerator.reduce(torch.cat([t.reshape(-1) for t in tensors]), "sum")
+            total = self.accelerator.reduce(joined, "sum")
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise _RankLost(f"rank {self.rank} of {self.n} lost another") from error
         return [part.view_as(t) for part, t in zip(total.split([t.numel() for t in tensors]), tensors)]
@@ -167,7 +170,7 @@ def fit_distributed(train, config=GRU4RecConfig(), *, device="auto", seed=0, val
         return train_epoch(ranks, *arguments)
 
     try:
-        epochs = _agree(ranks, training.identity(config, train, valid, seed), checkpoint)
+        epochs = _agree(ranks, training.identity(config, train, valid, seed, patience=patience), checkpoint)
         model = gru4rec._fit(
             train, config, ranks.device, one_epoch, lambda model: evaluate(ranks, model, valid), seed=seed, valid=valid,
             patience=patience, checkpoint=checkpoint, writes=ranks.rank == 0, progress=progress and ranks.rank == 0,
@@ -366,9 +369,12 @@ def evaluate(ranks, model, data, k=20):
     (True, True)
     """
     sums = torch.zeros(3, dtype=torch.float64, device=ranks.device)
-    own = np.flatnonzero(data.lengths > 1)[ranks.rank::ranks.n]
+    long = np.flatnonzero(data.lengths > 1)
+    if not len(long):
+        raise ValueError(f"nothing to predict: none of the {data.n_sessions} sessions has two events")
+    own = long[ranks.rank::ranks.n]
     if len(own):
-        scores = metrics.evaluate_sessions(model, data.take(own), k=k)
+        scores = metrics.evaluate_sessions(model, data.take(own), k=k, n_boot=1)
         sums += sums.new_tensor([scores.recall, scores.mrr, 1]) * scores.n_predictions
     recall, mrr, n = ranks.sum([sums])[0].tolist()
     return {"recall": recall / n, "mrr": mrr / n}

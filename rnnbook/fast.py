@@ -613,6 +613,7 @@ def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, sta
 # in the cache until they are compared. Here a NaN must stay one, so the compiler may not suppose that there are none.
 
 AT_ONCE = 65_536  # predictions whose states are in memory together
+COUNTABLE = 2**24  # as many float32 can count one by one
 
 
 def cannot_rank(model):
@@ -626,7 +627,11 @@ def cannot_rank(model):
     """
     if model.device.type != "cpu":
         return f"device={str(model.device)!r}"
-    return "" if model.output.dtype in (torch.float32, torch.float64) else str(model.output.dtype)
+    if model.output.dtype not in (torch.float32, torch.float64):
+        return str(model.output.dtype)
+    # Ranks are counted in the scores' own type.
+    too_many = model.output.dtype == torch.float32 and len(model.output) > COUNTABLE
+    return f"{len(model.output):,} items" if too_many else ""
 
 
 def session_ranks(model, data, ties):
