@@ -9,7 +9,6 @@ Everything runs on one thread, and the clock counts the time of the processor. T
 experiment, joint-cost; here is only where its time goes.
 """
 
-import statistics
 import sys
 import time
 import types
@@ -26,7 +25,7 @@ from tqdm import tqdm
 from rnnbook import improved, joint, metrics, results, rrn
 from rnnbook.baselines import VSKNN, ItemKNN
 from rnnbook.benchmarks import joint_cost
-from rnnbook.benchmarks.peer_speed import clocked
+from rnnbook.benchmarks.peer_speed import clocked, median_row
 from rnnbook.benchmarks.rrn_scale import alone
 from rnnbook.improved import ImprovedConfig
 from rnnbook.rrn import RRNConfig
@@ -238,9 +237,8 @@ def main(experiment, peer=None):
         "improved": asdict(IMPROVED), "rrn": asdict(RRN), "joint": asdict(joint_cost.CONFIG),
         "workarounds": __doc__.split("Two workarounds")[1].split("\n\n")[0].strip()})
 
-    def add(model, metric, values):  # median, least and most of the rounds
-        result["rows"].append({"model": model, "metric": metric, "mean": statistics.median(values),
-                               "low": min(values), "high": max(values), "values": list(map(float, values))})
+    def add(model, metric, values):
+        result["rows"].append(median_row(model, metric, values))
 
     def add_speeds(name, metric, speeds):
         for way, values in speeds.items():

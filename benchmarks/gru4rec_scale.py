@@ -138,7 +138,6 @@ def catalogue(experiment):
     train = sessions_of(SIZES[0])
     result = results.new_result(experiment, results.describe(train, train.take([])),
                                 {"model": asdict(CATALOGUE), "threads": 1, "seeds": [0]})
-    d = CATALOGUE.hidden_size
     for n_items in SIZES:
         for fast in (False, True):
             found = [alone(step_of, n_items, fast) for _ in range(3)]
@@ -147,8 +146,6 @@ def catalogue(experiment):
             result["rows"].append(mean_row(name, "peak_gib", [run["peak"] / GIB for run in found]))
         result["rows"].append(mean_row(f"{n_items:,} items", "recommend_milliseconds",
                                        [run["recommend"] for run in found]))
-        # a row of the table and its bias, and as much again for Adagrad
-        result["rows"].append(mean_row(f"{n_items:,} items", "table_gib", [2 * 4 * (d + 1) * n_items / GIB]))
     results.write(result)
 
 
