@@ -77,7 +77,7 @@ def setting(text):
 def train(log, folder, settings, seed, fast):
     """From a log of clicks to a GRU4Rec and its scores on the test part, both in ``folder``.
 
-    A run that was killed goes on after its last whole epoch, to the numbers that it would have had.
+    A run that was killed goes on from its last checkpoint, to the numbers that it would have had.
     """
     from . import data, metrics
     from .gru4rec import GRU4RecConfig, fit
@@ -106,7 +106,7 @@ def main(argv=None):
     trains = commands.add_parser("train", help="train a GRU4Rec on a log, score it, keep both in a folder")
     trains.add_argument("log", help="a data set's name, or a table: csv, tsv, parquet, gzipped or not")
     trains.add_argument("folder", type=Path,
-                        help="for checkpoint, model and scores; a killed run goes on from its last epoch")
+                        help="for checkpoint, model and scores; a killed run goes on from there")
     trains.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE",
                         help="settings of GRU4RecConfig, for example n_epochs=3 loss=bpr-max")
     trains.add_argument("--seed", type=int, default=0)

@@ -14,7 +14,8 @@ import argparse
 import hashlib
 import json
 from datetime import timedelta
-from itertools import pairwise
+from functools import partial
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -135,8 +136,8 @@ def fit_distributed(train, config=GRU4RecConfig(), *, device="auto", seed=0, val
     seed, valid, patience, progress, callback
         As in `gru4rec.fit`. Each rank evaluates its share of ``valid``; rank 0 alone shows progress and calls back.
     checkpoint : path, optional
-        A folder that all ranks can read; rank 0 writes it after every epoch. `gru4rec.fit` and any number of ranks
-        can go on from it.
+        A folder that all ranks can read; rank 0 writes it about 20 times an epoch. `gru4rec.fit` and any number of
+        ranks can go on from it.
     timeout : float
         Seconds after which a rank that does not answer is given up.
 
@@ -179,8 +180,8 @@ def fit_distributed(train, config=GRU4RecConfig(), *, device="auto", seed=0, val
     except _RankLost as error:
         now = f"in epoch {epochs}" if epochs else "before the first epoch"
         then = "there is no checkpoint to go on from" if checkpoint is None else (
-            f"start again, on any number of ranks, with checkpoint={str(checkpoint)!r}: it goes on after the last "
-            "whole epoch")
+            f"start again, on any number of ranks, with checkpoint={str(checkpoint)!r}: it goes on from where that was "
+            "written last")
         raise RuntimeError(f"{error} {now}: a process died, and has said why if it could, or did not answer for "
                            f"{timeout} s; {then}") from error.__cause__
     return model
@@ -188,8 +189,8 @@ def fit_distributed(train, config=GRU4RecConfig(), *, device="auto", seed=0, val
 
 def _agree(ranks, identity, checkpoint):
     """How many epochs the checkpoint has; a ValueError on every rank unless all are about to train the same from it."""
-    info = Path(checkpoint or "", "info.json")
-    saved = info.read_bytes() if checkpoint is not None and info.exists() else b""
+    there = checkpoint is not None and training.is_checkpoint(checkpoint)
+    saved = Path(checkpoint, "info.json").read_bytes() if there else b""
     digest = hashlib.sha256(json.dumps(identity).encode() + saved).digest()
     digests = torch.zeros(ranks.n, dtype=torch.int64, device=ranks.device)
     digests[ranks.rank] = int.from_bytes(digest[:7])
@@ -201,7 +202,7 @@ def _agree(ranks, identity, checkpoint):
     return len(json.loads(saved)["history"]) if saved else 0
 
 
-def train_epoch(ranks, model, optimizer, sampler, schedule, items, n_steps, report):
+def train_epoch(ranks, model, optimizer, sampler, schedule, items, steps, lanes, report):
     """`gru4rec.train_epoch` with this rank's lanes; a rank whose lanes have ended goes on adding zeros to the sums.
 
     Parameters
@@ -211,13 +212,12 @@ def train_epoch(ranks, model, optimizer, sampler, schedule, items, n_steps, repo
         Of all ranks.
     items : Tensor, int64 [n_events]
         What the positions of the schedule are of.
-    report : callable(int, Tensor, int)
-        Hears, after each window, how many steps are done, the sum of its losses over all ranks and of how many.
-
-    Returns
-    -------
-    float
-        The mean loss of a prediction of all ranks.
+    steps : range
+    lanes : list of Tensor, float [batch_size, hidden_size]
+        The state to begin with, a row for each lane of all ranks.
+    report : callable(int, Tensor, int, callable)
+        Hears, after each window, how many steps are done, the sum of its losses over all ranks, of how many, and what
+        gives the lanes to go on with if all ranks call it.
 
     Examples
     --------
@@ -227,26 +227,27 @@ def train_epoch(ranks, model, optimizer, sampler, schedule, items, n_steps, repo
     >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(batch_size=1, n_sample=4))
     >>> optimizer = training.Adagrad(model.named_parameters(), lr=0.1)
     >>> sampler = NegativeSampler([1, 2, 2], n_sample=4, alpha=0.5, device="cpu", n_steps=2)
-    >>> items, schedule, steps = torch.tensor([0, 1, 2, 1, 2]), session_parallel([0, 3, 5], 1), []
-    >>> loss = train_epoch(Ranks("cpu"), model, optimizer, sampler, schedule, items, 2,
-    ...                    report=lambda t, loss, n: steps.append(t))
-    >>> steps, loss > 0
-    ([1, 2], True)
+    >>> items, schedule, losses = torch.tensor([0, 1, 2, 1, 2]), session_parallel([0, 3, 5], 1), []
+    >>> train_epoch(Ranks("cpu"), model, optimizer, sampler, schedule, items, range(2),
+    ...             model.initial_state(1), report=lambda t, loss, *_: losses.append(loss.item()))
+    >>> len(losses), min(losses) > 0
+    (2, True)
     """
     own, first = lanes_of(schedule, ranks.rank, ranks.n)
     position = torch.from_numpy(schedule.position).to(model.device)
     everyone = zip(pairwise(schedule.offsets.tolist()), first.tolist(), gru4rec._steps(own, model.device))
-    total, n_seen = torch.zeros((), device=model.device), 0
-    state, window = model.initial_state(own.batch_size), []
-    for t, ((lo, hi), start, (_, reset, live)) in zip(range(1, n_steps + 1), everyone):
+    before = torch.from_numpy(own.lanes(max(steps.start - 1, 0))).to(model.device)
+    state, window = [h[before] for h in lanes], []
+
+    def lanes_after(t, state):
+        return ranks.sum(gru4rec.rows_to_lanes(state, own.lanes(t), schedule.batch_size))
+
+    for t, ((lo, hi), start, (_, reset, live)) in zip(steps, islice(everyone, steps.start, None)):
         window.append((items[position[lo:hi]], items[position[lo:hi] + 1], start, reset, live))
-        if len(window) == model.config.bptt or t == n_steps:
+        if len(window) == model.config.bptt or t == steps[-1]:
             loss, state = train_step(ranks, model, optimizer, sampler, window, state)
-            rows = sum(len(y) for _, y, *_ in window)
-            total, n_seen = total + loss, n_seen + rows
-            report(t, loss, rows)
+            report(t + 1, loss, sum(len(y) for _, y, *_ in window), partial(lanes_after, t, state))
             window = []
-    return total.item() / n_seen
 
 
 def train_step(ranks, model, optimizer, sampler, window, state):

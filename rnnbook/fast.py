@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 from threadpoolctl import ThreadpoolController
 
+from rnnbook import gru4rec
 from rnnbook.metrics import TIES
 
 ACTIVATIONS = {"linear": 0, "tanh": 1, "elu": 2}
@@ -68,8 +70,8 @@ def unsupported(config, device):
     return ", ".join(refused)
 
 
-def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
-    """An epoch of training; takes and returns what `gru4rec.train_epoch` does, and draws the same random numbers.
+def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report):
+    """Some steps of training; takes what `gru4rec.train_epoch` does, and draws the same random numbers.
 
     Examples
     --------
@@ -93,15 +95,21 @@ def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
                                   weights.output.dtype), config.loss == "bpr-max", ACTIVATIONS[config.final_activation])
     x, y = items.numpy()[schedule.position], items.numpy()[schedule.position + 1]
     state = np.zeros((n_lanes, size), weights.output.dtype)
+    first = schedule.lanes(steps.start)
+    state[:len(first)] = lanes[0][first]
     n_parts = torch.get_num_threads()
     work = new_work(len(weights.output), n_lanes, config.n_sample, size, n_parts, state.dtype, settings.bpr_max)
-    chunk = max(1, min(CHUNK, n_steps // 20, 4_000_000 // (n_lanes * size)))
-    total = 0.0
+    chunk = max(1, min(CHUNK, steps.stop // 20, 4_000_000 // (n_lanes * size)))
+
+    def lanes_before(t):  # those that ended are taken out of the state already
+        rows = schedule.lanes(t)
+        return gru4rec.rows_to_lanes([torch.from_numpy(state[:len(rows)])], rows, n_lanes)
 
     # Each thread calls BLAS for itself.
     with BLAS.limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
-        for start in range(0, n_steps, chunk):
-            offsets = schedule.offsets[start:start + chunk + 1][:n_steps - start + 1]
+        for start in range(steps.start, steps.stop, chunk):
+            end = min(start + chunk, steps.stop)
+            offsets = schedule.offsets[start:end + 1]
             low, high = offsets[0], offsets[-1]
             samples = torch.empty(len(offsets) - 1, config.n_sample, dtype=torch.int64)
             drop_x, drop_h = (torch.empty(high - low if p else 0, size, dtype=real)
@@ -118,9 +126,7 @@ def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
                 samples.numpy(), drop_x.numpy(), drop_h.numpy(), state, weights, acc, velocity, target_weight,
                 sample_weight, settings, work) for part in range(n_parts)]
             loss, *_ = [part.result() for part in parts]  # each knows the whole
-            total += loss
-            report(start + len(offsets) - 1, loss, high - low)
-    return total / schedule.offsets[n_steps]
+            report(end, torch.tensor(loss, dtype=torch.float64), int(high - low), partial(lanes_before, end))
 
 
 class Weights(NamedTuple):

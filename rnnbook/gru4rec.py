@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import heapq
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, pairwise
 from typing import Literal
 
@@ -53,6 +53,10 @@ class Schedule:
     def n_steps(self):
         """int: steps of the epoch."""
         return len(self.offsets) - 1
+
+    def lanes(self, step):
+        """int64 [B]: the lanes of a step's rows."""
+        return self.lane[self.offsets[step]:self.offsets[step + 1]]
 
 
 def session_parallel(session_offsets, batch_size):
@@ -534,7 +538,7 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     patience : int
         With ``valid``: stop when Recall@20 has not improved for this many epochs.
     checkpoint : path, optional
-        Folder rewritten after every epoch; if it exists, training goes on from it to the same numbers.
+        Folder rewritten about 20 times an epoch; if it exists, training goes on from it to the same numbers.
     progress : bool
         Show a progress bar.
     callback : callable(dict), optional
@@ -576,7 +580,7 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
                 checkpoint=checkpoint, progress=progress, callback=callback)
 
 
-def _fit(train, config, device, one_epoch, validate, *, seed, valid, progress, callback, **options):
+def _fit(train, config, device, one_epoch, validate, *, seed, valid, checkpoint, progress, callback, **options):
     """`fit` with any ``one_epoch`` that takes what `train_epoch` takes; ``options`` are those of `training.run`."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -592,40 +596,68 @@ def _fit(train, config, device, one_epoch, validate, *, seed, valid, progress, c
     hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides
     with tqdm(total=config.n_epochs * n_steps, unit="step", leave=False, **hidden) as bar:
 
-        def run_epoch(epoch):
-            told = 0
-
-            def report(t, loss, n):  # step t of this epoch is done; the loss is a sum over n rows
-                nonlocal told
-                bar.update(epoch * n_steps + t - bar.n)
-                if callback and t * 20 // n_steps > told:
-                    told = t * 20 // n_steps
-                    callback({"epoch": epoch + t / n_steps, "loss": float(loss) / n})
-
+        def run_epoch(epoch, middle, save):
             sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device, n_steps)
-            return one_epoch(model, optimizer, sampler, schedule, items, n_steps, report)
+            start, lanes = 0, model.initial_state(config.batch_size)
+            # In float32, which is all that Apple's GPUs have, the sum of millions of losses loses digits.
+            total = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+            if middle:
+                start, total, *lanes = _unpack(middle, _pack(0, total, lanes, sampler), sampler, n_steps, checkpoint)
+            told = start * 20 // n_steps
+
+            def report(t, loss, n, lanes):  # step t of this epoch is done; the loss is a sum over n rows
+                nonlocal told, total
+                total = total + loss
+                bar.update(epoch * n_steps + t - bar.n)
+                if t * 20 // n_steps > told:
+                    told = t * 20 // n_steps
+                    if t < n_steps:
+                        save(lambda: _pack(t, total, lanes(), sampler))
+                    if callback:
+                        callback({"epoch": epoch + t / n_steps, "loss": float(loss) / n})
+
+            one_epoch(model, optimizer, sampler, schedule, items, range(start, n_steps), lanes, report)
+            return float(total) / schedule.offsets[n_steps].item()
 
         model.history = training.run(
             model, run_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
-            identity=training.identity(config, train, valid, seed), callback=callback,
+            identity=training.identity(config, train, valid, seed), checkpoint=checkpoint, callback=callback,
             validate=(lambda: validate(model)) if valid is not None else None, **options)
     return model
 
 
-def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
-    """The first ``n_steps`` steps of a schedule, window by window.
+def _pack(step, total, lanes, sampler):
+    """What the rest of an epoch needs to know after so many steps, as named tensors."""
+    unread = torch.stack(sampler.unread) if sampler.unread else torch.empty(0, sampler.shape[1], dtype=torch.int64)
+    return {"step": torch.tensor(step), "total": total, "unread": unread,
+            **{f"lanes.{layer}": h for layer, h in enumerate(lanes)}}
+
+
+def _unpack(middle, fresh, sampler, n_steps, checkpoint):
+    """What `_pack` was given, from what it gave now and at the epoch's beginning; the sampler has it back at once."""
+    unread, shape = middle.get("unread", torch.empty(0)), fresh["unread"].shape
+    training.check_tensors(middle, fresh | {"unread": fresh["unread"].new_empty(len(unread), *shape[1:])}, checkpoint)
+    step, n_items = int(middle["step"]), len(sampler.cumulated)
+    if not 0 < step < n_steps or (unread.numel() and not 0 <= unread.min() <= unread.max() < n_items):
+        raise ValueError(f"{checkpoint}: the steps or the samples that it holds are not of this epoch; it is damaged, "
+                         "delete it to start anew")
+    sampler.unread = [*unread.to(sampler.cumulated.device).unbind()]
+    return step, *(middle[name].to(tensor.device) for name, tensor in fresh.items() if name not in ("step", "unread"))
+
+
+def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report):
+    """Some steps of a schedule, window by window.
 
     Parameters
     ----------
     items : Tensor, int64 [n_events]
         What the positions of the schedule are of.
-    report : callable(int, Tensor, int)
-        Hears, after each window, how many steps are done, the sum of the window's losses and of how many.
-
-    Returns
-    -------
-    float
-        The mean loss of a prediction.
+    steps : range
+    lanes : list of Tensor, float [batch_size, hidden_size]
+        The state to begin with, a row for each lane.
+    report : callable(int, Tensor, int, callable)
+        Hears, after each window, how many steps are done, the sum of the window's losses, of how many, and what gives
+        the lanes to go on with.
 
     Examples
     --------
@@ -634,23 +666,37 @@ def train_epoch(model, optimizer, sampler, schedule, items, n_steps, report):
     >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(batch_size=1, n_sample=4))
     >>> optimizer = training.Adagrad(model.named_parameters(), lr=0.1)
     >>> sampler = NegativeSampler([1, 2, 2], n_sample=4, alpha=0.5, device="cpu", n_steps=2)
-    >>> items, offsets, steps = torch.tensor([0, 1, 2, 1, 2]), np.array([0, 3, 5]), []
-    >>> loss = train_epoch(model, optimizer, sampler, session_parallel(offsets, 1), items, 2,
-    ...                    report=lambda t, loss, n: steps.append(t))
-    >>> steps, loss > 0
-    ([1, 2], True)
+    >>> items, offsets, losses = torch.tensor([0, 1, 2, 1, 2]), np.array([0, 3, 5]), []
+    >>> train_epoch(model, optimizer, sampler, session_parallel(offsets, 1), items, range(2),
+    ...             model.initial_state(1), report=lambda t, loss, *_: losses.append(loss.item()))
+    >>> len(losses), min(losses) > 0
+    (2, True)
     """
-    total, n_seen = torch.zeros((), device=model.device), 0
-    state, window = model.initial_state(model.config.batch_size), []
-    for t, (position, reset, live) in enumerate(islice(_steps(schedule, model.device), n_steps), start=1):
+    # A state has the rows of the step that left it; those of lanes that end there are taken out when the next begins.
+    before = torch.from_numpy(schedule.lanes(max(steps.start - 1, 0))).to(model.device)
+    state, window = [h[before] for h in lanes], []
+
+    def lanes_after(t, state):
+        return rows_to_lanes(state, schedule.lanes(t), schedule.batch_size)
+
+    for t, (position, reset, live) in zip(steps, islice(_steps(schedule, model.device), steps.start, None)):
         window.append((items[position], items[position + 1], reset, live))
-        if len(window) == model.config.bptt or t == n_steps:
+        if len(window) == model.config.bptt or t == steps[-1]:
             loss, state = train_step(model, optimizer, sampler, window, state)
-            rows = sum(len(y) for _, y, _, _ in window)
-            total, n_seen = total + loss, n_seen + rows
-            report(t, loss, rows)
+            report(t + 1, loss, sum(len(y) for _, y, _, _ in window), partial(lanes_after, t, state))
             window = []
-    return total.item() / n_seen
+
+
+def rows_to_lanes(state, lanes, batch_size):
+    """A state [B, hidden_size] with a row for each of the lanes (int64 array [B]) to one with a row for every lane.
+
+    Examples
+    --------
+    >>> rows_to_lanes([torch.tensor([[1.0], [2.0]])], np.array([3, 0]), batch_size=4)[0].flatten()
+    tensor([2., 0., 0., 1.])
+    """
+    lanes = torch.from_numpy(lanes).to(state[0].device)
+    return [h.new_zeros(batch_size, h.shape[1]).index_copy(0, lanes, h) for h in state]
 
 
 def _compiled(refused, otherwise):
@@ -685,17 +731,16 @@ class NegativeSampler:
         self.cumulated = torch.cumsum(support**alpha * (support > 0), 0).to(dtype).to(device)
         self.log_support = support.log().to(dtype).to(device)
         self.alpha = alpha
-        self.samples: Iterator[torch.Tensor] = iter(())
+        self.unread: list[torch.Tensor] = []  # drawn, the next one last
         self.shape = max(1, min(n_steps, 1_000_000 // max(1, n_sample))), n_sample
 
     def next(self):
         """int64 [n_sample]: the extra negatives of one step."""
-        for sample in self.samples:
-            return sample
-        u = torch.rand(self.shape, device=self.cumulated.device) * self.cumulated[-1]
-        ids = torch.searchsorted(self.cumulated, u, right=True).clamp_(max=len(self.cumulated) - 1)
-        self.samples = iter(ids.unbind())
-        return next(self.samples)
+        if not self.unread:
+            u = torch.rand(self.shape, device=self.cumulated.device) * self.cumulated[-1]
+            ids = torch.searchsorted(self.cumulated, u, right=True).clamp_(max=len(self.cumulated) - 1)
+            self.unread = [*ids.unbind()][::-1]
+        return self.unread.pop()
 
 
 def train_step(model, optimizer, sampler, window, state):

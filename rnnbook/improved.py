@@ -543,7 +543,7 @@ def train_stage(model, train, *, seed=0, valid=None, patience=3, metric="recall"
     hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides
     bar = tqdm(total=config.n_epochs * n_steps, unit="step", leave=False, **hidden)
 
-    def train_epoch(epoch):
+    def train_epoch(epoch, *_):
         bar.update(epoch * n_steps - bar.n)
         total, n_seen = torch.zeros((), device=model.device), 0
         steps = batches(train.lengths, config.batch_size, torch.randperm(train.n_sessions).numpy())

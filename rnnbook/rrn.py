@@ -897,7 +897,7 @@ def descend(model, train, loss_of, *, seed, valid, patience, checkpoint, progres
     hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides
     bar = tqdm(total=config.n_epochs * sum(n_steps), unit="step", leave=False, **hidden)
 
-    def train_epoch(epoch):
+    def train_epoch(epoch, *_):
         bar.update(epoch * sum(n_steps) - bar.n)
         if before and epoch == 0:
             before(optimizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -204,18 +205,20 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
         better=max, checkpoint=None, writes=True, callback=None):
     """Train epoch by epoch: validate, keep the best, stop early, save, and go on where a killed run stopped.
 
-    Each epoch seeds its own random numbers from ``(seed, epoch)``, so a run that resumes after any epoch
-    draws what the uninterrupted run would have drawn.
+    Each epoch seeds its own random numbers from ``(seed, epoch)``, and what is saved within an epoch holds their state.
+    So a run that resumes draws what the uninterrupted run would have drawn.
 
     Parameters
     ----------
     model : torch.nn.Module
-    train_epoch : callable(epoch) -> float
-        Runs one epoch and returns its mean loss.
+    train_epoch : callable(epoch, middle, save) -> float
+        Runs one epoch and returns its mean loss. Within it, it may call ``save(pack)``: the checkpoint is rewritten,
+        with the tensors that ``pack() -> {name: Tensor}`` gives. A run that goes on from there is handed them as
+        ``middle``, which is empty at an epoch's beginning.
     optimizer : Adagrad or Adam
         Anything with ``tensors() -> {name: Tensor}``.
     identity : dict
-        What must be the same for a checkpoint to be continued: settings, data, seed. JSON types only.
+        What must be the same for a checkpoint to be continued: settings, data, seed. In types that JSON has, or tuples.
     validate : callable() -> dict of float, optional
         Called after each epoch; ``metric`` in it decides which epoch is kept.
     patience : int, optional
@@ -223,7 +226,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     better : max or min
         Which values of ``metric`` are the good ones.
     checkpoint : path, optional
-        Folder that is rewritten after each epoch and continued from if it exists.
+        Folder that is rewritten after each epoch, and when ``train_epoch`` says so; continued from if it exists.
     writes : bool
         Whether this process rewrites it; of several that train together one does.
     callback : callable(dict), optional
@@ -240,7 +243,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
 
     >>> model = torch.nn.Linear(1, 1, bias=False)
     >>> _ = torch.nn.init.ones_(model.weight)
-    >>> def train_epoch(epoch):
+    >>> def train_epoch(epoch, middle, save):
     ...     model.weight.data *= 0.5
     ...     return model.weight.item()
     >>> def validate():
@@ -256,13 +259,18 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     tensors |= {f"optimizer.{k}": v for k, v in optimizer.tensors().items()}
     best = {k: v.clone() for k, v in model.state_dict().items()} if validate else {}
     tensors |= {f"best.{k}": v for k, v in best.items()}
+    middle: dict[str, torch.Tensor] = {}
+    random: dict[str, torch.Tensor] = {}
     history = []
-    if checkpoint is not None and Path(checkpoint).exists():
+    if checkpoint is not None and is_checkpoint(checkpoint):
         saved, info = load_checkpoint(checkpoint)
-        differs = [k for k in identity if info.get("identity", {}).get(k) != identity[k]]
+        given = json.loads(json.dumps(identity))  # as it was read: JSON has no tuples
+        differs = [k for k in given if info.get("identity", {}).get(k) != given[k]]
         if differs:
             raise ValueError(f"{checkpoint}: the checkpoint is of another run ({', '.join(differs)} differ); "
                              "give another folder, or delete this one to start anew")
+        middle, random = ({k.removeprefix(kind): saved.pop(k) for k in [*saved] if k.startswith(kind)}
+                          for kind in ("middle.", "random."))
         check_tensors(saved, tensors, checkpoint)
         with torch.no_grad():
             for name, tensor in tensors.items():
@@ -273,14 +281,27 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
         scores = [point[metric] for point in history]
         return len(scores) - 1 - scores.index(better(scores))
 
-    devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
+    device = next(model.parameters()).device
+
+    def save(more):
+        if checkpoint is not None and writes:
+            save_checkpoint(checkpoint, tensors | more, {"identity": identity, "history": history})
+
+    def save_within(pack):
+        if checkpoint is not None:
+            packed = {f"middle.{k}": v for k, v in pack().items()}  # by every process, where several train
+            save(packed | {f"random.{k}": v for k, v in random_state(device).items()})
+
     for epoch in range(len(history), n_epochs):
         if validate and patience and history and since_best() >= patience:
             break
-        with torch.random.fork_rng(devices):
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed((seed * 1_000_003 + epoch) % 2**63)
+            set_random_state(random, device)
             model.train()
-            point = {"epoch": epoch + 1, "loss": train_epoch(epoch)}
+            loss = train_epoch(epoch, middle, save_within)
+        middle, random = {}, {}
+        point = {"epoch": epoch + 1, "loss": loss}
         model.eval()
         if not torch.isfinite(torch.tensor(point["loss"])):
             raise FloatingPointError(f"the loss became {point['loss']} in epoch {epoch + 1}; lower the learning rate")
@@ -290,8 +311,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
         if validate and since_best() == 0:
             for k, v in model.state_dict().items():
                 best[k].copy_(v)
-        if checkpoint is not None and writes:
-            save_checkpoint(checkpoint, tensors, {"identity": identity, "history": history})
+        save({})
         if callback:
             callback(point)
     if validate and history:
@@ -300,8 +320,39 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     return history
 
 
+def random_state(device):
+    """The states of the random numbers of the CPU, and of the device where it has its own, by name.
+
+    Examples
+    --------
+    >>> state = random_state(torch.device("cpu"))
+    >>> first = torch.rand(2)
+    >>> set_random_state(state, torch.device("cpu"))
+    >>> torch.equal(torch.rand(2), first)
+    True
+    """
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def set_random_state(state, device):
+    """Go on with the random numbers of `random_state`, those that are in ``state``; see there."""
+    if "cpu" in state:
+        torch.set_rng_state(state["cpu"])
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+    if "mps" in state and device.type == "mps":
+        torch.mps.set_rng_state(state["mps"])
+
+
 def save_checkpoint(path, tensors, info):
     """Write ``path/tensors.safetensors`` and ``path/info.json``; the folder appears whole or not at all.
+
+    A kill at any moment leaves the new one or, perhaps beside it with ``.old`` after its name, the one before.
 
     Examples
     --------
@@ -323,6 +374,25 @@ def save_checkpoint(path, tensors, info):
         os.replace(path, old)
     os.replace(new, path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def is_checkpoint(path):
+    """Whether there is something at ``path``, which a kill may have left beside it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     before = is_checkpoint(f"{folder}/made")
+    ...     save_checkpoint(f"{folder}/made.old", {"w": torch.ones(2)}, {"epoch": 3})
+    ...     before, is_checkpoint(f"{folder}/made"), load_checkpoint(f"{folder}/made")[1]
+    (False, True, {'epoch': 3})
+    """
+    path = Path(path)
+    if not path.exists():  # killed when the former one had made room for the new one
+        with contextlib.suppress(FileNotFoundError):  # most often there is none; or another rank was sooner
+            os.replace(path.with_name(path.name + ".old"), path)
+    return path.exists()
 
 
 def load_checkpoint(path):

@@ -42,7 +42,7 @@ def test_from_a_log_to_scores(log, tmp_path):
 
 
 def test_a_killed_run_goes_on_to_the_same_numbers(log, tmp_path):
-    """Killed without a warning once the first epoch is on the disk, then started again with the same words."""
+    """Killed without a warning once a part of an epoch is on the disk, then started again with the same words."""
     whole = subprocess.run(command(log, tmp_path / "whole"), capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
     killed = subprocess.Popen(command(log, tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

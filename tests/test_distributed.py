@@ -204,10 +204,11 @@ def hang():
 
 
 def lose_one_in_the_second_epoch(who, checkpoint, how=die, timeout=60):
-    epochs, rank, train_step = [], int(os.environ["RANK"]), distributed.train_step
+    epochs, done, rank, train_step = [], [], int(os.environ["RANK"]), distributed.train_step
 
     def step(*arguments):
-        if len(epochs) == 2 and rank == who:
+        done.append(len(epochs))
+        if done.count(2) > done.count(1) / 2 and rank == who:
             how()
         return train_step(*arguments)
 
@@ -229,7 +230,7 @@ def saved_epochs(checkpoint):
 
 @pytest.mark.parametrize("who", [3, 0])
 def test_a_dead_rank_ends_the_run_and_fewer_go_on(tmp_path, who):
-    """Four ranks, one dies; two take the run to where it would have gone, or the readable `fit` does."""
+    """One of four ranks dies within an epoch; two take the run to where it would have gone, or the readable `fit`."""
     left = launch(4, tmp_path / "four", lose_one_in_the_second_epoch, who, tmp_path / "run")
     assert [rank for rank, result in enumerate(left) if result is None] == [who]
     for rank, result in enumerate(left):
@@ -238,12 +239,13 @@ def test_a_dead_rank_ends_the_run_and_fewer_go_on(tmp_path, who):
             assert f"with checkpoint='{tmp_path / 'run'}'" in result["error"]
             assert result["seconds"] < 50  # noticed when the connection went, and not by the timeout of 60 s
     assert saved_epochs(tmp_path / "run") == 1
+    assert "middle.step" in training.load_checkpoint(tmp_path / "run")[0]
     whole = trained(gru4rec.fit, replace(SMALL, n_epochs=3))
     if who:
         results = launch(2, tmp_path / "two", go_on, tmp_path / "run")
         for result in results:
             assert_same(result, whole)
-        assert [result["written"] for result in results] == [2, 0]  # the second epoch and the third, by rank 0
+        assert [result["written"] > 0 for result in results] == [True, False]  # by rank 0
     else:
         assert_same(trained(gru4rec.fit, replace(SMALL, n_epochs=3), checkpoint=tmp_path / "run"), whole)
 

@@ -47,13 +47,15 @@ def train_steps(train_epoch, train, config, n_steps, dtype=torch.float64):
         schedule = session_parallel(train.offsets, config.batch_size)
         sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, torch.device("cpu"), n_steps)
         reports = []
-        loss = train_epoch(model, optimizer, sampler, schedule, torch.from_numpy(train.items), n_steps,
-                           lambda t, loss, n: reports.append((t, loss / n)))
+        train_epoch(model, optimizer, sampler, schedule, torch.from_numpy(train.items), range(n_steps),
+                    model.initial_state(config.batch_size), lambda t, loss, n, _: reports.append((t, float(loss), n)))
         drawn = torch.rand(3)  # the random numbers that come next: both have drawn as many
     finally:
         torch.set_default_dtype(before)
-    assert reports[-1][0] == n_steps and reports[-1][1] > 0
-    return {"loss": torch.tensor(loss, dtype=dtype), "drawn": drawn} | model.state_dict() | optimizer.tensors()
+    steps, losses, rows = zip(*reports)
+    assert steps[-1] == n_steps and losses[-1] > 0
+    loss = torch.tensor(sum(losses) / sum(rows), dtype=dtype)
+    return {"loss": loss, "drawn": drawn} | model.state_dict() | optimizer.tensors()
 
 
 def untrained(train, config):

@@ -1,6 +1,7 @@
 """GRU4Rec against hand formulas, a slow reference, and what it must not be able to do."""
 
 import json
+import os
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -571,25 +572,88 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("with_validation", [False, True])
-@pytest.mark.parametrize("fast", [False, True])
-def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, with_validation, fast):
-    data = random_sessions()
-    options = {"device": "cpu", "seed": 1, "progress": False, "fast": fast}
-    if with_validation:
-        options["valid"] = random_sessions(seed=9)
-    whole = fit(data, SMALL, **options)
+RESUMED = {
+    "readable": {}, "fast": {}, "in-batch negatives": {"n_sample": 0},
+    "windows, two layers, momentum": {"bptt": 3, "hidden_size": (8, 5), "momentum": 0.3, "embedding_dropout": 0.2}}
 
+
+def kill_and_go_on(data, config, when, folder, options, others=None):
+    """Train until the epoch ``when``, a fraction, be killed, and go on; the model, and the first point it told of."""
     def kill(point):
-        if point["epoch"] > 1.5:
+        if point["epoch"] >= when:
             raise Killed
 
+    points = []
     with pytest.raises(Killed):
-        fit(data, SMALL, checkpoint=tmp_path / "run", callback=kill, **options)
-    resumed = fit(data, SMALL, checkpoint=tmp_path / "run", **options)
+        fit(data, config, checkpoint=folder, callback=kill, **options)
+    return fit(data, config, checkpoint=folder, callback=points.append, **(others or options)), points[0]
+
+
+@pytest.mark.parametrize("when", [0.05, 0.4, 1.0, 1.55, 1.95])
+@pytest.mark.parametrize("how", RESUMED)
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, how, when):
+    data, config = random_sessions(), replace(SMALL, **RESUMED[how])
+    options = {"device": "cpu", "seed": 1, "progress": False, "fast": how == "fast"}
+    if how in ("fast", "readable"):
+        options["valid"] = random_sessions(seed=9)
+    whole = fit(data, config, **options)
+    resumed, first = kill_and_go_on(data, config, when, tmp_path / "run", options)
+    assert when <= first["epoch"] < when + 0.2  # two windows of a tenth
     assert resumed.history == whole.history
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name])
+
+
+@pytest.mark.parametrize("when", [0.4, 1.95])
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_compiled_step_goes_on_for_the_readable_one_and_back(float64, tmp_path, fast, when):
+    data, options = random_sessions(), {"device": "cpu", "seed": 1, "progress": False}
+    whole = fit(data, SMALL, **options)
+    resumed, _ = kill_and_go_on(data, SMALL, when, tmp_path / "run", options | {"fast": fast},
+                                options | {"fast": not fast})
+    torch.testing.assert_close(dict(resumed.state_dict()), dict(whole.state_dict()), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("damage,match", [
+    (lambda t: t | {"middle.step": torch.tensor(10**9)}, "the steps or the samples"),
+    (lambda t: t | {"middle.unread": t["middle.unread"] + 10**6}, "the steps or the samples"),
+    (lambda t: t | {"middle.unread": t["middle.unread"][:, 1:].contiguous()}, "unread is"),
+    (lambda t: t | {"middle.lanes.0": t["middle.lanes.0"][1:].contiguous()}, "lanes.0 is"),
+    (lambda t: t | {"middle.lanes.0": t["middle.lanes.0"] * torch.nan}, "not finite"),
+    (lambda t: {name: tensor for name, tensor in t.items() if name != "middle.total"}, "other tensors.*total")])
+def test_a_damaged_middle_of_an_epoch_is_refused(tmp_path, damage, match):
+    data = random_sessions()
+
+    def damage_then_kill(point):
+        edit_tensors(tmp_path / "run", damage)
+        raise Killed
+
+    with pytest.raises(Killed):
+        fit(data, SMALL, device="cpu", checkpoint=tmp_path / "run", progress=False, callback=damage_then_kill)
+    with pytest.raises(ValueError, match=f"{tmp_path / 'run'}.*{match}"):
+        fit(data, SMALL, device="cpu", checkpoint=tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize("rename", [1, 2])
+def test_a_run_killed_while_it_saves_goes_on(tmp_path, monkeypatch, rename):
+    """Before the former checkpoint makes room for the new one, or after."""
+    data, options = random_sessions(), {"device": "cpu", "seed": 1, "progress": False}
+    whole, replaced = fit(data, SMALL, **options), []
+
+    def replace_or_die(source, target):
+        replaced.append(source)
+        if len(replaced) == 1 + 2 * 8 + rename:  # the first save has nothing to move away
+            raise Killed
+        os.rename(source, target)
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "replace", replace_or_die)
+        with pytest.raises(Killed):
+            fit(data, SMALL, checkpoint=tmp_path / "run", **options)
+    points = []
+    resumed = fit(data, SMALL, checkpoint=tmp_path / "run", callback=points.append, **options)
+    assert points[0]["epoch"] > 0.4 and resumed.history == whole.history
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
