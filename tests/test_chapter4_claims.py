@@ -26,7 +26,7 @@ def test_one_side_at_a_time_takes_less_time_and_memory_and_is_as_good():
 
 
 @pytest.mark.claim("cost-grows-with-ratings")
-def test_a_rating_costs_the_same_up_to_ten_million_and_memory_grows_with_ratings_alone():
+def test_a_rating_costs_twice_as_much_among_ten_million_and_memory_grows_with_ratings_alone():
     sizes = [f"{n:,} ratings" for n in (100_000, 1_000_000, 10_000_000)]
 
     def means(metric):
@@ -34,7 +34,7 @@ def test_a_rating_costs_the_same_up_to_ten_million_and_memory_grows_with_ratings
         return np.array([rows[size]["mean"] for size in sizes])
 
     cost, peak, stored = map(means, ("microseconds_per_rating", "peak_gib", "stored_numbers_per_rating"))
-    assert cost.max() < 1.5 * cost.min()
+    assert cost.max() < 2.5 * cost.min()
     assert stored.max() < 1.02 * stored.min()
     assert all(peak[1:] < 10 * peak[:-1]) and peak[-1] * 2**30 < 12e9
 
