@@ -352,7 +352,8 @@ def set_random_state(state, device):
 def save_checkpoint(path, tensors, info):
     """Write ``path/tensors.safetensors`` and ``path/info.json``; the folder appears whole or not at all.
 
-    A kill at any moment leaves the new one or, perhaps beside it with ``.old`` after its name, the one before.
+    A kill at any moment leaves the new one or the one before; that may have a name of its own then, and `is_checkpoint`
+    gives it its name back.
 
     Examples
     --------
@@ -364,7 +365,7 @@ def save_checkpoint(path, tensors, info):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    new, old = path.with_name(path.name + ".new"), path.with_name(path.name + ".old")
+    new, old = _beside(path, "new"), _beside(path, "old")
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir()
@@ -376,6 +377,11 @@ def save_checkpoint(path, tensors, info):
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _beside(path, which):
+    """The hidden folder that the new or the old checkpoint is for a moment; what people call run.old is theirs."""
+    return path.with_name(f".{path.name}.{which}")
+
+
 def is_checkpoint(path):
     """Whether there is something at ``path``, which a kill may have left beside it.
 
@@ -384,14 +390,14 @@ def is_checkpoint(path):
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     before = is_checkpoint(f"{folder}/made")
-    ...     save_checkpoint(f"{folder}/made.old", {"w": torch.ones(2)}, {"epoch": 3})
+    ...     save_checkpoint(f"{folder}/.made.old", {"w": torch.ones(2)}, {"epoch": 3})
     ...     before, is_checkpoint(f"{folder}/made"), load_checkpoint(f"{folder}/made")[1]
     (False, True, {'epoch': 3})
     """
     path = Path(path)
     if not path.exists():  # killed when the former one had made room for the new one
         with contextlib.suppress(FileNotFoundError):  # most often there is none; or another rank was sooner
-            os.replace(path.with_name(path.name + ".old"), path)
+            os.replace(_beside(path, "old"), path)
     return path.exists()
 
 

@@ -650,10 +650,11 @@ def test_a_run_killed_while_it_saves_goes_on(tmp_path, monkeypatch, rename):
         context.setattr(os, "replace", replace_or_die)
         with pytest.raises(Killed):
             fit(data, SMALL, checkpoint=tmp_path / "run", **options)
+    (tmp_path / "run.old").mkdir()  # somebody's own
     points = []
     resumed = fit(data, SMALL, checkpoint=tmp_path / "run", callback=points.append, **options)
     assert points[0]["epoch"] > 0.4 and resumed.history == whole.history
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.old"]
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
