@@ -17,6 +17,7 @@ EXPERIMENTS = {
     "gru4rec-full": "gru4rec_scale",
     "gru4rec-catalogue": "gru4rec_scale",
     "gru4rec-ranks": "gru4rec_scale",
+    "gru4rec-network": "network",
     "improved-yoochoose-100k": "improved",
     "improved-noise": "improved",
     "improved-drift": "improved",
