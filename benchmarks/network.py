@@ -27,7 +27,6 @@ JOB = "import json; from rnnbook.benchmarks.gru4rec_scale import one_rank; print
 def cable(gigabits):
     """The names of two machines with a cable between them; both are gone afterwards."""
     names = ["rnnbook-a", "rnnbook-b"]
-    mbit = round(1000 * gigabits)
 
     def run(*words):
         subprocess.run(words, check=True)
@@ -40,9 +39,9 @@ def cable(gigabits):
             run("ip", "-n", name, "address", "add", f"10.77.0.{i + 1}/24", "dev", "cable")
             for device in ("lo", "cable"):
                 run("ip", "-n", name, "link", "set", device, "up")
-            # What may pass at once has to grow with the speed, or the clock of the kernel is too coarse for it.
-            run("tc", "-n", name, "qdisc", "add", "dev", "cable", "root", "tbf", "rate", f"{mbit}mbit",
-                "burst", f"{max(64, mbit)}kb", "latency", "50ms")
+            # A burst passes at once: it has to be little beside the 1.5 MB of a step's sum.
+            run("tc", "-n", name, "qdisc", "add", "dev", "cable", "root", "tbf", "rate", f"{1000 * gigabits:g}mbit",
+                "burst", "128kb", "latency", "50ms")
         yield names
     finally:
         for name in names:
