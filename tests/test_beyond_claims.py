@@ -47,3 +47,17 @@ def test_a_step_hardly_grows_with_the_catalogue(code):
                     for n in (10_000, 10_000_000))
     assert large < 2 * small
     assert results.value("gru4rec-catalogue", f"10,000,000 items, {code}", "peak_gib") < 8
+
+
+@pytest.mark.claim("network-forecast")
+def test_the_network_forecast_holds_where_the_network_is_slow_and_is_a_bound_elsewhere():
+    config = results.load("gru4rec-network")["config"]
+    d, lanes = config["model"]["hidden_size"], config["model"]["batch_size"]
+    columns = lanes + config["model"]["n_sample"]
+    megabytes = 4 * (3 * d * (d + d + 2) + lanes * d + columns * (d + 1) + 1) / 1e6
+    alone = results.value("gru4rec-network", "1 machine", "step_milliseconds")
+    for gigabits in config["gigabits a second"]:
+        step = results.value("gru4rec-network", f"2 machines, {gigabits:g} gigabit", "step_milliseconds")
+        ratio = step / (alone / 2 + 1000 * megabytes / (125 * gigabits))
+        assert 1 < ratio < 1.25 if gigabits == 0.1 else ratio > 1.25
+        assert step > 0.9 * alone
