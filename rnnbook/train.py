@@ -340,7 +340,14 @@ def random_state(device):
 
 
 def set_random_state(state, device):
-    """Go on with the random numbers of `random_state`, those that are in ``state``; see there."""
+    """Go on with the random numbers of `random_state`, those that are in ``state``.
+
+    Examples
+    --------
+    Where there is none, nothing happens.
+
+    >>> set_random_state({}, torch.device("cpu"))
+    """
     if "cpu" in state:
         torch.set_rng_state(state["cpu"])
     if "cuda" in state and device.type == "cuda":
