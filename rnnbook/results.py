@@ -313,19 +313,23 @@ def beside(name, source, metric, pairs, reference, digits=3):
 def badge(name):
     """Where an experiment's numbers come from, as one line of HTML: commit, day, data, seeds, machine, time.
 
+    Where the values of a row are not of a seed each, it says how many runs there were.
+
     Examples
     --------
     >>> "gru4rec-world" in badge("gru4rec-world").data
     True
     """
     result = load(name)
-    data, seeds = result["data"], max((len(row["values"]) for row in result["rows"]), default=0)
+    data, n = result["data"], max((len(row["values"]) for row in result["rows"]), default=0)
+    seeds = result["config"].get("seeds", [])
+    kind = "seed" if max(seeds.values() if isinstance(seeds, dict) else [len(seeds)]) == n else "run"
     machine = ", ".join(str(v) + (" cores" if k == "cores" else "") for k, v in result["machine"].items())
     facts = [
         f"<b>{escape(name)}</b>", f"commit {escape(result['commit'][:10])}", escape(result["created"][:10]),
         f"{escape(data['name'])}, {data['n_train']:,} events to train on, {data['n_test']:,} to test on "
         f"(sha256 {escape(data['sha256'][:12])}…)",
-        f"{seeds} seed{'s' * (seeds != 1)}", escape(machine), f"torch {escape(result['packages'].get('torch', '?'))}",
+        f"{n} {kind}{'s' * (n != 1)}", escape(machine), f"torch {escape(result['packages'].get('torch', '?'))}",
         f"{result['seconds']:,.0f} s",
     ]
     return HTML(f'<p class="provenance" style="font-size: 85%; opacity: .85">{" · ".join(facts)}</p>')

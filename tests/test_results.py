@@ -18,7 +18,8 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def result():
-    fresh = results.new_result("trial", {"name": "world", "sha256": "ab" * 32, "n_train": 10, "n_test": 5}, {"k": 20})
+    fresh = results.new_result("trial", {"name": "world", "sha256": "ab" * 32, "n_train": 10, "n_test": 5},
+                               {"k": 20, "seeds": [0, 1]})
     for model, mean in (("popularity", 0.2), ("GRU4Rec", 0.7)):
         for metric in ("recall@20", "mrr@20"):
             fresh["rows"].append({"model": model, "metric": metric, "mean": mean, "low": mean - 0.1,
@@ -57,6 +58,9 @@ def test_tables(here, result):
     html = results.badge("trial").data
     for fact in (result["commit"][:10], "ab" * 6, "2 seeds", "world", "10 events"):
         assert fact in html
+    result["config"]["seeds"] = [0]  # one seed, timed twice
+    results.write(result)
+    assert "2 runs" in results.badge("trial").data
 
 
 def test_beside_a_paper(here, result):
