@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import textwrap
+from dataclasses import fields
 from pathlib import Path
 
 # experiment -> module of rnnbook.benchmarks whose main(experiment) writes its result file
@@ -83,10 +84,14 @@ def train(log, folder, settings, seed, fast):
     from . import data, metrics
     from .gru4rec import GRU4RecConfig, fit
 
+    known = [field.name for field in fields(GRU4RecConfig)]
+    unknown = sorted(settings.keys() - set(known))
+    if unknown:
+        raise ValueError(f"no setting {', '.join(unknown)}; there are {', '.join(known)}")
     config = GRU4RecConfig(**settings)
     print(f"Reading {log}")
     train, test = data.load_sessions(log)
-    print(f"Training on {train}")
+    print(f"Training on {train}" + (", from where the checkpoint is" if (folder / "checkpoint").exists() else ""))
     model = fit(train, config, seed=seed, checkpoint=folder / "checkpoint", fast=fast)
     model.save(folder / "model")
     print(f"Scoring on {test}")
@@ -101,14 +106,14 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("data", help="list the data sets: here or not, size, licence, source")
     reproduce = commands.add_parser("reproduce", help="run an experiment and write its result file")
-    reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS))
+    reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS), nargs="?", help="none lists them")
     reproduce.add_argument("--peer", help="a checkout to compare with: for peer-speed and gpu the authors' own code, "
                                           "for chapter-speed session-rec")
     trains = commands.add_parser("train", help="train a GRU4Rec on a log, score it, keep both in a folder")
     trains.add_argument("log", help="a data set's name, or a table: csv, tsv, parquet, gzipped or not")
     trains.add_argument("folder", type=Path,
                         help="for checkpoint, model and scores; a killed run goes on from there")
-    trains.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE",
+    trains.add_argument("--set", type=setting, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
                         help="settings of GRU4RecConfig, for example n_epochs=3 loss=bpr-max")
     trains.add_argument("--seed", type=int, default=0)
     trains.add_argument("--fast", action="store_true", help="the compiled step and evaluation, on a CPU")
@@ -118,8 +123,10 @@ def main(argv=None):
     elif args.command == "train":
         try:
             train(args.log, args.folder, dict(args.set), args.seed, args.fast)
-        except (FileNotFoundError, TypeError, ValueError) as error:  # of the log, the settings or the folder
+        except (FloatingPointError, OSError, TypeError, ValueError) as error:  # of log, settings, folder or training
             parser.exit(1, f"{error}\n")
+    elif args.experiment is None:
+        print("\n".join(sorted(EXPERIMENTS)))
     else:
         module = importlib.import_module(f"rnnbook.benchmarks.{EXPERIMENTS[args.experiment]}")
         try:

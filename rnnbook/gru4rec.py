@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import heapq
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import islice, pairwise
+from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
@@ -293,6 +294,12 @@ class GRU4RecConfig:
     def __post_init__(self):
         if isinstance(self.hidden_size, list):  # as JSON gives it back
             object.__setattr__(self, "hidden_size", tuple(self.hidden_size))
+        for field in fields(self):
+            value, kind = getattr(self, field.name), {int: Integral, float: Real}.get(type(field.default), object)
+            if not isinstance(value, kind) and not (field.name == "hidden_size" and isinstance(value, tuple)):
+                raise ValueError(f"{field.name}={value!r}; it must be {'a number' if kind is Real else 'an integer'}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate={self.learning_rate}; it must be above 0")
         choices = {"loss": LOSSES, "input": ("shared", "separate", "one-hot"),
                    "final_activation": ("linear", "tanh", "elu")}
         for name, allowed in choices.items():

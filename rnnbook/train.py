@@ -14,6 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 
+PARTS = ("tensors.safetensors", "info.json")  # of a checkpoint
+
+
 def pick_device(device="auto"):
     """``"auto"`` is CUDA, else Apple's MPS, else the CPU; anything else is passed to `torch.device`.
 
@@ -263,11 +266,13 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     random: dict[str, torch.Tensor] = {}
     history = []
     if checkpoint is not None and is_checkpoint(checkpoint):
-        saved, info = load_checkpoint(checkpoint)
-        given = json.loads(json.dumps(identity))  # as it was read: JSON has no tuples
-        differs = [k for k in given if info.get("identity", {}).get(k) != given[k]]
+        try:
+            saved, info = load_checkpoint(checkpoint)
+        except (FileNotFoundError, ValueError) as error:
+            raise ValueError(f"{error}; training cannot go on from it, delete {checkpoint} to start anew") from error
+        differs = _differences(info.get("identity", {}), json.loads(json.dumps(identity)))  # JSON has no tuples
         if differs:
-            raise ValueError(f"{checkpoint}: the checkpoint is of another run ({', '.join(differs)} differ); "
+            raise ValueError(f"{checkpoint}: the checkpoint is of another run ({', '.join(differs)}); "
                              "give another folder, or delete this one to start anew")
         middle, random = ({k.removeprefix(kind): saved.pop(k) for k in [*saved] if k.startswith(kind)}
                           for kind in ("middle.", "random."))
@@ -318,6 +323,19 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
         model.load_state_dict(best)
     model.eval()
     return history
+
+
+def _differences(saved, given):
+    """In what two identities differ, a setting with its values."""
+    found = []
+    for name, value in given.items():
+        other = saved.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            found += [f"{k}={other.get(k)!r}, now {v!r}" for k, v in value.items() if other.get(k) != v]
+        elif other != value:
+            found.append({"train": "other training data", "valid": "other validation data"}.get(
+                name, f"{name}={other!r}, now {value!r}"))
+    return found
 
 
 def random_state(device):
@@ -371,6 +389,7 @@ def save_checkpoint(path, tensors, info):
     ['info.json', 'tensors.safetensors']
     """
     path = Path(path)
+    _check_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     new, old = _beside(path, "new"), _beside(path, "old")
     for leftover in (new, old):
@@ -378,6 +397,7 @@ def save_checkpoint(path, tensors, info):
     new.mkdir()
     save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, new / "tensors.safetensors")
     (new / "info.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
+    shutil.copymode(new / "info.json", new / "tensors.safetensors")  # safetensors lets nobody else read it
     if path.exists():
         os.replace(path, old)
     os.replace(new, path)
@@ -389,8 +409,16 @@ def _beside(path, which):
     return path.with_name(f".{path.name}.{which}")
 
 
+def _check_folder(path):
+    """Raise ValueError if there is something at ``path`` that saving would overwrite, and that is no checkpoint."""
+    others = [path.name] if path.is_file() else sorted({p.name for p in path.glob("*")} - set(PARTS))
+    if others and not all((path / part).is_file() for part in PARTS):
+        raise ValueError(f"{path}: there is something else already ({', '.join(others[:3])}); give another folder")
+
+
 def is_checkpoint(path):
-    """Whether there is something at ``path``, which a kill may have left beside it.
+    """Whether there is a checkpoint at ``path``, which a kill may have left beside it. An empty folder is none; one
+    with anything else in it raises ValueError.
 
     Examples
     --------
@@ -405,7 +433,8 @@ def is_checkpoint(path):
     if not path.exists():  # killed when the former one had made room for the new one
         with contextlib.suppress(FileNotFoundError):  # most often there is none; or another rank was sooner
             os.replace(_beside(path, "old"), path)
-    return path.exists()
+    _check_folder(path)
+    return any(path.glob("*"))
 
 
 def load_checkpoint(path):
@@ -420,7 +449,7 @@ def load_checkpoint(path):
     ({'w': tensor([1., 1.])}, {'epoch': 3})
     """
     path = Path(path)
-    for part in ("tensors.safetensors", "info.json"):
+    for part in PARTS:
         if not (path / part).is_file():
             raise FileNotFoundError(f"{path / part}: not there; a checkpoint is a folder with tensors.safetensors "
                                     "and info.json")

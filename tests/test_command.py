@@ -62,7 +62,12 @@ def test_a_killed_run_goes_on_to_the_same_numbers(log, tmp_path):
 
 @pytest.mark.parametrize("words,message", [
     (["nowhere.csv", "run"], "nowhere.csv"), (["session-world", "run", "--set", "hidden_sizes=3"], "hidden_sizes"),
-    (["session-world", "run", "--set", "loss=hinge"], "loss='hinge'")])
+    (["session-world", "run", "--set", "loss=hinge"], "loss='hinge'"),
+    (["session-world", "run", "--set", "n_epoch=3"], "no setting n_epoch; there are hidden_size,"),
+    (["session-world", "run", "--set", "n_epochs=three", "--set", "loss=bpr"], "n_epochs='three'; it must be an"),
+    (["session-world", "run", "--set", "hidden_size=1.5"], "hidden_size=1.5"),
+    (["session-world", "run", "--set", "learning_rate=fast"], "learning_rate='fast'; it must be a number"),
+    (["session-world", "run", "--set", "learning_rate=-1"], "above 0")])
 def test_what_cannot_be_is_one_line(words, message, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
@@ -70,6 +75,11 @@ def test_what_cannot_be_is_one_line(words, message, capsys, monkeypatch, tmp_pat
     error = capsys.readouterr().err
     assert ended.value.code == 1 and message in error and "Traceback" not in error
     assert not os.path.exists("run")
+
+
+def test_without_a_name_the_experiments_are_listed(capsys):
+    cli.main(["reproduce"])
+    assert capsys.readouterr().out.split() == sorted(cli.EXPERIMENTS)
 
 
 def test_a_setting_needs_a_value(capsys):

@@ -614,6 +614,27 @@ def test_the_compiled_step_goes_on_for_the_readable_one_and_back(float64, tmp_pa
     torch.testing.assert_close(dict(resumed.state_dict()), dict(whole.state_dict()), rtol=0, atol=1e-12)
 
 
+def test_an_empty_folder_is_a_beginning_and_a_full_one_is_left_alone(tmp_path):
+    (tmp_path / "empty").mkdir()
+    fit(random_sessions(), replace(SMALL, n_epochs=1), device="cpu", checkpoint=tmp_path / "empty", progress=False)
+    assert training.is_checkpoint(tmp_path / "empty")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    for folder in ("full", "full/thesis.tex"):
+        with pytest.raises(ValueError, match=r"something else already.*thesis\.tex.*another folder"):
+            fit(random_sessions(), SMALL, device="cpu", checkpoint=tmp_path / folder, progress=False)
+        with pytest.raises(ValueError, match="something else already"):
+            training.save_checkpoint(tmp_path / folder, {"w": torch.ones(1)}, {})
+    assert (tmp_path / "full" / "thesis.tex").exists()
+
+
+def test_a_damaged_checkpoint_is_to_be_deleted(tmp_path):
+    fit(random_sessions(), SMALL, device="cpu", checkpoint=tmp_path / "run", progress=False)
+    (tmp_path / "run" / "tensors.safetensors").write_bytes(b"{")
+    with pytest.raises(ValueError, match=f"damaged.*delete {tmp_path / 'run'} to start anew"):
+        fit(random_sessions(), SMALL, device="cpu", checkpoint=tmp_path / "run", progress=False)
+
+
 @pytest.mark.parametrize("damage,match", [
     (lambda t: t | {"middle.step": torch.tensor(10**9)}, "the steps or the samples"),
     (lambda t: t | {"middle.unread": t["middle.unread"] + 10**6}, "the steps or the samples"),
@@ -660,9 +681,9 @@ def test_a_run_killed_while_it_saves_goes_on(tmp_path, monkeypatch, rename):
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     data = random_sessions()
     fit(data, SMALL, device="cpu", checkpoint=tmp_path / "run", progress=False)
-    with pytest.raises(ValueError, match="config differ"):
+    with pytest.raises(ValueError, match=r"learning_rate=0\.1, now 0\.3"):
         fit(data, replace(SMALL, learning_rate=0.3), device="cpu", checkpoint=tmp_path / "run", progress=False)
-    with pytest.raises(ValueError, match="train, seed differ"):
+    with pytest.raises(ValueError, match="other training data, seed=0, now 1"):
         fit(random_sessions(seed=2), SMALL, device="cpu", seed=1, checkpoint=tmp_path / "run", progress=False)
 
 
