@@ -83,6 +83,7 @@ def train(log, folder, settings, seed, fast):
     """
     from . import data, metrics
     from .gru4rec import GRU4RecConfig, fit
+    from .train import find_checkpoint
 
     known = [field.name for field in fields(GRU4RecConfig)]
     unknown = sorted(settings.keys() - set(known))
@@ -91,7 +92,8 @@ def train(log, folder, settings, seed, fast):
     config = GRU4RecConfig(**settings)
     print(f"Reading {log}")
     train, test = data.load_sessions(log)
-    print(f"Training on {train}" + (", from where the checkpoint is" if (folder / "checkpoint").exists() else ""))
+    goes_on = find_checkpoint(folder / "checkpoint")
+    print(f"Training on {train}" + (", from where the checkpoint is" if goes_on else ""))
     model = fit(train, config, seed=seed, checkpoint=folder / "checkpoint", fast=fast)
     model.save(folder / "model")
     print(f"Scoring on {test}")

@@ -189,7 +189,7 @@ def fit_distributed(train, config=GRU4RecConfig(), *, device="auto", seed=0, val
 
 def _agree(ranks, identity, checkpoint):
     """How many epochs the checkpoint has; a ValueError on every rank unless all are about to train the same from it."""
-    there = checkpoint is not None and training.is_checkpoint(checkpoint)
+    there = checkpoint is not None and training.find_checkpoint(checkpoint)
     saved = Path(checkpoint, "info.json").read_bytes() if there else b""
     digest = hashlib.sha256(json.dumps(identity).encode() + saved).digest()
     digests = torch.zeros(ranks.n, dtype=torch.int64, device=ranks.device)

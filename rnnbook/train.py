@@ -265,7 +265,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     middle: dict[str, torch.Tensor] = {}
     random: dict[str, torch.Tensor] = {}
     history = []
-    if checkpoint is not None and is_checkpoint(checkpoint):
+    if checkpoint is not None and find_checkpoint(checkpoint):
         try:
             saved, info = load_checkpoint(checkpoint)
         except (FileNotFoundError, ValueError) as error:
@@ -377,8 +377,8 @@ def set_random_state(state, device):
 def save_checkpoint(path, tensors, info):
     """Write ``path/tensors.safetensors`` and ``path/info.json``; the folder appears whole or not at all.
 
-    A kill at any moment leaves the new one or the one before; that may have a name of its own then, and `is_checkpoint`
-    gives it its name back.
+    A kill at any moment leaves the new one or the one before; that may have a name of its own then, and
+    `find_checkpoint` gives it its name back.
 
     Examples
     --------
@@ -416,7 +416,7 @@ def _check_folder(path):
         raise ValueError(f"{path}: there is something else already ({', '.join(others[:3])}); give another folder")
 
 
-def is_checkpoint(path):
+def find_checkpoint(path):
     """Whether there is a checkpoint at ``path``, which a kill may have left beside it. An empty folder is none; one
     with anything else in it raises ValueError.
 
@@ -424,9 +424,9 @@ def is_checkpoint(path):
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     before = is_checkpoint(f"{folder}/made")
+    ...     before = find_checkpoint(f"{folder}/made")
     ...     save_checkpoint(f"{folder}/.made.old", {"w": torch.ones(2)}, {"epoch": 3})
-    ...     before, is_checkpoint(f"{folder}/made"), load_checkpoint(f"{folder}/made")[1]
+    ...     before, find_checkpoint(f"{folder}/made"), load_checkpoint(f"{folder}/made")[1]
     (False, True, {'epoch': 3})
     """
     path = Path(path)

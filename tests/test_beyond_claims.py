@@ -60,4 +60,8 @@ def test_the_network_forecast_holds_where_the_network_is_slow_and_is_a_bound_els
         step = results.value("gru4rec-network", f"2 machines, {gigabits:g} gigabit", "step_milliseconds")
         ratio = step / (alone / 2 + 1000 * megabytes / (125 * gigabits))
         assert 1 < ratio < 1.25 if gigabits == 0.1 else ratio > 1.25
-        assert step > alone
+    rows = results.rows("gru4rec-network", "step_milliseconds")
+    slow, middle, fast, single = (rows[name] for name in (
+        "2 machines, 0.1 gigabit", "2 machines, 1 gigabit", "2 machines, 10 gigabit", "1 machine"))
+    assert slow["low"] > single["high"] and middle["low"] > single["high"]
+    assert fast["low"] < single["high"] and single["low"] < fast["high"]

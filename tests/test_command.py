@@ -56,6 +56,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(log, tmp_path):
     assert not (tmp_path / "killed" / "scores.json").exists()
     again = subprocess.run(command(log, tmp_path / "killed"), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
+    assert "from where the checkpoint is" in again.stdout and "from where" not in whole.stdout
     for name in ("scores.json", "model/tensors.safetensors"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

@@ -607,17 +607,18 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, how, when):
 @pytest.mark.parametrize("when", [0.4, 1.95])
 @pytest.mark.parametrize("fast", [False, True])
 def test_the_compiled_step_goes_on_for_the_readable_one_and_back(float64, tmp_path, fast, when):
+    """A hundred times what was measured; with the lanes forgotten it is 0.03 and more."""
     data, options = random_sessions(), {"device": "cpu", "seed": 1, "progress": False}
     whole = fit(data, SMALL, **options)
     resumed, _ = kill_and_go_on(data, SMALL, when, tmp_path / "run", options | {"fast": fast},
                                 options | {"fast": not fast})
-    torch.testing.assert_close(dict(resumed.state_dict()), dict(whole.state_dict()), rtol=0, atol=1e-12)
+    torch.testing.assert_close(dict(resumed.state_dict()), dict(whole.state_dict()), rtol=0, atol=1e-13)
 
 
 def test_an_empty_folder_is_a_beginning_and_a_full_one_is_left_alone(tmp_path):
     (tmp_path / "empty").mkdir()
     fit(random_sessions(), replace(SMALL, n_epochs=1), device="cpu", checkpoint=tmp_path / "empty", progress=False)
-    assert training.is_checkpoint(tmp_path / "empty")
+    assert training.find_checkpoint(tmp_path / "empty")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
     for folder in ("full", "full/thesis.tex"):
