@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import threading
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -50,14 +51,21 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def serving(folder):
+    """The address under which a folder is served."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory):
     """A folder and the address under which it is served."""
     folder = tmp_path_factory.mktemp("pages")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(folder) as address:
+        yield folder, address
 
 
 @pytest.fixture
