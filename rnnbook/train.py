@@ -528,7 +528,8 @@ def build_model(cls, config_cls, tensors, info, path, device, more=()):
     model = cls(info["item_ids"], config_cls(**info["config"]), "meta", **{name: info[name] for name in more})
     check_tensors(tensors, model.state_dict(), path)
     device = pick_device(device)
-    model.load_state_dict({name: t.to(device) for name, t in tensors.items()}, assign=True)
+    # A copy, since what was read from a file lies at odd addresses, where sums are slower and rounded otherwise.
+    model.load_state_dict({name: t.to(device, copy=True) for name, t in tensors.items()}, assign=True)
     model.history = info.get("history", [])
     return model.eval()
 

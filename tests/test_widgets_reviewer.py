@@ -67,8 +67,8 @@ def text_of(draws, alphabet):
 
 
 def percent(p):
-    """As the page prints thousandths."""
-    return "< 0.1 %" if p == 0 else "> 99.9 %" if p == 1000 else f"{p / 10:.1f} %"
+    """As the page prints a probability in percent."""
+    return "< 0.1 %" if p == 0 else "> 99.9 %" if p == 100 else f"{p:.1f} %"
 
 
 def sign(symbol, alphabet):
@@ -110,9 +110,9 @@ def check_step(page, draws, k, alphabet):
     *rows, others = listed(page)
     assert [(name, p) for name, _, p in rows] == [
         (" ".join(filter(None, sign(s, alphabet))), percent(p)) for s, p in likeliest]
-    assert [float(width[:-1]) for _, width, _ in rows] == pytest.approx([p / 10 for _, p in likeliest])
+    assert [float(width[:-1]) for _, width, _ in rows] == pytest.approx([p for _, p in likeliest])
     assert others[0] == f"{len(alphabet) + 2 - len(likeliest)} others"
-    assert others[2] == percent(max(0, 1000 - sum(p for _, p in likeliest)))
+    assert others[2] == percent(max(0, round(100 - sum(p for _, p in likeliest), 1)))
     told = status(page)
     if k:
         drawn, p, *rest = draws[n if over else k - 1]
@@ -162,8 +162,8 @@ def test_it_holds_what_the_model_writes(model, temperature):
         for (symbol, chance, *rest), (_, p) in zip(draws, steps):
             best = np.argsort(-p, kind="stable")[:TOP]
             assert rest[::2] == best[:len(rest) // 2].tolist()
-            np.testing.assert_allclose(np.array(rest[1::2]) / 1000, p[rest[::2]], rtol=0, atol=0.00051)
-            assert (p[best][len(rest) // 2:] < 0.00051).all() and chance / 1000 == pytest.approx(p[symbol], abs=0.00051)
+            np.testing.assert_allclose(np.array(rest[1::2]) / 100, p[rest[::2]], rtol=0, atol=0.00051)
+            assert (p[best][len(rest) // 2:] < 0.00051).all() and chance / 100 == pytest.approx(p[symbol], abs=0.00051)
     assert ends == ({True, False} if temperature else {False})  # reviews that end, and such that are cut off
 
 
@@ -177,7 +177,7 @@ def test_the_last_draw_is_that_of_the_end(model, widget):
         x = model.writer.x_joint(u, m, ours, (b, q, d + (rating - predicted) / model.scale["std"]))
         h, _ = model.writer(torch.tensor([[END], *([s] for s, *_ in draws[:-1])]), x)
         chances = torch.softmax(model.writer.out(h[-1, 0]), 0)
-        assert draws[-1][1] / 1000 == pytest.approx(chances[draws[-1][0]].item(), abs=0.00051)
+        assert draws[-1][1] / 100 == pytest.approx(chances[draws[-1][0]].item(), abs=0.00051)
         n_ended += draws[-1][0] == END
     assert n_ended > 5
 
@@ -193,7 +193,7 @@ def test_it_holds_the_predicted_ratings(model, widget):
 def test_a_page_is_not_filled(model, monkeypatch):
     big = {"users": [100, 101, 102, 103], "items": [f"item-{i}" for i in range(6)], "length": 200, "seeds": range(8)}
     written = []
-    monkeypatch.setattr(reviewer, "_draws", lambda *args: written.append(args) or [[9, 999] * 7] * 201)
+    monkeypatch.setattr(reviewer, "_draws", lambda *args: written.append(args) or [[9, 99.9] * 7] * 201)
     with pytest.raises(ValueError, match="more than 300 kB to the page; take fewer users"):
         Reviewer(model, **big)
     assert len(written) < 40  # it is not written to the end to be thrown away
@@ -341,7 +341,7 @@ def test_who_wants_no_motion_gets_the_review_at_once(show, widget):
 def test_no_text_is_markup_and_nothing_stays_invisible(show, hostile):
     widget = Reviewer(hostile, [100], ["item-0"], [3.0], length=60)
     symbols = [*range(1, len(HOSTILE) + 2), *([HOSTILE.index(c) + 2 for c in '<b>"&'])]
-    widget.reviews = [[[s, 100, s, 100, END, 5] for s in [*symbols, END]]]
+    widget.reviews = [[[s, 10.0, s, 10.0, END, 0.5] for s in [*symbols, END]]]
     widget.users, widget.items = [EVIL], [EVIL]
     page = show(widget)
     for k in range(len(symbols) + 1):
@@ -357,7 +357,7 @@ def test_no_text_is_markup_and_nothing_stays_invisible(show, hostile):
 def test_reviews_of_a_hostile_alphabet(show, hostile, width):
     widget = Reviewer(hostile, [100], ["item-0"], [3.0], length=60, seeds=[1])
     longest = HOSTILE.index("\U000e0001") + 2
-    widget.reviews = [[*widget.reviews[0], [END, 1000, longest, 400]]]
+    widget.reviews = [[*widget.reviews[0], [END, 100.0, longest, 40.0]]]
     page = show(widget, width=width)
     for k in range(len(widget.reviews[0])):
         check_step(page, widget.reviews[0], k, HOSTILE)
@@ -420,7 +420,7 @@ def test_no_overflow_contrast_and_screenshots(show, screenshots, model, theme, w
     shown = Reviewer(model, USERS, ITEMS, RATINGS, length=200, seeds=SEEDS)
     shown.users = ["a-user-" * 12, "100"]
     long = [shown.alphabet.index(c) + 2 for c in "good\tä"] * 34
-    shown.reviews[0] = [[s, 100, s, 400, 1, 200, 2, 150, 3, 100, 4, 50, 0, 50] for s in long[:201]]
+    shown.reviews[0] = [[s, 10.0, s, 40.0, 1, 20.0, 2, 15.0, 3, 10.0, 4, 5.0, 0, 5.0] for s in long[:201]]
     page = show(shown, theme=theme, width=width)
     status(page)
     box = page.locator(".rnnbook-widget")
@@ -440,8 +440,8 @@ def test_no_overflow_contrast_and_screenshots(show, screenshots, model, theme, w
 @pytest.mark.parametrize("width", [800, 360])
 def test_nothing_jumps_while_it_writes(show, model, width):
     widget = Reviewer(model, USERS[:1], ITEMS[:1], RATINGS[:1], length=60, seeds=[0])
-    certain = [[s, 1000, s, 1000] for s in (2, 4, 5)]  # one row only
-    open_ = [[s, 100, *chain(*([r, 100] for r in range(5, 11)))] for s in range(3, 11)]
+    certain = [[s, 100.0, s, 100.0] for s in (2, 4, 5)]  # one row only
+    open_ = [[s, 10.0, *chain(*([r, 10.0] for r in range(5, 11)))] for s in range(3, 11)]
     widget.reviews = [[*certain, *open_, *certain]]
     page = show(widget, width=width)
     found = set()

@@ -8,7 +8,7 @@ const DELAY = 80; // milliseconds a character
 const WHOLE = 200; // characters: no review is longer
 const count = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 const plain = (value) => String(Math.round(value * 100) / 100 + 0).replace("-", "−"); // no −0
-const percent = (p) => (p < 1 ? "< 0.1 %" : p > 999 ? "> 99.9 %" : `${(p / 10).toFixed(1)} %`);
+const percent = (p) => (p < 0.1 ? "< 0.1 %" : p > 99.9 ? "> 99.9 %" : `${p.toFixed(1)} %`);
 
 /** What stands for a symbol, and its name if that is not the character itself. Nothing stays invisible. */
 function sign(symbol, alphabet) {
@@ -144,7 +144,7 @@ function render({ model, el }) {
     return place < 0 ? "not among the likeliest" : `the ${RANKS[place]}likeliest`;
   };
   const row = (name, p, kind = "") => html("tr", { class: kind }, html("th", { scope: "row" }, ...name),
-    html("td", { class: "rb-share" }, html("div", { style: `width: ${p / 10}%` })),
+    html("td", { class: "rb-share" }, html("div", { style: `width: ${p}%` })),
     html("td", { class: "rb-number" }, percent(p)));
 
   function draw() {
@@ -169,7 +169,7 @@ function render({ model, el }) {
         : html("span", { class: "rb-caret", "aria-hidden": "true" }));
     const now = likeliest(steps[k]);
     const others = alphabet.length + 2 - now.length;
-    const rest = Math.max(0, now.reduce((left, [, p]) => left - p, 1000));
+    const rest = Math.max(0, Math.round(10 * now.reduce((left, [, p]) => left - p, 100)) / 10);
     body.replaceChildren(...now.map(([symbol, p]) => {
       const name = sign(symbol, alphabet)[1];
       return row([mark(symbol), name ? html("span", { class: "rb-muted" }, ` ${name}`) : ""], p,

@@ -25,13 +25,13 @@ def _draws(model, user, item, rating, temperature, length, seed):
     Returns
     -------
     list of lists
-        Of each draw the symbol and its probability, then the likeliest symbols with theirs. Probabilities are
-        integers, in thousandths; likeliest symbols of none are left out.
+        Of each draw the symbol and its probability, then the likeliest symbols with theirs. Probabilities are in
+        percent, with one decimal; likeliest symbols of none are left out.
     """
     draws = []
     for c, p in model.writing(user, item, rating, None, temperature, length + 1, seed):
         symbol = int(encode(np.array([ord(c)], dtype=np.uint32), model.alphabet)[0]) if c else END
-        likeliest, rounded = np.argsort(-p, kind="stable")[:LIKELIEST].tolist(), np.rint(1000 * p).astype(int).tolist()
+        likeliest, rounded = np.argsort(-p, kind="stable")[:LIKELIEST].tolist(), np.round(100.0 * p, 1).tolist()
         draws.append([symbol, rounded[symbol], *chain(*((s, rounded[s]) for s in likeliest if rounded[s]))])
     return draws
 
