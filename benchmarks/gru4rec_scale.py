@@ -16,6 +16,7 @@ import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from rnnbook.benchmarks.improved import mean_row
 from rnnbook.benchmarks.rrn_scale import GIB, alone, peak
 from rnnbook.benchmarks.rsc15_preprocess import DAYS, N_ITEMS, write_clicks
 from rnnbook.data import SessionData
-from rnnbook.distributed import Ranks, fit_distributed, step_bytes
+from rnnbook.distributed import Ranks, fit_distributed
 from rnnbook.gru4rec import GRU4RecConfig, fit
 
 # One epoch with the rates of the search and larger batches, for which 33 million clicks are enough
@@ -149,18 +150,23 @@ def catalogue(experiment):
     results.write(result)
 
 
-def one_rank(n_lanes, together):
+def one_rank(n_lanes, together, fast):
     """Milliseconds of a step and of its sum, as rank 0 sees them, and megabytes of the sum."""
     if not together:  # each trains alone, beside the others
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
             del os.environ[name]
     torch.set_num_threads(1)
     train, config, clock = sessions_of(SIZES[0]), replace(RANKS, batch_size=n_lanes), []
-    model = fit_distributed(train, config, device="cpu", progress=False, callback=clocked(clock))
-    ranks, size = Ranks("cpu"), step_bytes(model)
+    if fast:  # compiled before the clock runs
+        fit_distributed(train.take(range(4 * n_lanes)), config, device="cpu", progress=False, fast=True)
+    sent, add = [], Ranks.sum
+    with patch.object(Ranks, "sum", lambda ranks, tensors: sent.append(sum(t.nbytes for t in tensors)) or add(
+            ranks, tensors)):
+        fit_distributed(train, config, device="cpu", progress=False, callback=clocked(clock), fast=fast)
+    ranks, size = Ranks("cpu"), float(np.median(sent))
     sums = []
     for _ in range(200):
-        numbers = torch.zeros(size // 4)
+        numbers = torch.zeros(int(size / 4))
         began = time.perf_counter()
         ranks.sum([numbers])
         sums.append(1000 * (time.perf_counter() - began))
@@ -168,10 +174,10 @@ def one_rank(n_lanes, together):
                                 "sum_milliseconds": float(np.median(sums)), "sum_megabytes": size / 1e6}
 
 
-def launched(n, n_lanes, together):
+def launched(n, *setting):
     config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=n, run_id="ranks",
                           rdzv_backend="c10d", rdzv_endpoint="localhost:0")
-    return elastic_launch(config, one_rank)(n_lanes, together)[0]
+    return elastic_launch(config, one_rank)(*setting)[0]
 
 
 def measure_ranks(experiment):
@@ -181,6 +187,8 @@ def measure_ranks(experiment):
                                 {"model": asdict(RANKS), "threads of a process": 1, "repeats": 5})
     settings = {"1 process, 512 lanes": (1, 512, False), "1 process, 256 lanes": (1, 256, False),
                 "2 processes, 512 lanes": (2, 512, True), "2 processes apart, 256 lanes each": (2, 256, False)}
+    settings = {name + code: (*setting, bool(code))
+                for code in ("", ", compiled") for name, setting in settings.items()}
     found: dict = {name: [] for name in settings}
     for _ in range(5):
         for name, setting in settings.items():

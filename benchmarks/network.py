@@ -23,7 +23,7 @@ REPEATS = 3
 JOB = """
 import json
 from rnnbook.benchmarks.gru4rec_scale import Ranks, one_rank
-print(json.dumps(one_rank({}, {})))
+print(json.dumps(one_rank({}, {}, {})))
 Ranks("cpu").accelerator.end_training()  # or the rank that is still there may take the other's end for a failure
 """
 
@@ -53,9 +53,9 @@ def cable(gigabits):
             subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
-def started(rank, n, words=()):
+def started(rank, n, fast, words=()):
     """A rank on a core of its own, which prints what `one_rank` found."""
-    job = JOB.format(LANES, n > 1)
+    job = JOB.format(LANES, n > 1, fast)
     where = {"RANK": str(rank), "LOCAL_RANK": "0", "WORLD_SIZE": str(n), "MASTER_ADDR": "10.77.0.1",
              "MASTER_PORT": "29500", "GLOO_SOCKET_IFNAME": "cable"}
     return subprocess.Popen([*words, "taskset", "--cpu-list", str(rank), sys.executable, "-c", job],
@@ -84,10 +84,11 @@ def main(experiment):
         for metric in runs[0]:
             result["rows"].append(mean_row(name, metric, [run[metric] for run in runs]))
 
-    add("1 machine", [found_by([started(0, 1)]) for _ in range(REPEATS)])
-    for gigabits in SPEEDS:
-        with cable(gigabits) as names:
-            add(f"2 machines, {gigabits:g} gigabit", [
-                found_by([started(rank, 2, ["ip", "netns", "exec", name]) for rank, name in enumerate(names)])
-                for _ in range(REPEATS)])
+    for fast, code in ((False, ""), (True, ", compiled")):
+        add(f"1 machine{code}", [found_by([started(0, 1, fast)]) for _ in range(REPEATS)])
+        for gigabits in SPEEDS:
+            with cable(gigabits) as names:
+                add(f"2 machines, {gigabits:g} gigabit{code}", [
+                    found_by([started(rank, 2, fast, ["ip", "netns", "exec", name]) for rank, name in enumerate(names)])
+                    for _ in range(REPEATS)])
     results.write(result)

@@ -123,7 +123,7 @@ def lanes_of(schedule, rank, n):
 
 
 def fit_distributed(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None,
-                    progress=True, callback=None, timeout=300):
+                    progress=True, callback=None, fast=False, timeout=300):
     """`gru4rec.fit` by as many ranks as were launched; each of them calls it with the same arguments.
 
     Parameters
@@ -133,7 +133,7 @@ def fit_distributed(train, config=GRU4RecConfig(), *, device="auto", seed=0, val
         ``batch_size`` is that of all ranks together, and a multiple of their number.
     device : str
         ``"auto"`` takes GPUs, one for each rank, where there are any; ``"cpu"`` does not.
-    seed, valid, patience, progress, callback
+    seed, valid, patience, progress, callback, fast
         As in `gru4rec.fit`. Each rank evaluates its share of ``valid``; rank 0 alone shows progress and calls back.
     checkpoint : path, optional
         A folder that all ranks can read; rank 0 writes it about 20 times an epoch. `gru4rec.fit` and any number of
@@ -164,17 +164,24 @@ def fit_distributed(train, config=GRU4RecConfig(), *, device="auto", seed=0, val
     True
     """
     ranks, epochs = Ranks(device, timeout), 0
+    compiled = gru4rec._compiled(lambda fast: fast.unsupported(config, ranks.device),
+                                 "the readable step trains") if fast else None
 
     def one_epoch(*arguments):
         nonlocal epochs
         epochs += 1
-        return train_epoch(ranks, *arguments)
+        return (compiled.train_epoch_of_ranks if compiled else train_epoch)(ranks, *arguments)
+
+    def validate(model):
+        return evaluate(ranks, model, valid, fast=compiled is not None)
 
     try:
-        epochs = _agree(ranks, training.identity(config, train, valid, seed, patience=patience), checkpoint)
+        # What the compiled step sums has other sizes.
+        epochs = _agree(ranks, training.identity(config, train, valid, seed, patience=patience,
+                                                 compiled=compiled is not None), checkpoint)
         model = gru4rec._fit(
-            train, config, ranks.device, one_epoch, lambda model: evaluate(ranks, model, valid), seed=seed, valid=valid,
-            patience=patience, checkpoint=checkpoint, writes=ranks.rank == 0, progress=progress and ranks.rank == 0,
+            train, config, ranks.device, one_epoch, validate, seed=seed, valid=valid, patience=patience,
+            checkpoint=checkpoint, writes=ranks.rank == 0, progress=progress and ranks.rank == 0,
             callback=callback if ranks.rank == 0 else None)
         ranks.sum([torch.zeros(1, device=ranks.device)])  # nobody leaves before rank 0 has written the checkpoint
     except _RankLost as error:
@@ -333,7 +340,7 @@ def step_bytes(model):
     """What a rank puts into the sum of one step, in bytes: its gradients and its loss.
 
     For d hidden units, B lanes and S extra negatives those of the GRU, of B input rows, and of B + S output rows and
-    biases. The catalogue's size is not in it.
+    biases. The catalogue's size is not in it. The compiled step has each row once, so it puts in no more than this.
 
     Examples
     --------
@@ -351,7 +358,7 @@ def step_bytes(model):
     return model.output.element_size() * (dense + config.bptt * rows + 1)
 
 
-def evaluate(ranks, model, data, k=20):
+def evaluate(ranks, model, data, k=20, fast=False):
     """Recall@k and MRR@k as `metrics.evaluate_sessions` has them; each rank scores every n-th session.
 
     Returns
@@ -375,7 +382,7 @@ def evaluate(ranks, model, data, k=20):
         raise ValueError(f"nothing to predict: none of the {data.n_sessions} sessions has two events")
     own = long[ranks.rank::ranks.n]
     if len(own):
-        scores = metrics.evaluate_sessions(model, data.take(own), k=k, n_boot=1)
+        scores = metrics.evaluate_sessions(model, data.take(own), k=k, n_boot=1, fast=fast)
         sums += sums.new_tensor([scores.recall, scores.mrr, 1]) * scores.n_predictions
     recall, mrr, n = ranks.sum([sums])[0].tolist()
     return {"recall": recall / n, "mrr": mrr / n}
@@ -389,13 +396,15 @@ def _main(argv=None):
     parser.add_argument("--batch-size", type=int, default=64, help="lanes of all ranks together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", choices=["auto", "cpu"])
+    parser.add_argument("--fast", action="store_true", help="the compiled step and evaluation, on CPUs")
     parser.add_argument("--checkpoint", help="a folder that all ranks share: written, and continued from if it exists")
     args = parser.parse_args(argv)
     train, test = load_sessions(args.data)
     config = GRU4RecConfig(batch_size=args.batch_size, n_epochs=args.epochs)
-    model = fit_distributed(train, config, device=args.device, seed=args.seed, checkpoint=args.checkpoint)
+    model = fit_distributed(train, config, device=args.device, seed=args.seed, checkpoint=args.checkpoint,
+                            fast=args.fast)
     ranks = Ranks(args.device)
-    scores = evaluate(ranks, model, test)
+    scores = evaluate(ranks, model, test, fast=args.fast)
     if ranks.rank == 0:
         print(f"{train.name}, {ranks.n} ranks, {len(model.history)} epochs: loss {model.history[-1]['loss']:.4f}, "
               f"Recall@20 {scores['recall']:.4f}, MRR@20 {scores['mrr']:.4f}")

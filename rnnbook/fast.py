@@ -1,5 +1,6 @@
 """GRU4Rec's training step and its evaluation, compiled: the numbers of `gru4rec.train_step` and of
-`GRU4Rec.score_sessions`, sooner. ``fit(…, fast=True)`` and ``evaluate_sessions(…, fast=True)`` take them.
+`GRU4Rec.score_sessions`, sooner. They are taken by ``fit(…, fast=True)``, ``fit_distributed(…, fast=True)`` and
+``evaluate_sessions(…, fast=True)``.
 
 `gru4rec.py` is the place to learn from. Here the same gradients are written out by hand, and Numba makes machine code
 of them, so that no graph is built and nothing small is allocated. Beyond that:
@@ -19,6 +20,7 @@ from __future__ import annotations
 import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -33,13 +35,14 @@ from numba.extending import intrinsic, overload
 from threadpoolctl import ThreadpoolController
 
 from rnnbook import gru4rec
+from rnnbook.distributed import lanes_of
 from rnnbook.metrics import TIES
 
 ACTIVATIONS = {"linear": 0, "tanh": 1, "elu": 2}
 LINEAR, TANH, ELU = ACTIVATIONS.values()
 STANDARD, CONSERVATIVE, MEDIAN = range(len(TIES))
 BLAS = ThreadpoolController()
-__all__ = ["cannot_rank", "session_ranks", "train_epoch", "unsupported"]
+__all__ = ["cannot_rank", "session_ranks", "train_epoch", "train_epoch_of_ranks", "unsupported"]
 # Python asks before each division whether it is by 0, which would keep the compiler from using vector instructions.
 QUICK: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
 # QUICK also supposes that there are no NaN.
@@ -83,50 +86,127 @@ def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report
     >>> torch.allclose(readable.output, compiled.output, atol=1e-3)
     True
     """
-    config, names = model.config, [name for name, _ in model.named_parameters()]
-    weights = _arrays(model.state_dict(), names)
-    acc = _arrays(optimizer.acc, names)
-    velocity = _arrays(optimizer.velocity, names) if config.momentum else acc  # not read then
-    real, n_lanes, size = model.output.dtype, config.batch_size, config.hidden_sizes[0]
-    logq = config.logq if config.loss == "cross-entropy" else 0.0
-    target_weight, sample_weight = (torch.exp(-strength * sampler.log_support).numpy()
-                                    for strength in (logq, logq * sampler.alpha))
-    settings = Settings(*np.array([config.learning_rate, config.momentum, n_lanes, config.bpr_max_regularization],
-                                  weights.output.dtype), config.loss == "bpr-max", ACTIVATIONS[config.final_activation])
     x, y = items.numpy()[schedule.position], items.numpy()[schedule.position + 1]
-    state = np.zeros((n_lanes, size), weights.output.dtype)
-    first = schedule.lanes(steps.start)
-    state[:len(first)] = lanes[0][first]
+    state = _first_state(model, schedule, steps, lanes)
+    learned, constants = _of_model(model, optimizer), _of_steps(model.config, sampler, state.dtype)
+    work = _work(model)
+
+    def lanes_before(t):
+        return _lanes(state, schedule.lanes(t), schedule.batch_size)
+
+    with _threads() as in_parts:
+        for chunk, offsets, *drawn in _chunks(model.config, sampler, schedule, steps):
+            piece = slice(offsets[0], offsets[-1])
+            work.arrived[0] = 0
+            loss, *_ = in_parts(  # each part knows the whole
+                _run, x[piece], y[piece], schedule.reset[piece], schedule.keep[piece], offsets - offsets[0], *drawn,
+                state, *learned, *constants, work)
+            report(chunk.stop, torch.tensor(loss, dtype=torch.float64), int(offsets[-1] - offsets[0]),
+                   partial(lanes_before, chunk.stop))
+
+
+def train_epoch_of_ranks(ranks, model, optimizer, sampler, schedule, items, steps, lanes, report):
+    """Some steps of training by several processes; takes what `distributed.train_epoch` does.
+
+    Examples
+    --------
+    >>> from rnnbook.distributed import fit_distributed
+    >>> from rnnbook.gru4rec import GRU4RecConfig
+    >>> from rnnbook.worlds import SessionWorld
+    >>> sessions, config = SessionWorld().sample(200), GRU4RecConfig(hidden_size=8, n_epochs=1)
+    >>> readable, compiled = (
+    ...     fit_distributed(sessions, config, device="cpu", progress=False, fast=fast)
+    ...     for fast in (False, True))
+    >>> torch.allclose(readable.output, compiled.output, atol=1e-3)
+    True
+    """
+    own, first = lanes_of(schedule, ranks.rank, ranks.n)
+    x, y = items.numpy()[schedule.position], items.numpy()[schedule.position + 1]
+    state = _first_state(model, own, steps, lanes)
+    learned, constants = _of_model(model, optimizer), _of_steps(model.config, sampler, state.dtype)
+    work = _work(model)
+
+    def lanes_before(t):  # those of all ranks
+        return ranks.sum(_lanes(state, own.lanes(t), schedule.batch_size))
+
+    with _threads() as in_parts:
+        for chunk, offsets, samples, *masks in _chunks(model.config, sampler, schedule, steps):
+            total = torch.zeros(1, dtype=model.output.dtype)
+            for t in chunk:
+                mine, here = slice(*own.offsets[t:t + 2]), slice(*schedule.offsets[t:t + 2])
+                n, low = mine.stop - mine.start, here.start - offsets[0] + first[t]
+                work.arrived[0] = 0
+                (loss, _), *_ = in_parts(
+                    _gradients, 0, x[here], y[here], samples[t - chunk.start], first[t], own.reset[mine],
+                    *(mask[low:low + n] for mask in masks), state[:n], learned[0], *constants, work)
+                loss = total.new_tensor([loss])
+                gradients = [loss, *map(torch.from_numpy, _of_step(work))]
+                for gradient, of_all in zip(gradients, ranks.sum(gradients)):
+                    gradient.copy_(of_all)
+                in_parts(_update, *learned, constants[-1], work)
+                live = state[:n][own.keep[mine]]  # lanes that ended are taken out
+                state[:len(live)] = live
+                total += loss
+            report(chunk.stop, total[0], int(offsets[-1] - offsets[0]), partial(lanes_before, chunk.stop))
+
+
+@contextmanager
+def _threads():
+    """in_parts(function, *arguments): a list of what ``function(part, n_parts, *arguments)`` returns to each thread."""
     n_parts = torch.get_num_threads()
-    work = new_work(len(weights.output), n_lanes, config.n_sample, size, n_parts, state.dtype, settings.bpr_max)
-    chunk = max(1, min(CHUNK, steps.stop // 20, 4_000_000 // (n_lanes * size)))
-
-    def lanes_before(t):  # those that ended are taken out of the state already
-        rows = schedule.lanes(t)
-        return gru4rec.rows_to_lanes([torch.from_numpy(state[:len(rows)])], rows, n_lanes)
-
     # Each thread calls BLAS for itself.
     with BLAS.limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
-        for start in range(steps.start, steps.stop, chunk):
-            end = min(start + chunk, steps.stop)
-            offsets = schedule.offsets[start:end + 1]
-            low, high = offsets[0], offsets[-1]
-            samples = torch.empty(len(offsets) - 1, config.n_sample, dtype=torch.int64)
-            drop_x, drop_h = (torch.empty(high - low if p else 0, size, dtype=real)
-                              for p in (config.embedding_dropout, config.hidden_dropout))
-            for t, (lo, hi) in enumerate(pairwise(offsets - low)):
-                samples[t] = sampler.next()
-                for mask, p in ((drop_x, config.embedding_dropout), (drop_h, config.hidden_dropout)):
-                    if p:
-                        mask[lo:hi].bernoulli_(1 - p).div_(1 - p)
-            piece = slice(low, high)
-            work.arrived[0] = 0
-            parts = [threads.submit(
-                _run, part, n_parts, x[piece], y[piece], schedule.reset[piece], schedule.keep[piece], offsets - low,
-                samples.numpy(), drop_x.numpy(), drop_h.numpy(), state, weights, acc, velocity, target_weight,
-                sample_weight, settings, work) for part in range(n_parts)]
-            loss, *_ = [part.result() for part in parts]  # each knows the whole
-            report(end, torch.tensor(loss, dtype=torch.float64), int(high - low), partial(lanes_before, end))
+        yield lambda function, *arguments: list(
+            threads.map(lambda part: function(part, n_parts, *arguments), range(n_parts)))
+
+
+def _of_model(model, optimizer):
+    """The parameters, and what the optimiser keeps of each."""
+    names = [name for name, _ in model.named_parameters()]
+    acc = _arrays(optimizer.acc, names)
+    velocity = _arrays(optimizer.velocity, names) if optimizer.momentum else acc  # not read then
+    return _arrays(model.state_dict(), names), acc, velocity
+
+
+def _of_steps(config, sampler, dtype):
+    """What an item counts in the softmax, float [n_items], as a target and as a sample; the settings."""
+    logq = config.logq if config.loss == "cross-entropy" else 0.0
+    settings = Settings(*np.array([config.learning_rate, config.momentum, config.batch_size,
+                                   config.bpr_max_regularization], dtype), config.loss == "bpr-max",
+                        ACTIVATIONS[config.final_activation])
+    return *(torch.exp(-strength * sampler.log_support).numpy() for strength in (logq, logq * sampler.alpha)), settings
+
+
+def _first_state(model, schedule, steps, lanes):
+    """The rows of the first step, out of the lanes' states; float [batch_size, d]."""
+    rows = schedule.lanes(steps.start)
+    state = np.zeros((schedule.batch_size, model.config.hidden_sizes[0]), lanes[0].numpy().dtype)
+    state[:len(rows)] = lanes[0][rows]
+    return state
+
+
+def _lanes(state, rows, batch_size):
+    """A state to go on with: those lanes that ended are taken out of it already."""
+    return gru4rec.rows_to_lanes([torch.from_numpy(state[:len(rows)])], rows, batch_size)
+
+
+def _chunks(config, sampler, schedule, steps):
+    """The steps by the hundred: which, their offsets, and what is drawn for them: extra negatives int64 [n_steps,
+    n_sample], and for the inputs and the states dropout masks float [n_predictions, d], empty without dropout."""
+    size, real = config.hidden_sizes[0], sampler.log_support.dtype
+    n_steps = max(1, min(CHUNK, steps.stop // 20, 4_000_000 // (config.batch_size * size)))
+    for start in steps[::n_steps]:
+        chunk = range(start, min(start + n_steps, steps.stop))
+        offsets = schedule.offsets[chunk.start:chunk.stop + 1]
+        samples = torch.empty(len(chunk), config.n_sample, dtype=torch.int64)
+        drop_x, drop_h = (torch.empty(offsets[-1] - offsets[0] if p else 0, size, dtype=real)
+                          for p in (config.embedding_dropout, config.hidden_dropout))
+        for t, (lo, hi) in enumerate(pairwise(offsets - offsets[0])):
+            samples[t] = sampler.next()
+            for mask, p in ((drop_x, config.embedding_dropout), (drop_h, config.hidden_dropout)):
+                if p:
+                    mask[lo:hi].bernoulli_(1 - p).div_(1 - p)
+        yield chunk, offsets, samples.numpy(), drop_x.numpy(), drop_h.numpy()
 
 
 class Weights(NamedTuple):
@@ -262,6 +342,7 @@ class Work(NamedTuple):
     size: np.ndarray  # int64 [2]: U and R
     place: np.ndarray  # int64 [n_items]: where an item stands among `rows`, else -1
     rows: np.ndarray  # int64 [N + M], the items of the step, each once, columns of the scores first
+    all_gates: np.ndarray  # int64 [3d], the rows of the GRU's weights
     weight: np.ndarray  # [N], of a column in the softmax
     column: np.ndarray  # int64 [M], that of a lane's target
     x_row: np.ndarray  # int64 [M], that of its input among `rows`
@@ -287,24 +368,29 @@ class Work(NamedTuple):
     d_b_h: np.ndarray
 
 
-def new_work(n_items, most, n_sample, d, n_parts, dtype, bpr_max):
-    n, whole = most + n_sample, np.int64
+def _work(model):
+    config, n_parts, whole = model.config, torch.get_num_threads(), np.int64
+    n_items, d = model.output.shape
+    most, bpr_max = config.batch_size, config.loss == "bpr-max"
+    n = most + config.n_sample
 
     def real(*shape):
-        return np.empty(shape, dtype)
+        return np.empty(shape, model.output.detach().numpy().dtype)
 
     return Work(
         arrived=np.zeros(1, whole), size=np.zeros(2, whole), place=np.full(n_items, -1), rows=np.empty(n + most, whole),
-        weight=real(n), column=np.empty(most, whole), x_row=np.empty(most, whole), table=real(n + most, d),
-        d_table=real(n + most, d), d_bias=real(n, 1), e=real(n * most), r=real(n * most * bpr_max),
-        sigma=real(n * most * bpr_max), x_in=real(most, d), before=real(most, d), d_x=real(most, d),
+        all_gates=np.arange(3 * d), weight=real(n), column=np.empty(most, whole), x_row=np.empty(most, whole),
+        table=real(n + most, d), d_table=real(n + most, d), d_bias=real(n, 1), e=real(n * most),
+        r=real(n * most * bpr_max), sigma=real(n * most * bpr_max),
+        x_in=real(most, d), before=real(most, d), d_x=real(most, d),
         g_x=real(most, 3 * d), g_h=real(most, 3 * d), d_g_x=real(most, 3 * d), d_g_h=real(most, 3 * d),
         target=real(most), sums=real(n_parts, 5, most), d_h=real(n_parts, most, d), d_w_x=real(n_parts, 3 * d, d),
         d_b_x=real(n_parts, 3 * d, 1), d_w_h=real(n_parts, 3 * d, d), d_b_h=real(n_parts, 3 * d, 1))
 
 
 @numba.njit(**QUICK)
-def _each_item_once(x, y, samples, target_weight, sample_weight, work):
+def _each_item_once(x, y, first, n_lanes, samples, target_weight, sample_weight, work):
+    """Which rows of the table the step uses, and where among them are those of the lanes from ``first`` on."""
     rows, place, weight = work.rows, work.place, work.weight
     n = 0
     for i in range(len(y)):
@@ -313,7 +399,8 @@ def _each_item_once(x, y, samples, target_weight, sample_weight, work):
             u = n
             place[y[i]], rows[u], weight[u] = u, y[i], 0
             n += 1
-        work.column[i] = u
+        if 0 <= i - first < n_lanes:
+            work.column[i - first] = u
         weight[u] += target_weight[y[i]]
     for item in samples:
         u = place[item]
@@ -329,7 +416,8 @@ def _each_item_once(x, y, samples, target_weight, sample_weight, work):
             u = n
             place[x[i]], rows[u] = u, x[i]
             n += 1
-        work.x_row[i] = u
+        if 0 <= i - first < n_lanes:
+            work.x_row[i - first] = u
     work.size[1] = n
     for u in range(n):
         place[rows[u]] = -1
@@ -549,26 +637,67 @@ def _back_through_gru(part, n_parts, n_lanes, drop_x, drop_h, weights, work):
 
 
 @numba.njit(**QUICK)
-def _update(part, n_parts, n_lanes, weights, acc, velocity, settings, all_gates, work):
-    """Adagrad for this part's rows of the table, the biases and the GRU's weights."""
-    lr, momentum, d = settings.lr, settings.momentum, weights.output.shape[1]
+def _add_up(part, n_parts, n_lanes, work):
+    """Into this part's rows of the gradients what the inputs and the other parts say about them."""
     n_columns, n_rows = work.size
     low, high = _share(n_rows, part, n_parts)
-    work.d_table[max(low, n_columns):high] = lr * 0
+    work.d_table[max(low, n_columns):high] = 0
     for i in range(n_lanes):
         u = work.x_row[i]
         if low <= u < high:
-            for k in range(d):
+            for k in range(work.d_table.shape[1]):
                 work.d_table[u, k] += work.d_x[i, k]
-    _adagrad(weights.output, acc.output, velocity.output, work.rows, work.d_table, low, high, lr, momentum)
-    low, high = _share(n_columns, part, n_parts)
-    _adagrad(weights.bias, acc.bias, velocity.bias, work.rows, work.d_bias, low, high, lr, momentum)
-    low, high = _share(3 * d, part, n_parts)
+    low, high = _share(work.d_w_x.shape[1], part, n_parts)
     for grad in (work.d_w_x, work.d_b_x, work.d_w_h, work.d_b_h):
         for other in range(1, n_parts):
             for k in range(low, high):
                 for j in range(grad.shape[2]):
                     grad[0, k, j] += grad[other, k, j]
+
+
+@numba.njit(**QUICK, nogil=True, cache=True)
+def _gradients(part, n_parts, passed, x, y, samples, first, reset, drop_x, drop_h, h, weights, target_weight,
+               sample_weight, settings, work):
+    """What the n lanes from ``first`` on say about the weights in a step, as one of `n_parts` threads that all call
+    this: the gradients of `_of_step`. Returns the sum of these lanes' losses, and the arrivals at barriers so far.
+
+    x, y int64 [B], of all lanes; samples int64 [n_sample]; reset bool [n]; drop_x and drop_h float [n, d] masks, empty
+    without dropout; h float [n, d], the state, changed in place; target_weight and sample_weight float [n_items], what
+    an item counts in the softmax as a target and as a sample.
+    """
+    n_lanes = len(reset)
+    own_x, own_y = x[first:first + n_lanes], y[first:first + n_lanes]
+    if part == 0:
+        _each_item_once(x, y, first, n_lanes, samples, target_weight, sample_weight, work)
+    passed = _wait_for_all(work.arrived, passed, n_parts)
+    _forward(part, n_parts, own_x, own_y, reset, drop_x, drop_h, h, weights, settings.activation, work)
+    passed = _wait_for_all(work.arrived, passed, n_parts)
+    _scores(part, n_parts, h, weights.bias, settings.bpr_max, settings.activation, work)
+    passed = _wait_for_all(work.arrived, passed, n_parts)
+    loss = _back_to_table_and_state(part, n_parts, own_y, h, target_weight, settings, work)
+    passed = _wait_for_all(work.arrived, passed, n_parts)
+    _back_through_gru(part, n_parts, n_lanes, drop_x, drop_h, weights, work)
+    passed = _wait_for_all(work.arrived, passed, n_parts)
+    _add_up(part, n_parts, n_lanes, work)
+    return loss, passed
+
+
+def _of_step(work):
+    """The gradients of a step: of its rows of the table and their biases, and of the GRU's weights."""
+    n_columns, n_rows = work.size
+    return (work.d_table[:n_rows], work.d_bias[:n_columns], work.d_w_x[0], work.d_b_x[0], work.d_w_h[0], work.d_b_h[0])
+
+
+@numba.njit(**QUICK, nogil=True, cache=True)
+def _update(part, n_parts, weights, acc, velocity, settings, work):
+    """Adagrad for this part's rows of the table, the biases and the GRU's weights: those of its `_add_up`."""
+    lr, momentum, all_gates = settings.lr, settings.momentum, work.all_gates
+    n_columns, n_rows = work.size
+    low, high = _share(n_rows, part, n_parts)
+    _adagrad(weights.output, acc.output, velocity.output, work.rows, work.d_table, low, high, lr, momentum)
+    low, high = _share(n_columns, part, n_parts)
+    _adagrad(weights.bias, acc.bias, velocity.bias, work.rows, work.d_bias, low, high, lr, momentum)
+    low, high = _share(len(all_gates), part, n_parts)
     _adagrad(weights.w_x, acc.w_x, velocity.w_x, all_gates, work.d_w_x[0], low, high, lr, momentum)
     _adagrad(weights.b_x, acc.b_x, velocity.b_x, all_gates, work.d_b_x[0], low, high, lr, momentum)
     _adagrad(weights.w_h, acc.w_h, velocity.w_h, all_gates, work.d_w_h[0], low, high, lr, momentum)
@@ -582,30 +711,20 @@ def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, sta
     are changed in place. Returns the sum of the losses.
 
     x, y int64 [n_predictions], reset, keep bool [n_predictions] and offsets int64 [n_steps + 1] are a piece of a
-    `Schedule`; samples int64 [n_steps, n_sample]; drop_x and drop_h float [n_predictions, d] masks, empty without
-    dropout; state float [batch_size, d]; target_weight and sample_weight float [n_items], what an item counts in the
-    softmax as a target and as a sample.
+    `Schedule`; samples int64 [n_steps, n_sample]; drop_x, drop_h float [n_predictions, d]; state float [batch_size, d];
+    the rest as in `_gradients`.
     """
-    all_gates, total, passed = np.arange(len(weights.w_x)), 0.0, 0
+    total, passed = 0.0, 0
     for t in range(len(offsets) - 1):
         here = slice(offsets[t], offsets[t + 1])
-        n_lanes = offsets[t + 1] - offsets[t]
-        h, mask_x, mask_h = state[:n_lanes], drop_x[here], drop_h[here]
-        if part == 0:
-            _each_item_once(x[here], y[here], samples[t], target_weight, sample_weight, work)
-        passed = _wait_for_all(work.arrived, passed, n_parts)
-        _forward(part, n_parts, x[here], y[here], reset[here], mask_x, mask_h, h, weights, settings.activation, work)
-        passed = _wait_for_all(work.arrived, passed, n_parts)
-        _scores(part, n_parts, h, weights.bias, settings.bpr_max, settings.activation, work)
-        passed = _wait_for_all(work.arrived, passed, n_parts)
-        total += _back_to_table_and_state(part, n_parts, y[here], h, target_weight, settings, work)
-        passed = _wait_for_all(work.arrived, passed, n_parts)
-        _back_through_gru(part, n_parts, n_lanes, mask_x, mask_h, weights, work)
-        passed = _wait_for_all(work.arrived, passed, n_parts)
-        _update(part, n_parts, n_lanes, weights, acc, velocity, settings, all_gates, work)
+        h = state[:offsets[t + 1] - offsets[t]]
+        loss, passed = _gradients(part, n_parts, passed, x[here], y[here], samples[t], 0, reset[here], drop_x[here],
+                                  drop_h[here], h, weights, target_weight, sample_weight, settings, work)
+        total += loss
+        _update(part, n_parts, weights, acc, velocity, settings, work)
         if part == 0:  # lanes that ended are taken out
             live = 0
-            for i in range(n_lanes):
+            for i in range(len(h)):
                 if keep[offsets[t] + i]:
                     h[live] = h[i]
                     live += 1
@@ -670,13 +789,9 @@ def session_ranks(model, data, ties):
     output, bias, table = weights["output"], weights["bias"], weights[model.input_table]
     longest_first = np.argsort(-data.lengths, kind="stable")[:np.count_nonzero(data.lengths > 1)]
     pieces = np.cumsum(data.lengths[longest_first] - 1) // AT_ONCE
-    n_parts, done = torch.get_num_threads(), []
+    done = []
 
-    # Each thread calls BLAS for itself.
-    with BLAS.limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
-        def in_parts(function, *arguments):
-            list(threads.map(lambda part: function(part, n_parts, *arguments), range(n_parts)))
-
+    with _threads() as in_parts:
         for sessions in np.split(longest_first, np.flatnonzero(np.diff(pieces)) + 1):
             opening, n_later = data.offsets[sessions], data.lengths[sessions] - 2
             # The states: one for each item that a session opens with, then those after the later clicks, by session.

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -33,6 +34,11 @@ SETTINGS = {
     "windows, separate tables": replace(SMALL, bptt=3, input="separate", embedding_size=4),
     "in-batch negatives, masked": replace(SMALL, n_sample=0, mask_targets=True, logq=0.5),
     "one-hot, TOP1": replace(SMALL, input="one-hot", loss="top1", hidden_dropout=0.0)}
+COMPILED = {
+    "compiled": SMALL,
+    "compiled, BPR-max, momentum": replace(SMALL, loss="bpr-max", momentum=0.3, embedding_dropout=0.2,
+                                           final_activation="elu"),
+    "compiled, in-batch negatives": replace(SMALL, n_sample=0, logq=0.5)}
 
 
 def sessions(n=40, seed=0):
@@ -135,27 +141,36 @@ def every_setting(valid_seed):
     sent, add = [], Ranks.sum
     Ranks.sum = lambda ranks, tensors: sent.append(sum(t.numel() for t in tensors)) or add(ranks, tensors)
     results, most = {}, {}
-    for name, config in SETTINGS.items():
+    for name, config in (SETTINGS | COMPILED).items():
         sent.clear()
-        results[name] = trained(fit_distributed, config)
+        results[name] = trained(fit_distributed, config, fast=name in COMPILED)
         most[name] = max(sent)
-    validated = trained(fit_distributed, replace(SMALL, n_epochs=6), valid=sessions(9, seed=valid_seed), patience=2)
+    validated = [trained(fit_distributed, replace(SMALL, n_epochs=6), valid=sessions(9, seed=valid_seed), patience=2,
+                         fast=fast) for fast in (False, True)]
     return {"results": results, "validated": validated, "sent": most}
 
 
+@pytest.fixture(scope="module")
+def compiled_once():
+    """The compiled code is on disk, and not made by each of the ranks."""
+    torch.set_default_dtype(torch.float64)
+    for config in COMPILED.values():
+        assert_same(trained(fit_distributed, config, fast=True), trained(gru4rec.fit, config))
+
+
 @pytest.fixture(scope="module", params=[2, 4])
-def ranks(request, tmp_path_factory):
+def ranks(request, compiled_once, tmp_path_factory):
     return launch(request.param, tmp_path_factory.mktemp("ranks") / "all", every_setting, 3)
 
 
 @pytest.mark.claim("ranks-are-one")
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", SETTINGS | COMPILED)
 def test_ranks_get_what_one_process_gets(ranks, setting):
     """Dropout and negatives too, to the end of epochs in which all ranks but one have nothing left to read."""
-    alone = trained(gru4rec.fit, SETTINGS[setting])
+    config = (SETTINGS | COMPILED)[setting]
+    alone = trained(gru4rec.fit, config)
     assert_same(ranks[0]["results"][setting], alone)
-    untrained = gru4rec.fit(sessions(), replace(SETTINGS[setting], learning_rate=1e-12), device="cpu", seed=1,
-                            progress=False)
+    untrained = gru4rec.fit(sessions(), replace(config, learning_rate=1e-12), device="cpu", seed=1, progress=False)
     assert (untrained.output - alone["tensors"]["output"]).abs().max() > 0.1
 
 
@@ -169,13 +184,28 @@ def test_replicas_are_the_same_bit_by_bit(ranks):
 def test_validation_is_shared_and_stops_all_ranks_alike(ranks):
     alone = trained(gru4rec.fit, replace(SMALL, n_epochs=6), valid=sessions(9, seed=3), patience=2)
     for rank in ranks:
-        assert_same(rank["validated"], alone)
+        for validated in rank["validated"]:
+            assert_same(validated, alone)
 
 
 def test_what_is_sent_is_what_the_formula_says(ranks):
     for name, config in SETTINGS.items():
         model = gru4rec.GRU4Rec(sessions().item_ids, config)
         assert 8 * ranks[0]["sent"][name] == step_bytes(model)  # 8 bytes a number: this is double precision
+    for name, config in COMPILED.items():
+        assert 8 * ranks[0]["sent"][name] < step_bytes(gru4rec.GRU4Rec(sessions().item_ids, config))
+
+
+def test_the_compiled_step_sends_each_row_once(ranks):
+    """Of the table, and of the biases; where there are no extra negatives, the schedule says which these are."""
+    data, config = sessions(), COMPILED["compiled, in-batch negatives"]
+    schedule, d = session_parallel(data.offsets, config.batch_size), config.hidden_size
+    rows = []
+    for lo, hi in pairwise(schedule.offsets):
+        at = schedule.position[lo:hi]
+        targets = set(data.items[at + 1])
+        rows.append(d * len(targets | set(data.items[at])) + len(targets))
+    assert ranks[0]["sent"]["compiled, in-batch negatives"] == 1 + 3 * d * (2 * d + 2) + max(rows)
 
 
 def test_one_rank_needs_no_launcher():
@@ -256,6 +286,28 @@ def test_a_dead_rank_ends_the_run_and_fewer_go_on(tmp_path, who):
         assert_same(trained(gru4rec.fit, replace(SMALL, n_epochs=3), checkpoint=tmp_path / "run"), whole)
 
 
+def written_at_first(checkpoint):
+    """A compiled run to its end, whose checkpoint stays what it was early in the first epoch."""
+    written, save = [], training.save_checkpoint
+    training.save_checkpoint = lambda *arguments: written.append(1) or len(written) > 5 or save(*arguments)
+    return trained(fit_distributed, SMALL, checkpoint=checkpoint, fast=True)
+
+
+def compiled_from(checkpoint):
+    return trained(fit_distributed, SMALL, checkpoint=checkpoint, fast=True)
+
+
+def test_a_compiled_run_goes_on(compiled_once, tmp_path):
+    """From two ranks that stopped within an epoch, on four, and on one with the readable step."""
+    whole = launch(2, tmp_path / "two", written_at_first, tmp_path / "run")[0]
+    assert saved_epochs(tmp_path / "run") == 0
+    assert training.load_checkpoint(tmp_path / "run")[0]["middle.step"] > 5
+    shutil.copytree(tmp_path / "run", tmp_path / "other")
+    for result in launch(4, tmp_path / "four", compiled_from, tmp_path / "run"):
+        assert_same(result, whole)
+    assert_same(trained(gru4rec.fit, SMALL, checkpoint=tmp_path / "other"), whole)
+
+
 def test_a_rank_that_hangs_is_given_up(tmp_path):
     started = launch(2, tmp_path / "two", lose_one_in_the_second_epoch, 1, None, hang, 2)
     assert "in epoch 2: a process died, and has said why if it could, or did not answer for 2 s" in started[0]["error"]
@@ -266,12 +318,14 @@ def with_settings_of_its_own(how):
     rank = int(os.environ["RANK"])
     if how == "learning rate":
         return trained(fit_distributed, replace(SMALL, learning_rate=0.1 + rank))
+    if how == "step":
+        return trained(fit_distributed, SMALL, fast=rank == 1)
     if how == "patience":
         return trained(fit_distributed, SMALL, valid=sessions(9), patience=1 + rank)
     return trained(fit_distributed, SMALL, checkpoint=how.with_name(f"{how.name}{rank}"))
 
 
-@pytest.mark.parametrize("how", ["learning rate", "patience", "checkpoint"])
+@pytest.mark.parametrize("how", ["learning rate", "patience", "step", "checkpoint"])
 def test_ranks_that_differ_say_so(tmp_path, how):
     if how == "checkpoint":  # rank 1 looks into another folder, as on a machine that does not share it
         trained(gru4rec.fit, replace(SMALL, n_epochs=2), checkpoint=tmp_path / "run0")
