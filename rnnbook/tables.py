@@ -404,12 +404,13 @@ def _open(path, header, wanted, stack):
         start = _start(path)
     if not start.strip():
         raise DataError(f"{name} is empty. Look where it came from and get it again.")
-    if start[:4] == b"PAR1":
+    if start[:4] == b"PAR1" or Path(name.removesuffix(".gz")).suffix == ".parquet":
         try:
             lazy = pl.scan_parquet(path, glob=False)
             names = lazy.collect_schema().names()
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"{name} is no whole parquet file, perhaps truncated: get it again.") from error
+            raise DataError(f"{name} is no whole parquet file. If its download broke off, get it again; if it is "
+                            f"another kind of table, name it so (.csv, .tsv, .jsonl).") from error
         roles = _roles(name, names, wanted)
         return _Table(name, roles, _renamed(lazy, roles), lambda rows: [f"row {row + 1}" for row in rows],
                       lambda: None)

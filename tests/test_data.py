@@ -393,6 +393,15 @@ def test_damaged_bytes_are_refused(tmp_path, content, message):
         load_sessions(tmp_path / "log")
 
 
+@pytest.mark.parametrize("content", [bytes(range(1, 256)) * 9, "\n".join(GOOD).encode(), b"<html>404</html>"])
+@pytest.mark.parametrize("ending", ["parquet", "parquet.gz"])
+def test_what_is_called_parquet_is_read_as_nothing_else(tmp_path, content, ending):
+    path = tmp_path / f"log.{ending}"
+    path.write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
+    with pytest.raises(DataError, match=rf"^log\.{ending} is no whole parquet file.* get it again"):
+        load_sessions(path)
+
+
 def test_damaged_bytes_in_a_column_that_is_not_read_do_no_harm(tmp_path):
     rows = TABLE.to_csv(index=False).encode().splitlines()
     rows = [rows[0] + b",title"] + [row + b",caf\xe9" for row in rows[1:]]
