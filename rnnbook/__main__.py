@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import textwrap
 from dataclasses import fields
@@ -76,7 +77,18 @@ def setting(text):
         return name, value
 
 
-def train(log, folder, settings, seed, fast):
+def seconds(text):
+    """``"3600"`` as 3600.0; only what is above 0 and finite."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return found
+
+
+def train(log, folder, settings, seed, fast, test_seconds):
     """From a log of clicks to a GRU4Rec and its scores on the test part, both in ``folder``.
 
     A run that was killed goes on from its last checkpoint, to the numbers that it would have had.
@@ -91,7 +103,7 @@ def train(log, folder, settings, seed, fast):
         raise ValueError(f"no setting {', '.join(unknown)}; there are {', '.join(known)}")
     config = GRU4RecConfig(**settings)
     print(f"Reading {log}")
-    train, test = data.load_sessions(log)
+    train, test = data.load_sessions(log, test_seconds=test_seconds)
     goes_on = find_checkpoint(folder / "checkpoint")
     print(f"Training on {train}" + (", from where the checkpoint is" if goes_on else ""))
     model = fit(train, config, seed=seed, checkpoint=folder / "checkpoint", fast=fast)
@@ -117,6 +129,8 @@ def main(argv=None):
                         help="for checkpoint, model and scores; a killed run goes on from there")
     trains.add_argument("--set", type=setting, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
                         help="settings of GRU4RecConfig, for example n_epochs=3 loss=bpr-max")
+    trains.add_argument("--test-seconds", type=seconds, metavar="SECONDS",
+                        help="how long the test part is, the last of the log; a day, if not given")
     trains.add_argument("--seed", type=int, default=0)
     trains.add_argument("--fast", action="store_true", help="the compiled step and evaluation, on a CPU")
     args = parser.parse_args(argv)
@@ -124,7 +138,7 @@ def main(argv=None):
         print(list_data())
     elif args.command == "train":
         try:
-            train(args.log, args.folder, dict(args.set), args.seed, args.fast)
+            train(args.log, args.folder, dict(args.set), args.seed, args.fast, args.test_seconds)
         except (FloatingPointError, OSError, TypeError, ValueError) as error:  # of log, settings, folder or training
             parser.exit(1, f"{error}\n")
     elif args.experiment is None:

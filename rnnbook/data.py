@@ -247,7 +247,7 @@ def _drop_short(data, reason):
     return _drop(data, np.repeat(data.lengths >= 2, data.lengths), reason)
 
 
-def load_sessions(source, *, session=None, item=None, time=None, min_support=5, test_seconds=DAY):
+def load_sessions(source, *, session=None, item=None, time=None, min_support=5, test_seconds=None):
     """Load a session log and split it into train and test.
 
     A published split is kept, and so is the world's. Other logs are prepared as the GRU4Rec authors prepare
@@ -263,8 +263,10 @@ def load_sessions(source, *, session=None, item=None, time=None, min_support=5, 
         folder that holds a ``train`` and a ``test`` table; or a pandas or polars DataFrame.
     session, item, time : str, optional
         Column names of your own table; guessed where not given.
-    min_support, test_seconds : int, float
+    min_support : int
         For logs without a published split.
+    test_seconds : float, optional
+        Likewise; a day (86,400) if not given.
 
     Returns
     -------
@@ -277,6 +279,8 @@ def load_sessions(source, *, session=None, item=None, time=None, min_support=5, 
         The table is faulty (file, column and line are named), or a part would be empty.
     FileNotFoundError
         The data are not here; the message says how to get them and where to put them.
+    TypeError
+        An argument is not for these data.
 
     Examples
     --------
@@ -288,10 +292,14 @@ def load_sessions(source, *, session=None, item=None, time=None, min_support=5, 
     if isinstance(source, str) and source in SPLITS | LOGS:
         if any(columns.values()):
             raise TypeError(f"{source} has its own column names; session=, item=, time= are for your own")
-        return SPLITS[source]() if source in SPLITS else _split(LOGS[source](), min_support, test_seconds)
+        if source in LOGS:
+            return _split(LOGS[source](), min_support, test_seconds)
+        _check_not_to_split(source, test_seconds)
+        return SPLITS[source]()
     if isinstance(source, (str, Path)):
         path = Path(source)
         if path.is_dir():
+            _check_not_to_split(path.name, test_seconds)
             return _published(path.name, *(_half(path, half) for half in ("train", "test")), **columns)
         if not path.is_file():
             raise FileNotFoundError(f"{str(source)!r} is neither a file here nor one of the data sets: "
@@ -305,6 +313,12 @@ def _log(source, name, **columns):
     return SessionData._from_events(frame, name, report)
 
 
+def _check_not_to_split(name, test_seconds):
+    if test_seconds is not None:
+        raise TypeError(f"{name} has a test part of its own; test_seconds=, for the command --test-seconds, is for a "
+                        f"log that has none")
+
+
 def _split(data, min_support, test_seconds):
     """The GRU4Rec authors' preprocessing of RSC15, on any log."""
     data = _drop_short(data, "one-event sessions dropped")
@@ -315,9 +329,10 @@ def _split(data, min_support, test_seconds):
         raise DataError(f"{data.name}: nothing is left after dropping one-event sessions and items clicked "
                         f"fewer than {min_support} times. Load more data, or lower min_support.")
     try:
-        return data.split_by_time(test_seconds)
+        return data.split_by_time(DAY if test_seconds is None else test_seconds)
     except DataError as error:
-        raise DataError(f"{error} That is load_sessions(…, test_seconds=…).") from None
+        raise DataError(f"{error} That is load_sessions(…, test_seconds=…), or "
+                        f"python -m rnnbook train … --test-seconds ….") from None
 
 
 def _published(name, train, test, **columns):

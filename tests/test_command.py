@@ -61,6 +61,26 @@ def test_a_killed_run_goes_on_to_the_same_numbers(log, tmp_path):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_log_of_an_hour_has_a_test_part_of_minutes(tmp_path):
+    frame = SessionWorld(n_items=40).sample(500).to_frame()
+    frame["time"] *= 3600 / frame["time"].max()
+    frame.to_csv(tmp_path / "hour.csv", index=False)
+    words = command(tmp_path / "hour.csv", tmp_path / "run", "n_epochs=1")
+    refused = subprocess.run(words, capture_output=True, text=True)
+    assert refused.returncode == 1 and "--test-seconds" in refused.stderr
+    done = subprocess.run([*words, "--test-seconds", "600"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    _, test = load_sessions(tmp_path / "hour.csv", test_seconds=600)
+    assert f"Scoring on {test}" in done.stdout
+
+
+@pytest.mark.parametrize("length", ["0", "-60", "nan", "inf", "an hour"])
+def test_a_test_part_has_some_length(length, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "session-world", "run", f"--test-seconds={length}"])
+    assert ended.value.code == 2 and f"{length!r} is not a number of seconds above 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words,message", [
     (["nowhere.csv", "run"], "nowhere.csv"), (["session-world", "run", "--set", "hidden_sizes=3"], "hidden_sizes"),
     (["session-world", "run", "--set", "loss=hinge"], "loss='hinge'"),
@@ -68,7 +88,8 @@ def test_a_killed_run_goes_on_to_the_same_numbers(log, tmp_path):
     (["session-world", "run", "--set", "n_epochs=three", "--set", "loss=bpr"], "n_epochs='three'; it must be an"),
     (["session-world", "run", "--set", "hidden_size=1.5"], "hidden_size=1.5"),
     (["session-world", "run", "--set", "learning_rate=fast"], "learning_rate='fast'; it must be a number"),
-    (["session-world", "run", "--set", "learning_rate=-1"], "above 0")])
+    (["session-world", "run", "--set", "learning_rate=-1"], "above 0"),
+    (["session-world", "run", "--test-seconds", "3600"], "--test-seconds, is for a log that has none")])
 def test_what_cannot_be_is_one_line(words, message, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:

@@ -197,7 +197,7 @@ def test_validation_is_the_same_split_again_and_the_counts_add_up():
 
 def test_an_impossible_split_says_what_to_change():
     df = pd.DataFrame({"session": [1, 1, 2, 2], "item": [1, 2, 1, 2], "time": [1, 2, 3, 4]})
-    with pytest.raises(DataError, match=r"none is left to train on .*test_seconds"):
+    with pytest.raises(DataError, match=r"none is left to train on .*test_seconds.*--test-seconds"):
         load_sessions(df, min_support=1)
     with pytest.raises(DataError, match="lower min_support"):
         load_sessions(df)
@@ -264,6 +264,8 @@ def test_a_published_split_is_kept(tmp_path):
         df.to_parquet(tmp_path / f"{half}.parquet")
     train, test = load_sessions(tmp_path)
     assert test.report == {"rows read": 10, "events of items unseen in training dropped": 1}
+    with pytest.raises(TypeError, match=f"{tmp_path.name} has a test part of its own"):
+        load_sessions(tmp_path, test_seconds=3600)
     (tmp_path / "test.parquet").unlink()
     with pytest.raises(FileNotFoundError, match=r"should hold one file test\.csv"):
         load_sessions(tmp_path)
@@ -454,6 +456,8 @@ def test_what_is_no_table_is_said_to_be_none():
         load_sessions("rsc16")
     with pytest.raises(TypeError, match="has its own column names"):
         load_sessions("rsc15", item="item")
+    with pytest.raises(TypeError, match="session-world has a test part of its own"):
+        load_sessions("session-world", test_seconds=3600)
     with pytest.raises(DataError, match="no column 'clicked'"):
         load_sessions(TABLE, item="clicked")
 
