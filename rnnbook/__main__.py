@@ -106,6 +106,8 @@ def train(log, folder, settings, seed, fast, test_seconds):
     train, test = data.load_sessions(log, test_seconds=test_seconds)
     goes_on = find_checkpoint(folder / "checkpoint")
     print(f"Training on {train}" + (", from where the checkpoint is" if goes_on else ""))
+    if fast:
+        print("The first run with --fast compiles, which takes up to a minute", flush=True)
     model = fit(train, config, seed=seed, checkpoint=folder / "checkpoint", fast=fast)
     model.save(folder / "model")
     print(f"Scoring on {test}")

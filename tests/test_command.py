@@ -35,6 +35,7 @@ def test_from_a_log_to_scores(log, tmp_path):
     done = subprocess.run(command(log, tmp_path / "run"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert "The first run with --fast compiles" in done.stdout
     _, test = load_sessions(log)
     again = metrics.evaluate_sessions(GRU4Rec.load(tmp_path / "run" / "model", device="cpu"), test)
     assert scores["recall"]["mean"] == pytest.approx(again.recall)
