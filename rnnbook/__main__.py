@@ -7,6 +7,7 @@ import importlib
 import json
 import math
 import os
+import sys
 import textwrap
 from dataclasses import fields
 from pathlib import Path
@@ -141,6 +142,8 @@ def main(argv=None):
     elif args.command == "train":
         try:
             train(args.log, args.folder, dict(args.set), args.seed, args.fast, args.test_seconds)
+        except BrokenPipeError:  # an OSError of nobody's fault
+            raise
         except (FloatingPointError, OSError, TypeError, ValueError) as error:  # of log, settings, folder or training
             parser.exit(1, f"{error}\n")
     elif args.experiment is None:
@@ -154,4 +157,11 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as by `| head`; what is not written yet must not fail once more when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

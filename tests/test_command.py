@@ -100,6 +100,18 @@ def test_what_cannot_be_is_one_line(words, message, capsys, monkeypatch, tmp_pat
     assert not os.path.exists("run")
 
 
+@pytest.mark.parametrize("words,unbuffered", [
+    (["data"], ""), (["data"], "1"), (["--help"], ""), (["train", "session-world", "run"], "1")])
+def test_it_ends_quietly_when_nobody_reads_on(words, unbuffered):
+    """As in ``… | head -2``."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "rnnbook", *words], stdout=write, stderr=subprocess.PIPE, text=True,
+                          env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_without_a_name_the_experiments_are_listed(capsys):
     cli.main(["reproduce"])
     assert capsys.readouterr().out.split() == sorted(cli.EXPERIMENTS)
