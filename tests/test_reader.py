@@ -76,6 +76,36 @@ def test_every_widget_has_a_text_in_its_place(visit, built, page):
             || picture.getAttribute("aria-label"))""")
 
 
+# --- Tables -----------------------------------------------------------------------------------------------
+
+# Each cell of the tables: what it holds, its side, and the side of its column's head
+CELLS = """(() => {
+    const side = (cell) => getComputedStyle(cell).textAlign;
+    return [...document.querySelectorAll("article table.dataframe")].flatMap(({rows}) => [...rows].flatMap(({cells}) =>
+        [...cells].map((cell, n) => [cell, [...rows[0].cells].at(n - cells.length)])
+            .filter(([cell]) => cell.matches("td"))
+            .map(([cell, head]) => [cell.textContent.trim(), side(cell), side(head)])));
+})()"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("path", ["book/results", "book/bugs", "book/data"])
+def test_numbers_stand_at_the_right_and_words_at_the_left_as_their_heads_do(visit, path, width):
+    cells = visit(path, width=width).evaluate(CELLS)
+    assert [cell for cell in cells if cell[1] != cell[2]] == []
+    assert {side for text, side, _ in cells if re.match(r"[+-]?\d", text)} == {"right"}
+    assert {side for text, side, _ in cells if re.match("(?!nan)[a-z]{3}", text, re.I)} == {"left"}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_table_that_scrolls_on_a_phone_shows_that_it_does(visit, theme):
+    frames = visit("book/results", theme, width=390).evaluate("""
+        [...document.querySelectorAll("article .text_html:has(table)")]
+            .filter((frame) => frame.scrollWidth > frame.clientWidth)
+            .map((frame) => getComputedStyle(frame).backgroundAttachment)""")
+    assert frames and set(frames) == {"local, local, scroll, scroll"}
+
+
 # --- Predict first ----------------------------------------------------------------------------------------
 
 
