@@ -150,12 +150,12 @@ def catalogue(experiment):
     results.write(result)
 
 
-def one_rank(n_lanes, together, fast):
+def one_rank(n_lanes, together, n_threads, fast):
     """Milliseconds of a step and of its sum, as rank 0 sees them, and megabytes of the sum."""
     if not together:  # each trains alone, beside the others
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
             del os.environ[name]
-    torch.set_num_threads(1)
+    torch.set_num_threads(n_threads)
     train, config, clock = sessions_of(SIZES[0]), replace(RANKS, batch_size=n_lanes), []
     if fast:  # compiled before the clock runs
         fit_distributed(train.take(range(4 * n_lanes)), config, device="cpu", progress=False, fast=True)
@@ -181,12 +181,14 @@ def launched(n, *setting):
 
 
 def measure_ranks(experiment):
-    """What two processes make of a batch, what one makes of it and of half of it, and two that do not talk."""
+    """What two processes make of a batch, what one makes of it and of half of it, two that do not talk, and two threads
+    of one."""
     train = sessions_of(SIZES[0])
     result = results.new_result(experiment, results.describe(train, train.take([])),
-                                {"model": asdict(RANKS), "threads of a process": 1, "repeats": 5})
-    settings = {"1 process, 512 lanes": (1, 512, False), "1 process, 256 lanes": (1, 256, False),
-                "2 processes, 512 lanes": (2, 512, True), "2 processes apart, 256 lanes each": (2, 256, False)}
+                                {"model": asdict(RANKS), "threads of a process, if not said": 1, "repeats": 5})
+    settings = {"1 process, 512 lanes": (1, 512, False, 1), "1 process, 256 lanes": (1, 256, False, 1),
+                "1 process of 2 threads, 512 lanes": (1, 512, False, 2),
+                "2 processes, 512 lanes": (2, 512, True, 1), "2 processes apart, 256 lanes each": (2, 256, False, 1)}
     settings = {name + code: (*setting, bool(code))
                 for code in ("", ", compiled") for name, setting in settings.items()}
     found: dict = {name: [] for name in settings}

@@ -23,7 +23,7 @@ REPEATS = 3
 JOB = """
 import json
 from rnnbook.benchmarks.gru4rec_scale import Ranks, one_rank
-print(json.dumps(one_rank({}, {}, {})))
+print(json.dumps(one_rank({}, {}, 1, {})))
 Ranks("cpu").accelerator.end_training()  # or the rank that is still there may take the other's end for a failure
 """
 
