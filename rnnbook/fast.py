@@ -129,7 +129,8 @@ def train_epoch_of_ranks(ranks, model, optimizer, sampler, schedule, items, step
     def lanes_before(t):  # those of all ranks
         return ranks.sum(_lanes(state, own.lanes(t), schedule.batch_size))
 
-    with _threads() as in_parts:
+    # The threads with which PyTorch would put the sums together look for more work, too long for ours to go on.
+    with _threads(openmp=1) as in_parts:
         for chunk, offsets, samples, *masks in _chunks(model.config, sampler, schedule, steps):
             total = torch.zeros(1, dtype=model.output.dtype)
             for t in chunk:
@@ -151,11 +152,10 @@ def train_epoch_of_ranks(ranks, model, optimizer, sampler, schedule, items, step
 
 
 @contextmanager
-def _threads():
+def _threads(**limits):
     """in_parts(function, *arguments): a list of what ``function(part, n_parts, *arguments)`` returns to each thread."""
     n_parts = torch.get_num_threads()
-    # Each thread calls BLAS for itself.
-    with BLAS.limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_parts) as threads:
+    with BLAS.limit(limits={"blas": 1} | limits), ThreadPoolExecutor(n_parts) as threads:  # each calls BLAS for itself
         yield lambda function, *arguments: list(
             threads.map(lambda part: function(part, n_parts, *arguments), range(n_parts)))
 
