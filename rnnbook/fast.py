@@ -129,7 +129,7 @@ def train_epoch_of_ranks(ranks, model, optimizer, sampler, schedule, items, step
     def lanes_before(t):  # those of all ranks
         return ranks.sum(_lanes(state, own.lanes(t), schedule.batch_size))
 
-    # The threads with which PyTorch would put the sums together look for more work, too long for ours to go on.
+    # PyTorch's threads, which would put the sums together, keep a processor busy for a while after each.
     with _threads(openmp=1) as in_parts:
         for chunk, offsets, samples, *masks in _chunks(model.config, sampler, schedule, steps):
             total = torch.zeros(1, dtype=model.output.dtype)
