@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from rnnbook import fast, gru4rec, metrics, train as training
 from rnnbook.baselines import Popularity
+from rnnbook.distributed import Ranks
 from rnnbook.gru4rec import GRU4RecConfig, NegativeSampler, fit, session_parallel
 from rnnbook.worlds import SessionWorld
 
@@ -96,6 +98,16 @@ def test_the_last_lanes_end(sessions, n_threads, monkeypatch):
     config = GRU4RecConfig(hidden_size=5, batch_size=7, n_sample=4, hidden_dropout=0.3)
     n_steps = session_parallel(sessions.offsets, config.batch_size).n_steps
     here, there = (train_steps(epoch, sessions, config, n_steps) for epoch in (fast.train_epoch, gru4rec.train_epoch))
+    torch.testing.assert_close(here, there, rtol=0, atol=EQUAL)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_a_rank_may_have_several_threads(sessions, n_threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    config = GRU4RecConfig(hidden_size=5, batch_size=7, n_sample=4, embedding_dropout=0.1, momentum=0.2)
+    n_steps = session_parallel(sessions.offsets, config.batch_size).n_steps
+    here, there = (train_steps(epoch, sessions, config, n_steps) for epoch in (
+        partial(fast.train_epoch_of_ranks, Ranks("cpu")), gru4rec.train_epoch))
     torch.testing.assert_close(here, there, rtol=0, atol=EQUAL)
 
 
