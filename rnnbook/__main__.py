@@ -157,11 +157,16 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    ended = None
     try:
         try:
             main()
-        finally:
+        except SystemExit as end:
+            ended = end
+        if sys.stdout:
             sys.stdout.flush()
     except BrokenPipeError:  # as by `| head`; what is not written yet must not fail once more when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if ended:
+        raise ended

@@ -299,7 +299,7 @@ def load_sessions(source, *, session=None, item=None, time=None, min_support=5, 
     if isinstance(source, (str, Path)):
         path = Path(source)
         if path.is_dir():
-            _check_not_to_split(path.name, test_seconds)
+            _check_not_to_split(path, test_seconds)
             return _published(path.name, *(_half(path, half) for half in ("train", "test")), **columns)
         if not path.is_file():
             raise FileNotFoundError(f"{str(source)!r} is neither a file here nor one of the data sets: "

@@ -204,8 +204,8 @@ def _agree(ranks, identity, checkpoint):
     digests = ranks.sum([digests])[0].tolist()
     others = [rank for rank, other in enumerate(digests) if other != digests[0]]
     if others:
-        raise ValueError(f"ranks {others} have other data, settings or seeds than rank 0, or do not see its checkpoint "
-                         f"{checkpoint}; all need the same arguments and one folder that they share")
+        raise ValueError(f"ranks {others} have other data, settings, seeds or another step than rank 0, or do not see "
+                         f"its checkpoint {checkpoint}; all need the same arguments and one folder that they share")
     return len(json.loads(saved)["history"]) if saved else 0
 
 

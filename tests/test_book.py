@@ -148,6 +148,19 @@ def test_every_claim_is_in_the_ledger(built):
         assert f'id="claim-{claim}"' in (built / f"{page.docname}.html").read_text(encoding="utf-8")
 
 
+def test_when_the_code_has_changed_all_pages_are_built_again(monkeypatch, tmp_path):
+    """Sphinx itself would keep those whose own text is the same, with their old outputs."""
+    monkeypatch.setattr(book, "BUILD", tmp_path)
+    monkeypatch.setattr(book, "CACHE", tmp_path / ".jupyter_cache")
+    kept = tmp_path / ".doctrees" / "page"
+    for digest, stays in (("one", False), ("one", True), ("two", False)):
+        kept.parent.mkdir(exist_ok=True)
+        kept.touch()
+        monkeypatch.setattr(book, "code_digest", lambda digest=digest: digest)
+        book.open_cache()
+        assert kept.exists() == stays
+
+
 def test_an_empty_page_is_noticed(tmp_path):
     frame = "<html><nav>" + "word " * 100 + "</nav><article>{}</article></html>"
     path = tmp_path / "page.html"

@@ -20,7 +20,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnbook import distributed, gru4rec, metrics, train as training
+from rnnbook import distributed, fast, gru4rec, metrics, train as training
 from rnnbook.data import SessionData
 from rnnbook.distributed import Ranks, fit_distributed, lanes_of, step_bytes
 from rnnbook.gru4rec import GRU4RecConfig, session_parallel
@@ -294,17 +294,21 @@ def written_at_first(checkpoint):
 
 
 def compiled_from(checkpoint):
-    return trained(fit_distributed, SMALL, checkpoint=checkpoint, fast=True)
+    begun, train_epoch = [], fast.train_epoch_of_ranks
+    fast.train_epoch_of_ranks = lambda *arguments: begun.append(arguments[6].start) or train_epoch(*arguments)
+    return trained(fit_distributed, SMALL, checkpoint=checkpoint, fast=True) | {"begun": begun}
 
 
 def test_a_compiled_run_goes_on(compiled_once, tmp_path):
     """From two ranks that stopped within an epoch, on four, and on one with the readable step."""
     whole = launch(2, tmp_path / "two", written_at_first, tmp_path / "run")[0]
     assert saved_epochs(tmp_path / "run") == 0
-    assert training.load_checkpoint(tmp_path / "run")[0]["middle.step"] > 5
+    step = int(training.load_checkpoint(tmp_path / "run")[0]["middle.step"])
+    assert step > 5
     shutil.copytree(tmp_path / "run", tmp_path / "other")
     for result in launch(4, tmp_path / "four", compiled_from, tmp_path / "run"):
         assert_same(result, whole)
+        assert result["begun"] == [step, 0]
     assert_same(trained(gru4rec.fit, SMALL, checkpoint=tmp_path / "other"), whole)
 
 
@@ -331,7 +335,7 @@ def test_ranks_that_differ_say_so(tmp_path, how):
         trained(gru4rec.fit, replace(SMALL, n_epochs=2), checkpoint=tmp_path / "run0")
         how = tmp_path / "run"
     for result in launch(2, tmp_path / "two", with_settings_of_its_own, how):
-        assert result["error"].startswith("ValueError: ranks [1] have other data, settings or seeds than rank 0")
+        assert result["error"].startswith("ValueError: ranks [1] have other data, settings, seeds or another step")
 
 
 # --- As a command -----------------------------------------------------------------------------------------

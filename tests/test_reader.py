@@ -81,20 +81,23 @@ def test_every_widget_has_a_text_in_its_place(visit, built, page):
 # Each cell of the tables: what it holds, its side, and the side of its column's head
 CELLS = """(() => {
     const side = (cell) => getComputedStyle(cell).textAlign;
-    return [...document.querySelectorAll("article table.dataframe")].flatMap(({rows}) => [...rows].flatMap(({cells}) =>
-        [...cells].map((cell, n) => [cell, [...rows[0].cells].at(n - cells.length)])
+    return [...document.querySelectorAll("article table.dataframe")].flatMap(({rows}) => {
+        const heads = [...rows].filter(({cells}) => [...cells].at(-1).matches("th:not(:empty)")).at(-1).cells;
+        return [...rows].flatMap(({cells}) => [...cells].map((cell, n) => [cell, [...heads].at(n - cells.length)]))
             .filter(([cell]) => cell.matches("td"))
-            .map(([cell, head]) => [cell.textContent.trim(), side(cell), side(head)])));
+            .map(([cell, head]) => [cell.textContent.trim(), side(cell), side(head)]);
+    });
 })()"""
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("path", ["book/results", "book/bugs", "book/data"])
+@pytest.mark.parametrize("path", ["book/results", "book/bugs", "book/data", "book/03_improved"])
 def test_numbers_stand_at_the_right_and_words_at_the_left_as_their_heads_do(visit, path, width):
     cells = visit(path, width=width).evaluate(CELLS)
     assert [cell for cell in cells if cell[1] != cell[2]] == []
     assert {side for text, side, _ in cells if re.match(r"[+-]?\d", text)} == {"right"}
-    assert {side for text, side, _ in cells if re.match("(?!nan)[a-z]{3}", text, re.I)} == {"left"}
+    words = {side for text, side, _ in cells if re.match("(?!nan)[a-z]{3}", text, re.I)}
+    assert words == ({"left"} if path != "book/03_improved" else set())  # which has two rows of heads, but no words
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

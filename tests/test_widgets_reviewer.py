@@ -162,6 +162,7 @@ def test_it_holds_what_the_model_writes(model, temperature):
         for (symbol, chance, *rest), (_, p) in zip(draws, steps):
             best = np.argsort(-p, kind="stable")[:TOP]
             assert rest[::2] == best[:len(rest) // 2].tolist()
+            assert [chance, *rest[1::2]] == [round(value, 1) for value in [chance, *rest[1::2]]]
             np.testing.assert_allclose(np.array(rest[1::2]) / 100, p[rest[::2]], rtol=0, atol=0.00051)
             assert (p[best][len(rest) // 2:] < 0.00051).all() and chance / 100 == pytest.approx(p[symbol], abs=0.00051)
     assert ends == ({True, False} if temperature else {False})  # reviews that end, and such that are cut off

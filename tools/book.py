@@ -50,7 +50,8 @@ def open_cache():
     """The cache of executed pages, emptied when the code that pages run has changed."""
     stamp, digest = CACHE / "code.sha256", code_digest()
     if not stamp.exists() or stamp.read_text() != digest:
-        shutil.rmtree(CACHE, ignore_errors=True)
+        for old in (CACHE, BUILD / ".doctrees"):  # from the second Sphinx takes pages whose own text is the same
+            shutil.rmtree(old, ignore_errors=True)
         CACHE.mkdir(parents=True)
         stamp.write_text(digest)
     return get_cache(CACHE)

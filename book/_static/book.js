@@ -26,7 +26,7 @@ window.addEventListener("load", async () => {
 // Columns of words, which no table names, for book.css. Counted from the right, since a label may span several rows.
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("table.dataframe").forEach(({ rows }) => {
-    for (let column = 1; column <= rows[0].cells.length; column += 1) {
+    for (let column = 1; column <= [...rows].at(-1)?.cells.length; column += 1) {
       const cells = [...rows].map((row) => [...row.cells].at(-column)).filter(Boolean);
       const words = cells.some((cell) => cell.matches("td") && /^\s*(?!nan|none)\p{L}/iu.test(cell.textContent));
       if (words) cells.forEach((cell) => cell.classList.add("words"));
