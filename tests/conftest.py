@@ -1,19 +1,16 @@
 """Fixtures that the tests share: fixed seeds, a browser without a network, the built book."""
 
-import http.server
 import itertools
 import os
 import random
 import re
 import shutil
-import threading
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from weight import served
 
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -46,25 +43,11 @@ def browser():
         browser.close()
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@contextmanager
-def serving(folder):
-    """The address under which a folder is served."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory):
     """A folder and the address under which it is served."""
     folder = tmp_path_factory.mktemp("pages")
-    with serving(folder) as address:
+    with served(folder) as address:
         yield folder, address
 
 

@@ -10,7 +10,7 @@ import pages
 import pytest
 import weight
 from axe_playwright_python.sync_playwright import Axe
-from conftest import SETTLE, serving
+from conftest import SETTLE
 
 PAGES = pages.toc()
 EVERYTHING = [*(page.docname for page in PAGES), "search", "genindex"]
@@ -125,7 +125,7 @@ def test_every_question_can_be_answered(visit, path):
 @pytest.fixture
 def online(browser, built):
     """online(path) opens a built page over HTTP."""
-    with serving(built) as address, browser.new_context() as context:
+    with weight.served(built) as address, browser.new_context() as context:
         def open_page(path):
             tab = context.new_page()
             tab.goto(f"{address}/{path}.html")
