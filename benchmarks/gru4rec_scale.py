@@ -27,7 +27,7 @@ from rnnbook import gru4rec, results
 from rnnbook.benchmarks.improved import mean_row
 from rnnbook.benchmarks.rrn_scale import GIB, alone, peak
 from rnnbook.benchmarks.rsc15_preprocess import DAYS, N_ITEMS, write_clicks
-from rnnbook.data import SessionData
+from rnnbook.interactions import SessionData
 from rnnbook.distributed import Ranks, fit_distributed
 from rnnbook.gru4rec import GRU4RecConfig, fit
 

@@ -20,7 +20,7 @@ from rnnbook.benchmarks.gru4rec_search import best_of
 from rnnbook.gru4rec import GRU4RecConfig, fit as fit_gru4rec
 from rnnbook.improved import (ImprovedConfig, Padded, approximate_index, batch_loss, fit, nearest, new_model,
                               recent_sessions, train_stage)
-from rnnbook.train import Adam
+from rnnbook.training import Adam
 from rnnbook.worlds import DriftWorld, SessionWorld, divergence
 
 SEEDS = range(5)

@@ -11,8 +11,8 @@ from rnnbook import data, metrics, results
 from rnnbook.benchmarks.gru4rec import in_parallel
 from rnnbook.benchmarks.improved import collect, mean_row
 from rnnbook.joint import JointConfig, evaluate_text, fit
-from rnnbook.rating_baselines import Biases
-from rnnbook.ratings import concatenate
+from rnnbook.baselines import Biases
+from rnnbook.interactions import concatenate
 from rnnbook.worlds import ReviewWorld
 
 SEEDS = range(5)

@@ -14,7 +14,7 @@ from rnnbook import results
 from rnnbook.benchmarks.improved import mean_row
 from rnnbook.benchmarks.rrn_scale import GIB, alone, peak
 from rnnbook.joint import JointConfig, Texts, fit, new_model, text_gradient
-from rnnbook.reviews import ReviewData
+from rnnbook.interactions import ReviewData
 from rnnbook.worlds import RatingWorld, ReviewWorld
 
 LENGTHS = (25, 100, 400, 1600)  # characters of a review, in the mean

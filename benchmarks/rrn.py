@@ -10,9 +10,8 @@ import numpy as np
 from rnnbook import data, metrics, results
 from rnnbook.benchmarks.gru4rec import in_parallel
 from rnnbook.benchmarks.improved import collect, mean_row
-from rnnbook.data import DAY
-from rnnbook.ratings import concatenate
-from rnnbook.rating_baselines import AutoRec, Biases, MatrixFactorization, OnlineMF, TimeSVDpp
+from rnnbook.interactions import DAY, concatenate
+from rnnbook.baselines import AutoRec, Biases, MatrixFactorization, OnlineMF, TimeSVDpp
 from rnnbook.rrn import RRNConfig, fit
 from rnnbook.worlds import RatingWorld
 

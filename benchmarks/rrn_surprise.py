@@ -11,7 +11,7 @@ import pandas as pd
 from rnnbook import metrics, results
 from rnnbook.benchmarks.gru4rec import in_parallel
 from rnnbook.benchmarks.rrn import SEEDS, load
-from rnnbook.ratings import concatenate
+from rnnbook.interactions import concatenate
 from rnnbook.rrn import RRNConfig, fit
 
 # The package's own settings, but for MovieTweetings, where fewer factors and a larger penalty do better.

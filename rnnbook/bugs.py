@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from rnnbook import gru4rec, metrics, train as training
+from rnnbook import gru4rec, metrics, training
 
 # --- The state --------------------------------------------------------------------------------------------
 # Each function below takes the right code and returns the wrong twin of it.
@@ -343,7 +343,7 @@ def first_lane_ends_it(evaluate):
     The two sessions have 3 predictions and 1. With two lanes the loop ends after the first step.
 
     >>> from rnnbook.baselines import Popularity
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 1, 2, 2], "item": list("abaaba"),
     ...                        "time": range(6)})
     >>> data = SessionData.from_frame(clicks)
@@ -368,7 +368,7 @@ def mean_of_means(evaluate):
     The same sessions: the means of the three steps are 1/2, 1 and 1, and the first has two predictions.
 
     >>> from rnnbook.baselines import Popularity
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 1, 2, 2], "item": list("abaaba"),
     ...                        "time": range(6)})
     >>> data = SessionData.from_frame(clicks)
@@ -391,7 +391,7 @@ def whole_history(evaluate):
     The first of three predictions is counted three times, the second twice.
 
     >>> from rnnbook.baselines import Popularity
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> data = SessionData.from_frame(pd.DataFrame({"session": 1, "item": list("abaa"),
     ...                                             "time": range(4)}))
     >>> model = Popularity().fit(data)  # always a: wrong, right, right

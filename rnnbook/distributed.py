@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from rnnbook import gru4rec, metrics, train as training
+from rnnbook import gru4rec, metrics, training
 from rnnbook.data import load_sessions
 from rnnbook.gru4rec import GRU4RecConfig, Schedule
 

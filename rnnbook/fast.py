@@ -315,7 +315,7 @@ def _tanh(x):
 
 @numba.njit(**QUICK)
 def _adagrad(p, acc, velocity, rows, grad, low, high, lr, momentum):
-    """Rows ``rows[low:high]`` of a parameter move by these rows of their gradient, as in `train.Adagrad`."""
+    """Rows ``rows[low:high]`` of a parameter move by these rows of their gradient, as in `training.Adagrad`."""
     epsilon, power = p.dtype.type(1e-6), p.dtype.type(-0.5)  # np.sqrt would not become a vector instruction
     for u in range(low, high):
         row = rows[u]

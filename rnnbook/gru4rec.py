@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from rnnbook import metrics, train as training
+from rnnbook import metrics, training
 
 # --- Session-parallel mini-batches ------------------------------------------------------------------------
 
@@ -565,7 +565,7 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     --------
     Visitors go around in a ring, a b c d a.
 
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = [(s, "abcd"[(s + t) % 4], 10 * s + t) for s in range(40) for t in range(4)]
     >>> train = SessionData.from_frame(pd.DataFrame(clicks, columns=["session", "item", "time"]))
     >>> config = GRU4RecConfig(hidden_size=8, batch_size=8, n_sample=8, n_epochs=20)
@@ -772,7 +772,7 @@ def train_step(model, optimizer, sampler, window, state):
     --------
     Two lanes, a step each: the clicks 0 and 1, then 1 and 2. Both sessions start here, and both lanes live on.
 
-    >>> from rnnbook.train import Adagrad
+    >>> from rnnbook.training import Adagrad
     >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4, batch_size=2))
     >>> optimizer = Adagrad(model.named_parameters(), lr=0.1)
     >>> sampler = NegativeSampler([1, 2, 1], n_sample=5, alpha=0.5, device="cpu", n_steps=1)

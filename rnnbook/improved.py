@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from rnnbook import metrics, train as training
+from rnnbook import metrics, training
 
 # --- Sessions as examples ---------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ class Batch(NamedTuple):
     --------
     Sessions of 3 and 2 clicks: three pairs, the last two of them at the end of their session.
 
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
     >>> batch, position = Padded(SessionData.from_frame(clicks), "cpu").batch(np.array([0, 1]))
     >>> batch.real.tolist()
@@ -121,7 +121,7 @@ class Padded:
 
     Examples
     --------
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
     >>> padded = Padded(SessionData.from_frame(clicks), "cpu")
     >>> batch, position = padded.batch(np.array([0, 1]))
@@ -372,7 +372,7 @@ class ImprovedRNN(nn.Module):
     @classmethod
     def load(cls, path, device="auto"):
         """Read what `save` wrote. A folder that does not fit raises ValueError and names what is wrong."""
-        return training.load_model(cls, ImprovedConfig, path, device, more=["sees"])
+        return training.load_model(cls, ImprovedConfig, path, device, extra_info=["sees"])
 
 
 def nearest(vectors, table, k, block=65_536):
@@ -458,7 +458,7 @@ def batch_loss(model, batch, teacher=None):
     --------
     Where all items score alike, each click costs log 3 = 1.0986 nats.
 
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
     >>> train = SessionData.from_frame(clicks)
     >>> model = new_model(train, ImprovedConfig(hidden_size=4), device="cpu")
@@ -635,7 +635,7 @@ def fit(train, config=ImprovedConfig(), *, device="auto", seed=0, valid=None, pa
     --------
     Visitors go around in a ring, a b c d a.
 
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = [(s, "abcd"[(s + t) % 4], 10 * s + t) for s in range(40) for t in range(4)]
     >>> train = SessionData.from_frame(pd.DataFrame(clicks, columns=["session", "item", "time"]))
     >>> config = replace(MODELS["M1"], batch_size=8, learning_rate=0.01, n_epochs=5)

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from rnnbook import rrn
-from rnnbook import train as training
+from rnnbook import training
 from rnnbook.rrn import RRN, RRNConfig
 
 # --- Characters as symbols ---------------------------------------------------------------------------------
@@ -33,7 +33,7 @@ def alphabet_of(reviews, min_count):
 
     Examples
     --------
-    >>> from rnnbook.reviews import ReviewData
+    >>> from rnnbook.interactions import ReviewData
     >>> rows = pd.DataFrame({"user": [1, 2], "item": 7, "rating": 5.0, "time": [1, 2],
     ...                      "text": ["so good", "good!"]})
     >>> alphabet_of(ReviewData.from_frame(rows), min_count=2)
@@ -84,7 +84,7 @@ class Texts:
     --------
     Reviews "so" and "g" side by side: END begins each, and what is to be foretold is one character on.
 
-    >>> from rnnbook.reviews import ReviewData
+    >>> from rnnbook.interactions import ReviewData
     >>> rows = pd.DataFrame({"user": [1, 2], "item": 7, "rating": 5.0, "time": [1, 2],
     ...                      "text": ["so", "g"]})
     >>> texts = Texts(ReviewData.from_frame(rows), "gos", "cpu")
@@ -215,7 +215,7 @@ class Writer(nn.Module):
     --------
     With all weights 0 each of the 10 symbols is as likely: a review of 4 characters and its end cost 5 log 10 nats.
 
-    >>> from rnnbook.reviews import ReviewData
+    >>> from rnnbook.interactions import ReviewData
     >>> rows = pd.DataFrame({"user": [1], "item": 7, "rating": 5.0, "time": 1, "text": ["good"]})
     >>> writer = Writer(n_symbols=10, told_size=6, config=JointConfig(joint_size=4))
     >>> for parameter in writer.out.parameters():
@@ -424,7 +424,7 @@ def text_gradient(writer, texts, rows, x_joint, weight, text_batch):
     --------
     The gradient of one review of 4 characters, weighted with 1/10: that of the biases of all symbols adds up to 0.
 
-    >>> from rnnbook.reviews import ReviewData
+    >>> from rnnbook.interactions import ReviewData
     >>> rows = pd.DataFrame({"user": [1], "item": 7, "rating": 5.0, "time": 1, "text": ["good"]})
     >>> writer = Writer(n_symbols=5, told_size=6, config=JointConfig(joint_size=4))
     >>> texts, x_joint = Texts(ReviewData.from_frame(rows), "dgo", "cpu"), torch.zeros(1, 4)

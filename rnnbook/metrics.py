@@ -79,7 +79,7 @@ def target_positions(data):
     --------
     Sessions of 3 and 2 clicks: the events 1, 2 and 4 have one before them.
 
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
     >>> positions, sessions = target_positions(SessionData.from_frame(clicks))
     >>> positions.tolist(), sessions.tolist()
@@ -96,7 +96,7 @@ def check_catalogue(model, data):
     Examples
     --------
     >>> from rnnbook.baselines import Popularity
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": 1, "item": ["a", "b"], "time": [0, 1]})
     >>> shop = SessionData.from_frame(clicks)
     >>> other = SessionData.from_frame(clicks.replace("b", "x"))
@@ -285,7 +285,7 @@ class SessionScores(_Scores):
     Examples
     --------
     >>> from rnnbook.baselines import Popularity
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
     >>> data = SessionData.from_frame(clicks)
     >>> scores = evaluate_sessions(Popularity().fit(data), data, k=1)
@@ -359,7 +359,7 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
     3, beyond K. So the Recall is 2/3 and the MRR (1/2 + 0 + 1/2) / 3.
 
     >>> from rnnbook.baselines import Popularity
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
     >>> data = SessionData.from_frame(clicks)
     >>> scores = evaluate_sessions(Popularity().fit(data), data, k=2)
@@ -506,8 +506,8 @@ def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
     --------
     Who predicts 3 for ratings of 5, 3 and 2 errs by -2, 0 and 1: √(5/3) and 3/3.
 
-    >>> from rnnbook.rating_baselines import Biases
-    >>> from rnnbook.ratings import RatingData
+    >>> from rnnbook.baselines import Biases
+    >>> from rnnbook.interactions import RatingData
     >>> rows = pd.DataFrame({"user": "ann", "item": "tea", "rating": [3.0, 5.0, 3.0, 2.0],
     ...                      "time": range(4)})
     >>> data = RatingData.from_frame(rows)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from rnnbook.train import pick_device
+from rnnbook.training import pick_device
 
 # --- the cells, one step each -----------------------------------------------------------------------------
 

@@ -18,9 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from rnnbook import train as training
-from rnnbook.data import DAY
-from rnnbook.ratings import RatingData, concatenate
+from rnnbook import training
+from rnnbook.interactions import DAY, RatingData, concatenate
 
 # --- Ratings as steps -------------------------------------------------------------------------------------
 
@@ -615,7 +614,7 @@ class RRN(nn.Module):
         """Write the folder ``path``: parameters and seen ratings as safetensors, settings and ids as JSON."""
         seen = {f"seen.{name}": torch.from_numpy(getattr(self.seen, name)) for name in SEEN}
         more = {name: getattr(self, name) for name in self.BUILT_FROM} | {"user_ids": self.user_ids.tolist()}
-        training.save_model(self, path, beside=seen, **more,
+        training.save_model(self, path, extra_tensors=seen, **more,
                             seen={"user_ids": self.seen.user_ids.tolist(), "item_ids": self.seen.item_ids.tolist(),
                                   "name": self.seen.name})
 
@@ -867,7 +866,7 @@ def descend(model, train, loss_of, *, seed, valid, patience, checkpoint, progres
     loss_of : callable
         `batch_loss`, or what stands in its place.
     identity : dict
-        See `rnnbook.train.run`.
+        See `rnnbook.training.run`.
     before : callable(optimizer), optional
         Called at the beginning of the first epoch.
 

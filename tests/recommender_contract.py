@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rnnbook import metrics
-from rnnbook.data import SessionData
+from rnnbook.interactions import SessionData
 
 BLOCK, N_BLOCKS = 5, 6
 

@@ -12,7 +12,7 @@ from recommender_contract import RecommenderContract, all_scores
 from rnnbook import metrics
 from rnnbook.baselines import (ItemKNN, Markov, Popularity, PopularityTies, SessionKNN, SessionPopularity,
                                VSKNN)
-from rnnbook.data import SessionData
+from rnnbook.interactions import SessionData
 
 
 def sessions(*lists, n_items, starts=None):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rnnbook import metrics, results, train as training
+from rnnbook import metrics, results, training
 from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig, NegativeSampler, fit, train_step
 from rnnbook.worlds import SessionWorld
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from rnnbook import __main__ as cli
+from rnnbook import cli
 from rnnbook import metrics
 from rnnbook.data import load_sessions
 from rnnbook.gru4rec import GRU4Rec

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnbook import sources
-from rnnbook.data import DAY, SessionData, load_sessions
-from rnnbook.tables import DataError, digest, read_events
+from rnnbook.data import load_sessions
+from rnnbook.interactions import DAY, SessionData
+from rnnbook.interactions.tables import DataError, digest, read_events
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 T0 = 1_396_342_800  # 2014-04-01 09:00 UTC

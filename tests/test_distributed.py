@@ -20,8 +20,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnbook import distributed, fast, gru4rec, metrics, train as training
-from rnnbook.data import SessionData
+from rnnbook import distributed, fast, gru4rec, metrics, training
+from rnnbook.interactions import SessionData
 from rnnbook.distributed import Ranks, fit_distributed, lanes_of, step_bytes
 from rnnbook.gru4rec import GRU4RecConfig, session_parallel
 from rnnbook.worlds import SessionWorld

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnbook import fast, gru4rec, metrics, train as training
+from rnnbook import fast, gru4rec, metrics, training
 from rnnbook.baselines import Popularity
 from rnnbook.distributed import Ranks
 from rnnbook.gru4rec import GRU4RecConfig, NegativeSampler, fit, session_parallel

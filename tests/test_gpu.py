@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import pages
-from rnnbook import __main__ as cli
+from rnnbook import cli
 from rnnbook import results
 from rnnbook.benchmarks import gpu, peer_speed
 from rnnbook.worlds import SessionWorld

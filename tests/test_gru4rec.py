@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from recommender_contract import RecommenderContract
-from rnnbook import gru4rec, metrics, train as training
+from rnnbook import gru4rec, metrics, training
 from rnnbook.baselines import Popularity
-from rnnbook.data import SessionData
+from rnnbook.interactions import SessionData
 from rnnbook.gru4rec import LOSSES, GRU4Rec, GRU4RecConfig, NegativeSampler, fit, session_parallel, train_step
 from rnnbook.worlds import SessionWorld
 

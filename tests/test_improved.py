@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from recommender_contract import RecommenderContract
-from rnnbook import metrics, train as training
+from rnnbook import metrics, training
 from rnnbook.baselines import Popularity
-from rnnbook.data import SessionData
+from rnnbook.interactions import SessionData
 from rnnbook.improved import (MODELS, Batch, ImprovedConfig, ImprovedRNN, Padded, approximate_index, batch_loss,
                               batches, fit, log_likelihood, nearest, new_model, prefixes, recent_sessions, train_stage)
 from rnnbook.worlds import SessionWorld

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from rnnbook import joint, rrn, train as training
-from rnnbook.data import DAY
+from rnnbook import joint, rrn, training
+from rnnbook.interactions import DAY, RatingData, ReviewData
 from rnnbook.joint import (END, UNKNOWN, Joint, JointConfig, Texts, alphabet_of, batch_loss, decode, encode,
                            evaluate_text, fit, new_model, side_by_side, text_gradient)
-from rnnbook.ratings import RatingData
-from rnnbook.reviews import ReviewData
 from rnnbook.rrn import RRN
 from rnnbook.worlds import ReviewWorld
 

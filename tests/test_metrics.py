@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnbook import metrics
-from rnnbook.data import SessionData
+from rnnbook.interactions import RatingData, SessionData
 from rnnbook.metrics import (evaluate_ratings, evaluate_sessions, gains, paired_difference,
                              paired_seed_difference, ranks, seed_interval)
-from rnnbook.ratings import RatingData
 
 
 def sessions(*lists, n_items=None):

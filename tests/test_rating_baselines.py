@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from rnnbook.rating_baselines import AutoRec, Biases, MatrixFactorization, OnlineMF, TimeSVDpp
-from rnnbook.ratings import RatingData, concatenate
-from rnnbook.tables import DataError
+from rnnbook.baselines import AutoRec, Biases, MatrixFactorization, OnlineMF, TimeSVDpp
+from rnnbook.interactions import RatingData, concatenate
+from rnnbook.interactions.tables import DataError
 
 DAY = 86_400.0
 

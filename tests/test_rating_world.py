@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from rnnbook import worlds
-from rnnbook.data import DAY
+from rnnbook.interactions import DAY, concatenate
 from rnnbook.metrics import evaluate_ratings, paired_difference
-from rnnbook.rating_world import START, KalmanFilter, RatingWorld
-from rnnbook.ratings import concatenate
+from rnnbook.worlds.ratings import START, KalmanFilter, RatingWorld
 
 TINY = RatingWorld(n_users=3, n_items=20, n_steps=15, rho=0.9, noise=0.4)
 

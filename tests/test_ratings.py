@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from rnnbook import data as rnnbook_data
 from rnnbook import sources
-from rnnbook.ratings import RatingData, concatenate, load_ratings
-from rnnbook.tables import DataError
+from rnnbook.data import load_ratings
+from rnnbook.interactions import RatingData, concatenate
+from rnnbook.interactions.tables import DataError
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 T0 = 880_000_000  # 1997-11-20

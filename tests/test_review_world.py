@@ -8,13 +8,12 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from rnnbook import review_world, worlds
-from rnnbook.data import DAY
+from rnnbook import worlds
+from rnnbook.worlds import reviews as review_world
+from rnnbook.interactions import DAY, RatingData, ReviewData
 from rnnbook.metrics import evaluate_ratings, paired_difference
-from rnnbook.rating_world import START
-from rnnbook.ratings import RatingData
-from rnnbook.review_world import CLOSINGS, EDGES, OPENINGS, WORDS, ReviewWorld
-from rnnbook.reviews import ReviewData
+from rnnbook.worlds.ratings import START
+from rnnbook.worlds.reviews import CLOSINGS, EDGES, OPENINGS, WORDS, ReviewWorld
 
 TEXTS = ["quality", "independent", "rating"]
 TINY = ReviewWorld(n_items=20, n_users=5, n=3)

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnbook import data as rnnbook_data
-from rnnbook import reviews, sources
-from rnnbook.ratings import RatingData, load_ratings
-from rnnbook.reviews import ReviewData, load_reviews
-from rnnbook.tables import DataError
+from rnnbook import sources
+from rnnbook.data import load_ratings, load_reviews
+from rnnbook.interactions import RatingData, ReviewData
+from rnnbook.interactions.tables import DataError
 
 T0 = 1_400_000_000  # 2014-05-13
 TEXTS = ["Good.", "", "naïve café", "日本語 العربية", "👩‍👩‍👧 🇪🇺 😀", "e\u0301 is no \xe9",
@@ -97,7 +97,7 @@ def test_everything_odd_is_counted(df):
 
 @pytest.mark.parametrize("block", [1, 3, 4096])
 def test_every_text_comes_through_unchanged(monkeypatch, block):
-    monkeypatch.setattr(reviews, "BLOCK", block)
+    monkeypatch.setattr("rnnbook.interactions.reviews.BLOCK", block)
     data = ReviewData.from_frame(frame(TEXTS))
     check_arrays(data)
     assert texts(data) == data.to_frame()["text"].tolist() == TEXTS

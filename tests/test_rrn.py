@@ -8,9 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnbook import metrics, train as training
-from rnnbook.data import DAY
-from rnnbook.ratings import RatingData, concatenate
+from rnnbook import metrics, training
+from rnnbook.interactions import DAY, RatingData, concatenate
 from rnnbook.rrn import RRN, RRNConfig, Steps, Targets, batch_loss, batch_of, batches, fit, new_model, targets
 from rnnbook.worlds import RatingWorld
 

@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import zipfile
 from dataclasses import replace
@@ -15,12 +16,10 @@ from pathlib import Path
 import pooch
 import pytest
 
-from rnnbook import __main__ as cli
+from rnnbook import cli
 from rnnbook import sources
-from rnnbook.data import LOGS, SPLITS, load_sessions
-from rnnbook.ratings import RATINGS, load_ratings
-from rnnbook.reviews import REVIEWS, load_reviews
-from rnnbook.tables import DataError
+from rnnbook.data import LOGS, RATINGS, REVIEWS, SPLITS, load_ratings, load_reviews, load_sessions
+from rnnbook.interactions.tables import DataError
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 CLICKS = (SAMPLES / "rsc15" / "yoochoose-clicks.dat").read_bytes()
@@ -164,13 +163,13 @@ def test_what_has_no_address_is_explained(cache, name, load):
 
 def test_the_categories_of_one_form_share_a_folder(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("RNNBOOK_DATA", str(tmp_path))
-    music, baby = (sources.named(f"amazon-2014:{category}") for category in ("Digital_Music", "Baby"))
+    music, baby = (sources.get_source(f"amazon-2014:{category}") for category in ("Digital_Music", "Baby"))
     assert music.url.endswith("/categoryFiles/reviews_Digital_Music_5.json.gz") and music.folder == "amazon-2014"
     inside = put(tmp_path / "amazon-2014", name="reviews_Digital_Music_5.json")
     assert sources.locate(music) == [inside] and sources.find(baby) is None
     stored = put(cache / "amazon-2014", name="reviews_Baby_5.json.gz")
     assert sources.locate(baby) == [stored]
-    assert sources.named("netflix") is sources.SOURCES["netflix"]
+    assert sources.get_source("netflix") is sources.SOURCES["netflix"]
 
 
 @pytest.mark.parametrize("category", ["../../etc", "", "<Category>", "Digital Music", "*", "a/b", "a.b", "Bücher",
@@ -318,7 +317,7 @@ def shelf(tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "shelf"))
-    monkeypatch.setattr(sources.tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     yield add
     assert list((tmp_path / "temporary").iterdir()) == []
 
@@ -414,7 +413,7 @@ def test_the_list_names_every_set_its_place_licence_and_way(cache, tmp_path, mon
 
 
 def test_the_list_comes_without_loading_torch():
-    code = "import sys; from rnnbook.__main__ import main; main(['data']); assert 'torch' not in sys.modules"
+    code = "import sys; from rnnbook.cli import main; main(['data']); assert 'torch' not in sys.modules"
     assert "yoochoose-100k" in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                                               check=True, timeout=60).stdout
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from rnnbook.data import SessionData
+from rnnbook.interactions import SessionData
 from rnnbook.gru4rec import LOSSES, session_parallel
 from rnnbook.rnn import gradient_flow
 from rnnbook.widgets import (

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from test_widgets import EVIL, drag_to, status
 
-from rnnbook.data import DAY
-from rnnbook.ratings import RatingData
-from rnnbook.rating_world import START
+from rnnbook.interactions import DAY, RatingData
+from rnnbook.worlds.ratings import START
 from rnnbook.rrn import RRN, RRNConfig, fit
 from rnnbook.widgets import TasteExplorer, TimeTravel
 from rnnbook.worlds import RatingWorld

@@ -10,7 +10,8 @@ import torch
 from recommender_contract import all_scores
 from rnnbook import metrics
 from rnnbook.baselines import ItemKNN, Markov, Popularity, SessionKNN
-from rnnbook.worlds import BayesFilter, DriftWorld, FutureChain, MarkovWorld, SessionWorld, _draw, divergence
+from rnnbook.worlds import BayesFilter, DriftWorld, FutureChain, MarkovWorld, SessionWorld, divergence
+from rnnbook.worlds.sessions import draw_from_rows
 
 TINY = SessionWorld(n_states=3, n_items=5, states_per_item=2, stay=0.6, jump=0.3, mean_length=5)
 
@@ -137,7 +138,7 @@ def test_three_clicks_tell_the_worlds_apart():
 
 def test_draw_never_takes_the_impossible():
     rows = np.array([[0.0, 0.5, 0.5, 0.0], [1.0, 0.0, 0.0, 0.0]])
-    drawn = _draw(np.random.default_rng(0), rows, np.repeat([0, 1], 20_000))
+    drawn = draw_from_rows(np.random.default_rng(0), rows, np.repeat([0, 1], 20_000))
     assert set(drawn[:20_000]) == {1, 2} and set(drawn[20_000:]) == {0}
     assert drawn[:20_000].mean() == pytest.approx(1.5, abs=0.02)
 

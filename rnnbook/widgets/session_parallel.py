@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import traitlets
 
-from rnnbook.data import SessionData
+from rnnbook.interactions import SessionData
 from rnnbook.gru4rec import session_parallel
 from rnnbook.widgets.base import Widget, source
 

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .data import DAY
-from .ratings import RatingData, concatenate
+from rnnbook.interactions import DAY, RatingData, concatenate
 
 START = 1_577_836_800.0  # 2020-01-01 in seconds since 1970, the beginning of step 0
 

@@ -1,22 +1,17 @@
-"""Ratings in, arrays out: who rated what, how much and when, in the order of time; and where they come from."""
+"""Ratings as flat arrays: who rated what, how much and when, in the order of time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
 
-from . import sources
-from .tables import DataError, digest, read_ratings
-
-COLUMNS = ["user", "item", "rating", "time"]  # in this order in every published file without a header
+from rnnbook.interactions.tables import DataError, digest, read_ratings
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,12 +72,12 @@ class RatingData:
         DataError
             A missing column or value, a rating that is no number, or a bad time; it names the row.
         """
-        read = read_ratings(df, user=user, item=item, rating=rating, time=time)
-        return _repeats_counted(cls._from_columns(*read, name))
+        frame, report = read_ratings(df, user=user, item=item, rating=rating, time=time)
+        return cls.from_ratings(frame, name, report).count_repeats()
 
     @classmethod
-    def _from_columns(cls, frame, report, name):
-        """From checked columns ``user``, ``item``, ``rating``, ``time``, in any order."""
+    def from_ratings(cls, frame, name, report):
+        """Ratings from a polars DataFrame as `read_ratings` returns it, its rows in any order, and its report."""
         order = np.argsort(frame["time"].to_numpy(), kind="stable")
         (users, user_ids), (items, item_ids) = (pd.factorize(frame[role].to_numpy(), sort=True)
                                                 for role in ("user", "item"))
@@ -148,6 +143,32 @@ class RatingData:
                             "more data")
         return tuple(self.take(slice(a, b)) for a, b in pairwise(cuts))
 
+    def count_repeats(self):
+        """The same ratings; the report says how many repeat an earlier pair of user and item."""
+        repeats = self.n_ratings - pl.Series(self.users * self.n_items + self.items).n_unique()
+        return replace(self, report=self.report | {"repeated ratings of a pair kept": repeats}) if repeats else self
+
+    def keep_active_users(self, least):
+        """Without the users of fewer than ``least`` ratings, and without the items that only they rated.
+
+        Raises
+        ------
+        DataError
+            Nothing would be left.
+        """
+        active = np.bincount(self.users, minlength=self.n_users) >= least
+        keep = active[self.users]
+        if keep.all():
+            return self
+        kept = self.take(keep)
+        if kept.n_ratings == 0:
+            raise DataError(f"{self.name}: no user has {least} ratings. Lower min_user_ratings, or load more data.")
+        rated = np.bincount(kept.items, minlength=self.n_items) > 0
+        lost = f"ratings by users with fewer than {least} dropped"
+        return replace(kept, users=(active.cumsum() - 1)[kept.users], items=(rated.cumsum() - 1)[kept.items],
+                       user_ids=self.user_ids[active], item_ids=self.item_ids[rated],
+                       report=self.report | {lost: int((~keep).sum())})
+
     def __repr__(self):
         text = f"{self.name}: {self.n_ratings:,} ratings by {self.n_users:,} users of {self.n_items:,} items"
         if self.n_ratings:
@@ -194,106 +215,3 @@ def _joined(ids, more, indices):
     new = np.flatnonzero(place < 0)
     place[new] = len(ids) + np.arange(len(new))
     return place[indices], np.concatenate([ids, more[new]])
-
-
-def _repeats_counted(data):
-    repeats = data.n_ratings - pl.Series(data.users * data.n_items + data.items).n_unique()
-    return replace(data, report=data.report | {"repeated ratings of a pair kept": repeats}) if repeats else data
-
-
-def _of_active_users(data, least):
-    """Without the users of fewer than ``least`` ratings, and without the items that only they rated."""
-    active = np.bincount(data.users, minlength=data.n_users) >= least
-    keep = active[data.users]
-    if keep.all():
-        return data
-    kept = data.take(keep)
-    if kept.n_ratings == 0:
-        raise DataError(f"{data.name}: no user has {least} ratings. Lower min_user_ratings, or load more data.")
-    rated = np.bincount(kept.items, minlength=data.n_items) > 0
-    lost = f"ratings by users with fewer than {least} dropped"
-    return replace(kept, users=(active.cumsum() - 1)[kept.users], items=(rated.cumsum() - 1)[kept.items],
-                   user_ids=data.user_ids[active], item_ids=data.item_ids[rated],
-                   report=data.report | {lost: int((~keep).sum())})
-
-
-def load_ratings(source, *, user=None, item=None, rating=None, time=None, min_user_ratings=1):
-    """Load ratings, in the order of time.
-
-    Parameters
-    ----------
-    source : str, path or DataFrame
-        A name (``python -m rnnbook data`` lists them): ``"rating-world"``, ``"movielens-100k"``,
-        ``"movietweetings-100k"``, ``"movielens-1m"``, ``"movielens-32m"``, ``"netflix"``; or a table (csv,
-        tsv, parquet, also gzipped); or a pandas or polars DataFrame.
-    user, item, rating, time : str, optional
-        Column names of your own table; guessed where not given.
-    min_user_ratings : int
-        Users with fewer ratings are dropped, with the items that no one else rated.
-
-    Returns
-    -------
-    RatingData
-        Ratings of the same time stay in the order of the table; those of MovieLens 100K, which is published
-        in two forms, are in the order of users, then items. A pair rated more than once is kept and counted.
-
-    Raises
-    ------
-    DataError
-        The table is faulty (file, column and line are named), or nothing would be left.
-    FileNotFoundError
-        The data are not here; the message says how to get them and where to put them.
-
-    Examples
-    --------
-    >>> past, valid, future = load_ratings("rating-world").split_by_time()
-    >>> print(past.times[-1] <= valid.times[0])
-    True
-    """
-    columns = {"user": user, "item": item, "rating": rating, "time": time}
-    if isinstance(source, str) and source in RATINGS:
-        if any(columns.values()):
-            raise TypeError(f"{source} has its own column names; user=, item=, rating=, time= are for your own")
-        data = RATINGS[source]()
-    else:
-        path = Path(source) if isinstance(source, (str, Path)) else None
-        if path and not path.is_file():
-            raise FileNotFoundError(f"{str(source)!r} is neither a file here nor one of the data sets: "
-                                    f"{', '.join(RATINGS)}")
-        data = RatingData._from_columns(*read_ratings(source, **columns), path.name if path else "ratings")
-    return _repeats_counted(_of_active_users(data, min_user_ratings))
-
-
-def _rating_world():
-    from .worlds import RatingWorld  # the worlds are built on this module
-
-    return RatingWorld().sample(seed=0)
-
-
-def _movielens_100k():
-    """From either form; sorted, so that ratings of the same time have one order whatever the file's is."""
-    [path] = sources.locate(sources.SOURCES["movielens-100k"])
-    frame, report = read_ratings(path, header=COLUMNS if path.name.startswith("u.data") else None)
-    return RatingData._from_columns(frame.sort("user", "item"), report, "movielens-100k")
-
-
-def _one_file(name, header=None):
-    [path] = sources.locate(sources.SOURCES[name])
-    return RatingData._from_columns(*read_ratings(path, header=header), name)
-
-
-def _netflix():
-    frames, reports = zip(*map(read_ratings, sources.locate(sources.SOURCES["netflix"])), strict=True)
-    report = {"rows read": sum(each["rows read"] for each in reports),
-              "lines that name a movie or are blank": sum(each["blank lines skipped"] for each in reports)}
-    return RatingData._from_columns(pl.concat(frames), report, "netflix")
-
-
-RATINGS: dict[str, Callable[[], RatingData]] = {
-    "rating-world": _rating_world,
-    "movielens-100k": _movielens_100k,
-    "movietweetings-100k": partial(_one_file, "movietweetings-100k", COLUMNS),
-    "movielens-1m": partial(_one_file, "movielens-1m", COLUMNS),
-    "movielens-32m": partial(_one_file, "movielens-32m"),
-    "netflix": _netflix,
-}

@@ -10,10 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_ndtr, logsumexp, softmax, xlogy
 
-from .data import DAY
-from .rating_world import START
-from .ratings import RatingData, concatenate
-from .reviews import ReviewData
+from rnnbook.interactions import DAY, RatingData, ReviewData, concatenate
+from rnnbook.worlds.ratings import START
 
 # A review is an opening, a word and a closing. The words are graded, worst first; the rest says nothing. Each
 # sentence has one full stop, at its end: none begins another, so where one ends is no news after it.

@@ -1,8 +1,4 @@
-"""Synthetic worlds whose best possible score is computed exactly.
-
-On real clicks nobody knows how much could be predicted. Here the law behind the clicks is written down, so
-Bayes' rule gives the best prediction there is, and a model's score becomes a share of what can be had.
-"""
+"""Worlds of sessions: hidden moods, their first-order control, and a log with a break."""
 
 from __future__ import annotations
 
@@ -13,11 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from . import metrics
-from .baselines import LastItemRecommender
-from .data import SessionData
-from .rating_world import RatingWorld  # noqa: F401 - worlds.RatingWorld beside the others
-from .review_world import ReviewWorld  # noqa: F401
+from rnnbook import metrics
+from rnnbook.baselines import LastItemRecommender
+from rnnbook.interactions import SessionData
 
 
 class Optimum(NamedTuple):
@@ -224,8 +218,8 @@ class SessionWorld:
         states, items = _draw_start(rng, self.start, n), []
         lengths = _draw_lengths(rng, n, self.mean_length)
         for _ in range(lengths.max(initial=0)):
-            items.append(_draw(rng, self.emission, states))
-            states = _draw(rng, self.transition, states)
+            items.append(draw_from_rows(rng, self.emission, states))
+            states = draw_from_rows(rng, self.transition, states)
         return _session_data(rng, items, lengths, self.item_ids, "session-world")
 
     def bayes(self):
@@ -294,7 +288,7 @@ class MarkovWorld:
         lengths = _draw_lengths(rng, n, self.world.mean_length)
         for _ in range(lengths.max(initial=0)):
             items.append(last)
-            last = _draw(rng, self.transition, last)
+            last = draw_from_rows(rng, self.transition, last)
         return _session_data(rng, items, lengths, self.item_ids, "markov-world")
 
     def bayes(self):
@@ -373,116 +367,6 @@ class DriftWorld:
         return self.after.oracle(data, k)
 
 
-@dataclass(frozen=True)
-class FutureChain:
-    r"""A small Markov chain on which learning from the future is worked out exactly (chapter 3).
-
-    A click i is followed by j, and j by k, with :math:`P(j | i)` and :math:`P(k | j)`. A perfect teacher
-    names the distribution of j from what comes after it. Being Markov, the whole future tells no more than k:
-
-    .. math::
-        T_\text{future}(j | k) = \frac{\pi_j P_{jk}}{\pi_k}, \qquad
-        T_\text{both}(j | i, k) = \frac{P_{ij} P_{jk}}{(P^2)_{ik}} .
-
-    Every row of ``P`` is drawn from a Dirichlet distribution with all parameters ``concentration``.
-
-    Examples
-    --------
-    On average over the futures, a teacher that also sees the past tells the truth; one that sees the future alone does
-    not.
-
-    >>> chain = FutureChain(n_items=3)
-    >>> [np.allclose(chain.teacher_mean(sees), chain.transition) for sees in ("both", "future")]
-    [True, False]
-
-    Who has seen each context twice learns more from the teacher that sees both (λ = 1) than from the clicks (λ = 0).
-
-    >>> print((chain.error(1.0, 2, "both") < chain.error(0.0, 2, "both")).all())
-    True
-    """
-
-    n_items: int = 6
-    concentration: float = 0.4
-    seed: int = 0
-
-    @cached_property
-    def transition(self):
-        """float64 [n_items, n_items]: row i is P(next item | item i)."""
-        rng = np.random.default_rng([self.seed, 3])
-        return rng.dirichlet(np.full(self.n_items, self.concentration), size=self.n_items)
-
-    @cached_property
-    def stationary(self):
-        """float64 [n_items]: π, with π P = π."""
-        equations = np.vstack([self.transition.T - np.eye(self.n_items), np.ones(self.n_items)])
-        return np.linalg.lstsq(equations, np.append(np.zeros(self.n_items), 1.0), rcond=None)[0]
-
-    def teacher(self, sees):
-        """float64 [n_items i, n_items k, n_items j]: what the perfect teacher says of j; it sees "future" or "both"."""
-        P, pi = self.transition, self.stationary
-        joint = P[:, None, :] * P.T[None]  # [i, k, j]: P(j, k | i)
-        if sees == "both":
-            return joint / joint.sum(2, keepdims=True)
-        if sees == "future":
-            return np.broadcast_to((pi[:, None] * P / pi).T, joint.shape)
-        raise ValueError(f'a teacher sees "future" or "both", not {sees!r}')
-
-    def teacher_mean(self, sees):
-        """float64 [n_items i, n_items j]: E[teacher | i] over the futures k that follow i. It is P for "both"."""
-        return np.einsum("ik,ikj->ij", self.transition @ self.transition, self.teacher(sees))
-
-    def error(self, strength, n, sees):
-        r"""Expected squared error of a student that has seen each context i ``n`` times: float64 [n_items].
-
-        The student, free to say anything about each i, says the mean of its n soft labels
-        (1 − λ) 1_j + λ T, λ the ``strength``. Its error is the square of its bias plus its variance over n:
-
-        .. math::
-            E \lVert \hat q_i - P_i \rVert^2 = \lVert m_i - P_i \rVert^2
-            + \tfrac{1}{n} \big( E[\lVert (1-\lambda) 1_j + \lambda T \rVert^2 | i] - \lVert m_i \rVert^2 \big),
-            \qquad m_i = (1-\lambda) P_i + \lambda\, E[T | i] .
-        """
-        P, T = self.transition, self.teacher(sees)
-        mean = (1 - strength) * P + strength * self.teacher_mean(sees)
-        given_i = P[:, None, :] * P.T[None]  # [i, k, j]
-        square = ((1 - strength)**2 + 2 * strength * (1 - strength) * (given_i * T).sum((1, 2))
-                  + strength**2 * (given_i.sum(2) * (T**2).sum(2)).sum(1))
-        return ((mean - P)**2).sum(1) + (square - (mean**2).sum(1)) / n
-
-
-def divergence(model, exact, data):
-    """Mean Kullback-Leibler divergence, in nats, of a model from the exact P(next item | history) on ``data``.
-
-    The model's distribution is the softmax of its scores; ``exact`` is what a world's ``bayes()`` returns.
-    0 is the optimum, and no other score is as strict: a model can rank perfectly with wrong probabilities.
-
-    Examples
-    --------
-    The optimum is 0 from itself; whatever has forgotten all but the last click is not.
-
-    >>> world = SessionWorld(n_items=30)
-    >>> data = world.sample(200)
-    >>> class Logits:
-    ...     def __init__(self, model):
-    ...         self.model = model
-    ...
-    ...     def score_sessions(self, data):
-    ...         return ((positions, p.log()) for positions, p in self.model.score_sessions(data))
-    >>> best, last = (divergence(Logits(model), world.bayes(), data)
-    ...               for model in (world.bayes(), world.last_item()))
-    >>> abs(best) < 1e-9, last > 0.1
-    (True, True)
-    """
-    log_q: dict[int, torch.Tensor] = {}
-    for positions, scores in model.score_sessions(data):
-        log_q |= zip(positions.tolist(), scores.double().log_softmax(1).cpu())
-    total = 0.0
-    for positions, p in exact.score_sessions(data):
-        q = torch.stack([log_q.pop(position) for position in positions.tolist()])
-        total += (torch.special.xlogy(p, p) - p * q).sum().item()
-    return total / len(metrics.target_positions(data)[0])
-
-
 def _optimum(recommender, data, k):
     scores = metrics.evaluate_sessions(recommender, data, k, n_boot=1)
     nats = sum(-p[torch.arange(len(p)), torch.from_numpy(data.items)[positions]].log().sum().item()
@@ -502,12 +386,29 @@ def _draw_lengths(rng, n, mean):
     return 2 + rng.poisson(mean - 2, size=n)
 
 
-def _draw(rng, probabilities, rows):
-    """One index from each of the given rows [n] of a stochastic matrix: int64 [n]."""
-    cumulated = probabilities.cumsum(1)
-    cumulated /= cumulated[:, -1:]  # ends in exactly 1, so that nothing falls behind the last column
+def draw_from_rows(rng, probabilities, rows):
+    """One index drawn from each of the given rows of a stochastic matrix.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    probabilities : float64 array [n_rows, n_columns]
+        Each row adds up to 1.
+    rows : int64 array [n]
+
+    Returns
+    -------
+    int64 array [n]
+
+    Examples
+    --------
+    >>> draw_from_rows(np.random.default_rng(0), np.eye(3), np.array([2, 0])).tolist()
+    [2, 0]
+    """
+    cumulative = probabilities.cumsum(1)
+    cumulative /= cumulative[:, -1:]  # ends in exactly 1, so that nothing falls behind the last column
     # Row s shifted to (s, s + 1] makes the whole matrix one sorted array.
-    flat = (cumulated + np.arange(len(cumulated))[:, None]).ravel()
+    flat = (cumulative + np.arange(len(cumulative))[:, None]).ravel()
     found = np.searchsorted(flat, rows + rng.random(len(rows)), side="right") - rows * probabilities.shape[1]
     return np.minimum(found, probabilities.shape[1] - 1)
 

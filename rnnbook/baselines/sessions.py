@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from . import metrics
+from rnnbook import metrics
 
 
 class HistoryRecommender(ABC):
@@ -90,7 +90,7 @@ class Popularity(HistoryRecommender):
 
     Examples
     --------
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcbc"), "time": range(5)})
     >>> Popularity().fit(SessionData.from_frame(clicks)).recommend([], k=3)
     Recommendations(ids=array(['b', 'c', 'a'], dtype=object), scores=array([2., 2., 1.]))
@@ -117,7 +117,7 @@ class SessionPopularity(HistoryRecommender):
     --------
     The clicks of the session count in full; popularity, below 1, orders the ties.
 
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcbc"), "time": range(5)})
     >>> model = SessionPopularity().fit(SessionData.from_frame(clicks))
     >>> best = model.recommend(["a", "c", "a"], k=3)
@@ -147,7 +147,7 @@ class Markov(LastItemRecommender):
     --------
     Of two clicks on b that went on, one was followed by c and one by a.
 
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
     >>> best = Markov().fit(SessionData.from_frame(clicks)).recommend(["b"], k=3)
     >>> best.ids.tolist(), best.scores.tolist()
@@ -178,7 +178,7 @@ class PopularityTies(HistoryRecommender):
     --------
     c was clicked twice, a once: now the tie between them is broken.
 
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2, 3, 3], "item": list("abcbacc"),
     ...                        "time": range(7)})
     >>> train = SessionData.from_frame(clicks)
@@ -240,7 +240,7 @@ class ItemKNN(LastItemRecommender):
     --------
     Two of three sessions hold a, two hold b, one holds both: 1 / √(2 · 2).
 
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 2, 2, 3, 3], "item": list("abacbc"),
     ...                        "time": range(6)})
     >>> best = ItemKNN(shrinkage=0).fit(SessionData.from_frame(clicks)).recommend(["a"], k=3)
@@ -303,7 +303,7 @@ class SessionKNN(HistoryRecommender):
     --------
     The session {a, b} is nearest to {b, a, d} (two of three, two of two: 2/√6) and shares one item with {a, c}.
 
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("badac"), "time": range(5)})
     >>> best = SessionKNN(k=2).fit(SessionData.from_frame(clicks)).recommend(["a", "b"], k=4)
     >>> best.ids.tolist(), best.scores.round(4).tolist()
@@ -382,7 +382,7 @@ class VSKNN(SessionKNN):
     --------
     After a, then b, the session that shares b says more than the one that shares a.
 
-    >>> from rnnbook.data import SessionData
+    >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 2, 2], "item": list("acbd"), "time": range(4)})
     >>> best = VSKNN().fit(SessionData.from_frame(clicks)).recommend(["a", "b"], k=4)
     >>> # 2/2 of the last click; 1/2, halved as it is one click ago

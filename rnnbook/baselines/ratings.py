@@ -20,9 +20,8 @@ from scipy.sparse.linalg import cg
 from scipy.special import expit
 from torch.nn import functional as F
 
-from .ratings import concatenate
-from .tables import DataError
-from .train import Adam
+from rnnbook.interactions import DataError, concatenate
+from rnnbook.training import Adam
 
 
 class RatingBaseline(ABC):
@@ -39,7 +38,7 @@ class RatingBaseline(ABC):
     ...
     ...     def _predict(self, users, items, times):
     ...         return np.full(len(users), self.mean)
-    >>> from rnnbook.ratings import RatingData
+    >>> from rnnbook.interactions import RatingData
     >>> rows = pd.DataFrame({"user": ["ann", "bob"], "item": ["tea", "milk"], "rating": [5.0, 2.0],
     ...                      "time": [0, 1]})
     >>> model = Mean().fit(RatingData.from_frame(rows))
@@ -139,7 +138,7 @@ class Biases(RatingBaseline):
     Two ratings by one user, 2 above and 2 below the mean of 3. With a penalty of 1 an item that has one rating is
     believed by half.
 
-    >>> from rnnbook.ratings import RatingData
+    >>> from rnnbook.interactions import RatingData
     >>> rows = pd.DataFrame({"user": ["ann", "ann"], "item": ["tea", "milk"], "rating": [5.0, 1.0],
     ...                      "time": [0, 1]})
     >>> model = Biases(item_penalty=1.0).fit(RatingData.from_frame(rows))
@@ -201,7 +200,7 @@ class MatrixFactorization(RatingBaseline):
     --------
     Two tastes that no bias can tell: half of the users love tea and hate milk, the others the reverse.
 
-    >>> from rnnbook.ratings import RatingData
+    >>> from rnnbook.interactions import RatingData
     >>> rows = [(u, i, 5.0 if u % 2 == i else 1.0, 10 * u + i) for u in range(20) for i in range(2)]
     >>> frame = pd.DataFrame(rows, columns=["user", "item", "rating", "time"])
     >>> train = RatingData.from_frame(frame)
@@ -280,7 +279,7 @@ class OnlineMF(MatrixFactorization):
     --------
     All ratings were 3, now one user rates 5: `follow` moves towards it from rating to rating.
 
-    >>> from rnnbook.ratings import RatingData
+    >>> from rnnbook.interactions import RatingData
     >>> rows = [(u, u + k, 3.0, 10 * u + k) for u in range(8) for k in range(8)]
     >>> later = [(0, k, 5.0, 1000 + k) for k in range(8)]
     >>> frame = pd.DataFrame(rows + later, columns=["user", "item", "rating", "time"])
@@ -372,8 +371,8 @@ class TimeSVDpp(RatingBaseline):
     --------
     One user's ratings fall from 5 to 1 in 40 days. A model without time answers with the mean of 3.
 
-    >>> from rnnbook.data import DAY
-    >>> from rnnbook.ratings import RatingData
+    >>> from rnnbook.interactions import DAY
+    >>> from rnnbook.interactions import RatingData
     >>> rows = [("ann", day % 2, 5 - day / 10, DAY * day) for day in range(41)]
     >>> frame = pd.DataFrame(rows, columns=["user", "item", "rating", "time"])
     >>> train = RatingData.from_frame(frame)
@@ -477,7 +476,7 @@ class AutoRec(RatingBaseline):
     Half of the items are loved by the first ten users, half by the others, and each user leaves out every third item.
     User 0 has rated neither 6 nor 9.
 
-    >>> from rnnbook.ratings import RatingData
+    >>> from rnnbook.interactions import RatingData
     >>> rows = [(u, i, 5.0 if u // 10 == i % 2 else 1.0, 20 * u + i)
     ...         for u in range(20) for i in range(20) if (u + i) % 3]
     >>> frame = pd.DataFrame(rows, columns=["user", "item", "rating", "time"])

@@ -1,0 +1,9 @@
+"""What a recurrent model has to beat: counts and nearest neighbours for sessions, factors for ratings."""
+
+from rnnbook.baselines.ratings import AutoRec, Biases, MatrixFactorization, OnlineMF, RatingBaseline, TimeSVDpp
+from rnnbook.baselines.sessions import (VSKNN, HistoryRecommender, ItemKNN, LastItemRecommender, Markov, Popularity,
+                                        PopularityTies, SessionKNN, SessionPopularity)
+
+__all__ = ["VSKNN", "AutoRec", "Biases", "HistoryRecommender", "ItemKNN", "LastItemRecommender", "Markov",
+           "MatrixFactorization", "OnlineMF", "Popularity", "PopularityTies", "RatingBaseline", "SessionKNN",
+           "SessionPopularity", "TimeSVDpp"]

@@ -1,0 +1,173 @@
+"""Command line: ``python -m rnnbook data``, ``… reproduce <experiment>`` and ``… train <log> <folder>``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import math
+import os
+import sys
+import textwrap
+from dataclasses import fields
+from pathlib import Path
+
+# experiment -> module of rnnbook.benchmarks whose main(experiment) writes its result file
+EXPERIMENTS = {
+    "gru4rec-yoochoose-100k": "gru4rec",
+    "gru4rec-world": "gru4rec",
+    "gru4rec-search": "gru4rec_search",
+    "gru4rec-full": "gru4rec_scale",
+    "gru4rec-catalogue": "gru4rec_scale",
+    "gru4rec-ranks": "gru4rec_scale",
+    "gru4rec-network": "network",
+    "improved-yoochoose-100k": "improved",
+    "improved-noise": "improved",
+    "improved-drift": "improved",
+    "improved-privileged": "improved",
+    "improved-catalogue": "improved",
+    "improved-search": "improved_search",
+    "rrn-movielens-100k": "rrn",
+    "rrn-movietweetings-100k": "rrn",
+    "rrn-world": "rrn",
+    "rrn-scale": "rrn_scale",
+    "rrn-descent": "rrn_scale",
+    "rrn-surprise": "rrn_surprise",
+    "joint-world": "joint",
+    "joint-gift-cards": "joint",
+    "joint-cost": "joint_cost",
+    "joint-large": "joint_cost",
+    "bugs-world": "bugs",
+    "bugs-yoochoose-100k": "bugs",
+    "peer-speed": "peer_speed",
+    "gpu": "gpu",
+    "chapter-speed": "chapter_speed",
+    "rnn-memory": "rnn",
+    "rsc15-preprocess": "rsc15_preprocess",
+}
+
+
+def list_data():
+    """The data sets as text: name, here or not, size, licence; below them where from and how to get it."""
+    from rnnbook import sources
+
+    row = "{:22} {:8} {:23} {}"
+    lines = [row.format("name", "here", "size", "licence"), "-" * 100]
+    for source in sources.SOURCES.values():
+        paths = sources.find(source)
+        here = "built in" if not source.files else "yes" if paths else "no"
+        lines.append(row.format(source.name, here, source.size, source.licence))
+        place = f"path {paths[0].parent}" if paths else f"get  {source.how}"
+        facts = [source.what, f"from {source.origin}", place]
+        for fact in facts:
+            lines += textwrap.wrap(fact, 100, initial_indent=" " * 4, subsequent_indent=" " * 9,
+                                   break_long_words=False, break_on_hyphens=False)
+    lines += ["-" * 100, f"Put files into {sources.cache_dir()}/NAME, or into NAME in the folder that "
+              f"RNNBOOK_DATA names ({os.environ.get('RNNBOOK_DATA', 'not set')})."]
+    return "\n".join(lines).replace(str(Path.home()), "~")
+
+
+def setting(text):
+    """``"n_epochs=3"`` as ``("n_epochs", 3)``; what is not JSON is a str."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def seconds(text):
+    """``"3600"`` as 3600.0; only what is above 0 and finite."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return found
+
+
+def train(log, folder, settings, seed, fast, test_seconds):
+    """From a log of clicks to a GRU4Rec and its scores on the test part, both in ``folder``.
+
+    A run that was killed goes on from its last checkpoint, to the numbers that it would have had.
+    """
+    from rnnbook import data, metrics
+    from rnnbook.gru4rec import GRU4RecConfig, fit
+    from rnnbook.training import find_checkpoint
+
+    known = [field.name for field in fields(GRU4RecConfig)]
+    unknown = sorted(settings.keys() - set(known))
+    if unknown:
+        raise ValueError(f"no setting {', '.join(unknown)}; there are {', '.join(known)}")
+    config = GRU4RecConfig(**settings)
+    print(f"Reading {log}")
+    train, test = data.load_sessions(log, test_seconds=test_seconds)
+    goes_on = find_checkpoint(folder / "checkpoint")
+    print(f"Training on {train}" + (", from where the checkpoint is" if goes_on else ""))
+    if fast:
+        print("The first run with --fast compiles, which takes up to a minute", flush=True)
+    model = fit(train, config, seed=seed, checkpoint=folder / "checkpoint", fast=fast)
+    model.save(folder / "model")
+    print(f"Scoring on {test}")
+    scores = metrics.evaluate_sessions(model, test, fast=fast)
+    found = {m: {"mean": getattr(scores, m), "interval": scores.intervals[m]} for m in metrics.METRICS}
+    (folder / "scores.json").write_text(json.dumps({"k": scores.k, "ties": scores.ties} | found, indent=1) + "\n")
+    print(scores)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m rnnbook", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("data", help="list the data sets: here or not, size, licence, source")
+    reproduce = commands.add_parser("reproduce", help="run an experiment and write its result file")
+    reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS), nargs="?", help="none lists them")
+    reproduce.add_argument("--peer", help="a checkout to compare with: for peer-speed and gpu the authors' own code, "
+                                          "for chapter-speed session-rec")
+    trains = commands.add_parser("train", help="train a GRU4Rec on a log, score it, keep both in a folder")
+    trains.add_argument("log", help="a data set's name, or a table: csv, tsv, parquet, gzipped or not")
+    trains.add_argument("folder", type=Path,
+                        help="for checkpoint, model and scores; a killed run goes on from there")
+    trains.add_argument("--set", type=setting, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+                        help="settings of GRU4RecConfig, for example n_epochs=3 loss=bpr-max")
+    trains.add_argument("--test-seconds", type=seconds, metavar="SECONDS",
+                        help="how long the test part is, the last of the log; a day, if not given")
+    trains.add_argument("--seed", type=int, default=0)
+    trains.add_argument("--fast", action="store_true", help="the compiled step and evaluation, on a CPU")
+    args = parser.parse_args(argv)
+    if args.command == "data":
+        print(list_data())
+    elif args.command == "train":
+        try:
+            train(args.log, args.folder, dict(args.set), args.seed, args.fast, args.test_seconds)
+        except BrokenPipeError:  # an OSError of nobody's fault
+            raise
+        except (FloatingPointError, OSError, TypeError, ValueError) as error:  # of log, settings, folder or training
+            parser.exit(1, f"{error}\n")
+    elif args.experiment is None:
+        print("\n".join(sorted(EXPERIMENTS)))
+    else:
+        module = importlib.import_module(f"rnnbook.benchmarks.{EXPERIMENTS[args.experiment]}")
+        try:
+            module.main(args.experiment, **({"peer": args.peer} if args.peer else {}))
+        except FileNotFoundError as error:  # most often a data set, and the message says how to get it
+            parser.exit(1, f"{error}\n")
+
+
+def run():
+    """`main`, and a quiet end where the reader of our output has left, as ``| head`` does."""
+    ended = None
+    try:
+        try:
+            main()
+        except SystemExit as end:
+            ended = end
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:  # what is not written yet must not fail once more when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    if ended:
+        raise ended

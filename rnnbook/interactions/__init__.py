@@ -1,0 +1,8 @@
+"""Who did what and when, as flat arrays: clicks in sessions, ratings, and ratings with reviews."""
+
+from rnnbook.interactions.ratings import RatingData, concatenate
+from rnnbook.interactions.reviews import ReviewData
+from rnnbook.interactions.sessions import DAY, SessionData
+from rnnbook.interactions.tables import DataError
+
+__all__ = ["DAY", "DataError", "RatingData", "ReviewData", "SessionData", "concatenate"]

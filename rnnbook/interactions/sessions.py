@@ -1,0 +1,244 @@
+"""Sessions of clicks as flat arrays with offsets, and the split that the papers use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from rnnbook.interactions.ragged import concatenated_ranges
+from rnnbook.interactions.tables import DataError, digest, read_events
+
+DAY = 86_400  # seconds
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SessionData:
+    """Sessions in CSR style: session ``s`` is ``items[offsets[s]:offsets[s + 1]]``.
+
+    Sessions are ordered by the time of their first event (ties: by session id), events by time within the
+    session (ties: as they came).
+
+    Attributes
+    ----------
+    items : int64 array [n_events]
+        Index of the clicked item into ``item_ids``.
+    offsets : int64 array [n_sessions + 1]
+        Where each session begins; the last entry is ``n_events``.
+    times : float64 array [n_events]
+        Seconds since 1970.
+    item_ids : array [n_items]
+        Raw ids (int64, or str as objects), the catalogue. Train and test share one.
+    session_ids : array [n_sessions]
+        Raw ids.
+    name : str
+    report : dict of str to int
+        What was counted on the way here: rows read, repairs, drops. Every row read is an event, held out for
+        another split, or in an entry that ends in "dropped".
+
+    Examples
+    --------
+    >>> clicks = pd.DataFrame({"session": [7, 7, 3, 7, 3],
+    ...                        "item": ["tent", "rope", "mug", "tent", "rope"],
+    ...                        "time": [10, 20, 30, 40, 50]})
+    >>> data = SessionData.from_frame(clicks)
+    >>> # the session that begins first is the first
+    >>> data.item_ids.tolist(), data.session_ids.tolist()
+    (['mug', 'rope', 'tent'], [7, 3])
+    >>> data.items.tolist(), data.offsets.tolist()
+    ([2, 1, 2, 0, 1], [0, 3, 5])
+    >>> data.take([1]).to_frame()["item"].tolist()
+    ['mug', 'rope']
+    """
+
+    items: np.ndarray
+    offsets: np.ndarray
+    times: np.ndarray
+    item_ids: np.ndarray
+    session_ids: np.ndarray
+    name: str = "sessions"
+    report: dict = field(default_factory=dict)
+
+    @classmethod
+    def from_frame(cls, df, *, session="session", item="item", time="time", item_ids=None, name="sessions"):
+        """Sessions from a DataFrame with one row per click; no row is dropped.
+
+        Parameters
+        ----------
+        df : pandas or polars DataFrame
+        session, item, time : str
+            Column names. Ids are integers or strings; times are seconds since 1970, dates or ISO strings.
+        item_ids : array [n_items], optional
+            A fixed catalogue, such as a trained model's. By default it is the sorted items of ``df``.
+
+        Raises
+        ------
+        DataError
+            A missing column or value, a bad time, or an item outside ``item_ids``; it names the row.
+        """
+        frame, report = read_events(df, session=session, item=item, time=time)
+        data = cls.from_events(frame, name, report)
+        if item_ids is None:
+            return data
+        item_ids = np.asarray(item_ids)
+        index = pd.Index(item_ids).get_indexer(data.item_ids)
+        if (index < 0).any():
+            unknown = data.item_ids[index < 0][0]
+            row = (frame["item"] == unknown).arg_max()
+            label = df.index[row] if isinstance(df, pd.DataFrame) else row
+            raise DataError(f"the DataFrame, column {item!r}, row {label!r}: item {unknown!r} is not among "
+                            f"the {len(item_ids):,} of item_ids ({(index < 0).sum():,} items are not). Drop "
+                            f"those rows, or train on data that have them.")
+        return replace(data, items=index[data.items].astype(np.int64), item_ids=item_ids)
+
+    @classmethod
+    def from_events(cls, frame, name, report):
+        """Sessions from a polars DataFrame as `read_events` returns it, its rows in any order, and its report."""
+        time = frame["time"].to_numpy()
+        session, session_ids = pd.factorize(frame["session"].to_numpy(), sort=True)
+        start = np.full(len(session_ids), np.inf)
+        np.minimum.at(start, session, time)
+        by_start = np.argsort(start, kind="stable")
+        rank = np.empty_like(by_start)
+        rank[by_start] = np.arange(len(by_start))
+        session = rank[session]
+        order = np.lexsort((time, session))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(session))])
+        items, item_ids = pd.factorize(frame["item"].to_numpy(), sort=True)
+        data = cls(items[order].astype(np.int64, copy=False), offsets, time[order], np.asarray(item_ids),
+                   np.asarray(session_ids)[by_start], name, dict(report))
+        repeated = _duplicates(data)
+        if repeated:
+            data.report["duplicate rows kept"] = repeated
+        return data
+
+    def to_frame(self):
+        """The clicks as a pandas DataFrame with columns ``session``, ``item`` (raw ids) and ``time`` (s)."""
+        return pd.DataFrame({"session": np.repeat(self.session_ids, self.lengths),
+                             "item": self.item_ids[self.items], "time": self.times})
+
+    @property
+    def n_events(self):
+        """int: clicks."""
+        return len(self.items)
+
+    @property
+    def n_sessions(self):
+        """int: sessions."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_items(self):
+        """int: items of the catalogue, clicked here or not."""
+        return len(self.item_ids)
+
+    @cached_property
+    def lengths(self):
+        """int64 [n_sessions]: events per session."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def support(self):
+        """int64 [n_items]: how often each item was clicked."""
+        return np.bincount(self.items, minlength=self.n_items)
+
+    @cached_property
+    def sha256(self):
+        """Hex digest of the arrays and ids: equal data, equal digest."""
+        return digest([(self.items, "<i8"), (self.offsets, "<i8"), (self.times, "<f8")],
+                      [self.item_ids, self.session_ids])
+
+    def take(self, sessions):
+        """The given sessions (int64 indices), in that order, over the same catalogue; its report is empty."""
+        sessions = np.asarray(sessions, dtype=np.int64)
+        lengths = self.lengths[sessions]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        events = concatenated_ranges(self.offsets[:-1][sessions], lengths)
+        return replace(self, items=self.items[events], times=self.times[events], offsets=offsets,
+                       session_ids=self.session_ids[sessions], report={})
+
+    def split_by_time(self, seconds=DAY):
+        """Hold out the last sessions, as the GRU4Rec authors do for test and again for validation.
+
+        A session is held out if its last event lies within ``seconds`` of the latest event of all. From the
+        held-out part go the items that the earlier part never saw, then sessions of fewer than two events.
+        Both parts share the earlier part's catalogue, which can be smaller than this one's.
+
+        Returns
+        -------
+        before, last : SessionData
+            Every event of ``before`` is earlier than the latest event minus ``seconds``.
+
+        Raises
+        ------
+        DataError
+            One of the parts would be empty.
+        """
+        if self.n_events == 0:
+            raise DataError(f"{self.name}: no events to split")
+        ends = self.times[self.offsets[1:] - 1]
+        late = ends >= ends.max() - seconds
+        before, last = self.take(np.flatnonzero(~late)), self.take(np.flatnonzero(late))
+        if before.n_sessions == 0:
+            span = ends.max() - self.times.min()
+            raise DataError(f"{self.name}: every session ends within {seconds:,.0f} s of the last event, so "
+                            f"none is left to train on (the data span {span:,.0f} s). Hold out less time, or "
+                            f"load more data.")
+        held_out = self.report.get("events held out", 0) + last.n_events
+        before = replace(before, report=self.report | {"events held out": held_out})
+        last = replace(last, report={"events held out": last.n_events})
+        before = before.restrict_to(before.item_ids[before.support > 0])
+        last = last.restrict_to(before.item_ids).drop_short("events of sessions left with one event dropped")
+        if last.n_sessions == 0:
+            raise DataError(f"{self.name}: no session of two known items is left in the last {seconds:,.0f} "
+                            f"s. Hold out more time, or load more data.")
+        return before, last
+
+    def keep_events(self, keep, reason):
+        """The events where ``keep`` (bool [n_events]) holds; sessions left without any go too.
+
+        How many events went is added to the report under ``reason``.
+        """
+        if keep.all():
+            return self
+        ends = np.concatenate([[0], np.cumsum(keep)])[self.offsets]
+        alive = np.diff(ends) > 0
+        report = self.report | {reason: self.report.get(reason, 0) + int((~keep).sum())}
+        kept = replace(self, items=self.items[keep], times=self.times[keep], session_ids=self.session_ids[alive],
+                       offsets=np.concatenate([[0], ends[1:][alive]]), report=report)
+        if keep[self.offsets[:-1][alive]].all():
+            return kept
+        # a session that lost its first event now begins later
+        by_id = pd.factorize(kept.session_ids, sort=True)[0]
+        return replace(kept.take(np.lexsort((by_id, kept.times[kept.offsets[:-1]]))), report=report)
+
+    def drop_short(self, reason):
+        """The sessions of two events or more; the events of the others are counted under ``reason``."""
+        return self.keep_events(np.repeat(self.lengths >= 2, self.lengths), reason)
+
+    def restrict_to(self, item_ids):
+        """The same sessions over another catalogue; events of items outside it are dropped and counted."""
+        index = pd.Index(item_ids).get_indexer(self.item_ids)
+        kept = self.keep_events(index[self.items] >= 0, "events of items unseen in training dropped")
+        return replace(kept, items=index[kept.items].astype(np.int64, copy=False), item_ids=item_ids)
+
+    def __repr__(self):
+        lines = [f"{self.name}: {self.n_sessions:,} sessions, {self.n_events:,} events, "
+                 f"{self.n_items:,} items"]
+        if self.n_events:
+            first, last = (datetime.fromtimestamp(t, UTC) for t in (self.times.min(), self.times.max()))
+            lines[0] += f", {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+        return "\n".join(lines + [f"  {count:>12,} {what}" for what, count in self.report.items()])
+
+
+def _duplicates(data):
+    """How many rows repeat an earlier one in session, item and time; only rows of equal time are compared."""
+    session = np.repeat(np.arange(data.n_sessions), data.lengths)
+    same = (session[1:] == session[:-1]) & (data.times[1:] == data.times[:-1])
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    rows = pl.DataFrame({"session": session[tied], "time": data.times[tied], "item": data.items[tied]})
+    return len(rows) - rows.n_unique()

@@ -1,0 +1,13 @@
+"""What the chapters share to train: the loop over epochs, checkpoints, optimisers, and the check of settings."""
+
+from rnnbook.training.checkpoints import (build_model, check_tensors, find_checkpoint, load_checkpoint, load_model,
+                                          save_checkpoint, save_model)
+from rnnbook.training.devices import clear_rounded_weights, pick_device, random_state, seeded, set_random_state
+from rnnbook.training.loop import identity, progress_bar, run
+from rnnbook.training.optimizers import Adagrad, Adam
+from rnnbook.training.settings import Count, Dropout, Rate, Share, Size, Weight, check_settings
+
+__all__ = ["Adagrad", "Adam", "Count", "Dropout", "Rate", "Share", "Size", "Weight", "build_model", "check_settings",
+           "check_tensors", "clear_rounded_weights", "find_checkpoint", "identity", "load_checkpoint", "load_model",
+           "pick_device", "progress_bar", "random_state", "run", "save_checkpoint", "save_model", "seeded",
+           "set_random_state"]

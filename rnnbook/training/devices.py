@@ -1,0 +1,93 @@
+"""Which device computes, which random numbers it draws, and what autocast keeps between two steps."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+
+
+def pick_device(device="auto"):
+    """``"auto"`` is CUDA, else Apple's MPS, else the CPU; anything else is passed to `torch.device`.
+
+    Examples
+    --------
+    >>> pick_device("cpu"), pick_device().type in ("cpu", "cuda", "mps")
+    (device(type='cpu'), True)
+    """
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@contextlib.contextmanager
+def seeded(seed, device):
+    """Inside, random numbers come from ``seed``; the caller's own go on afterwards as if nothing had been drawn.
+
+    Examples
+    --------
+    >>> with seeded(3, torch.device("cpu")):
+    ...     first = torch.rand(2)
+    >>> with seeded(3, torch.device("cpu")):
+    ...     print(torch.equal(torch.rand(2), first))
+    True
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def random_state(device):
+    """The states of the random numbers of the CPU, and of the device where it has its own, by name.
+
+    Examples
+    --------
+    >>> state = random_state(torch.device("cpu"))
+    >>> first = torch.rand(2)
+    >>> set_random_state(state, torch.device("cpu"))
+    >>> torch.equal(torch.rand(2), first)
+    True
+    """
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def set_random_state(state, device):
+    """Go on with the random numbers of `random_state`, those that are in ``state``.
+
+    Examples
+    --------
+    Where there is none, nothing happens.
+
+    >>> set_random_state({}, torch.device("cpu"))
+    """
+    if "cpu" in state:
+        torch.set_rng_state(state["cpu"])
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+    if "mps" in state and device.type == "mps":
+        torch.mps.set_rng_state(state["mps"])
+
+
+def clear_rounded_weights():
+    """Drop autocast's copies of the weights. It keeps them until its context ends, so inside one context training would
+    go on computing with the weights of the first step.
+
+    Examples
+    --------
+    >>> w, x = torch.ones(1, 1, requires_grad=True), torch.ones(1, 1)
+    >>> with torch.autocast("cpu", torch.bfloat16):
+    ...     before = x @ w
+    ...     _ = w.data.add_(1)
+    ...     stale = x @ w
+    ...     clear_rounded_weights()
+    ...     before.item(), stale.item(), (x @ w).item()
+    (1.0, 1.0, 2.0)
+    """
+    torch.clear_autocast_cache()

@@ -1,0 +1,172 @@
+"""One training loop for all chapters: validate, keep the best, stop early, save, and go on after a kill."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import torch
+from tqdm.auto import tqdm
+
+from rnnbook.training.checkpoints import check_tensors, find_checkpoint, load_checkpoint, save_checkpoint
+from rnnbook.training.devices import random_state, seeded, set_random_state
+
+
+def identity(config, train, valid, seed, **more):
+    """What a checkpoint must agree in to be continued, for `run`: settings, data, seed.
+
+    Examples
+    --------
+    >>> from rnnbook.rnn import ClassifierConfig
+    >>> from rnnbook.worlds import SessionWorld
+    >>> train = SessionWorld().sample(10)
+    >>> same = identity(ClassifierConfig(), train, None, seed=0)
+    >>> same["seed"], same["train"] == train.sha256, same["valid"]
+    (0, True, None)
+    """
+    return {"config": asdict(config), "train": train.sha256, "valid": valid and valid.sha256, "seed": seed, **more}
+
+
+def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=None, patience=None, metric="recall",
+        better=max, checkpoint=None, writes=True, callback=None):
+    """Train epoch by epoch: validate, keep the best, stop early, save, and go on where a killed run stopped.
+
+    Each epoch seeds its own random numbers from ``(seed, epoch)``, and what is saved within an epoch holds their state.
+    So a run that resumes draws what the uninterrupted run would have drawn.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    train_epoch : callable(epoch, middle, save) -> float
+        Runs one epoch and returns its mean loss. Within it, it may call ``save(pack)``: the checkpoint is rewritten,
+        with the tensors that ``pack() -> {name: Tensor}`` gives. A run that goes on from there is handed them as
+        ``middle``, which is empty at an epoch's beginning.
+    optimizer : Adagrad or Adam
+        Anything with ``tensors() -> {name: Tensor}``.
+    identity : dict
+        What must be the same for a checkpoint to be continued: settings, data, seed. In types that JSON has, or tuples.
+    validate : callable() -> dict of float, optional
+        Called after each epoch; ``metric`` in it decides which epoch is kept.
+    patience : int, optional
+        Stop when ``metric`` has not improved for this many epochs.
+    better : max or min
+        Which values of ``metric`` are the good ones.
+    checkpoint : path, optional
+        Folder that is rewritten after each epoch, and when ``train_epoch`` says so; continued from if it exists.
+    writes : bool
+        Whether this process rewrites it; of several that train together one does.
+    callback : callable(dict), optional
+        Receives one point per epoch: ``epoch, loss`` and what ``validate`` returned.
+
+    Returns
+    -------
+    list of dict
+        The points, one per epoch.
+
+    Examples
+    --------
+    Each epoch halves the error of a one-number model. The validation keeps the epoch that is nearest to 0.3.
+
+    >>> from rnnbook.training import Adagrad
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.ones_(model.weight)
+    >>> def train_epoch(epoch, middle, save):
+    ...     model.weight.data *= 0.5
+    ...     return model.weight.item()
+    >>> def validate():
+    ...     return {"off": round(abs(model.weight.item() - 0.3), 3)}
+    >>> history = run(model, train_epoch, 3, seed=0, optimizer=Adagrad({}, lr=0.1), identity={},
+    ...               validate=validate, metric="off", better=min)
+    >>> [(point["loss"], point["off"]) for point in history]
+    [(0.5, 0.2), (0.25, 0.05), (0.125, 0.175)]
+    >>> model.weight.item()
+    0.25
+    """
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"optimizer.{k}": v for k, v in optimizer.tensors().items()}
+    best = {k: v.clone() for k, v in model.state_dict().items()} if validate else {}
+    tensors |= {f"best.{k}": v for k, v in best.items()}
+    middle: dict[str, torch.Tensor] = {}
+    random: dict[str, torch.Tensor] = {}
+    history = []
+    if checkpoint is not None and find_checkpoint(checkpoint):
+        try:
+            saved, info = load_checkpoint(checkpoint)
+        except (FileNotFoundError, ValueError) as error:
+            raise ValueError(f"{error}; training cannot go on from it, delete {checkpoint} to start anew") from error
+        differs = _differences(info.get("identity", {}), json.loads(json.dumps(identity)))  # JSON has no tuples
+        if differs:
+            raise ValueError(f"{checkpoint}: the checkpoint is of another run ({', '.join(differs)}); "
+                             "give another folder, or delete this one to start anew")
+        middle, random = ({k.removeprefix(kind): saved.pop(k) for k in [*saved] if k.startswith(kind)}
+                          for kind in ("middle.", "random."))
+        check_tensors(saved, tensors, checkpoint)
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(saved[name])
+        history = info["history"]
+
+    def since_best():
+        scores = [point[metric] for point in history]
+        return len(scores) - 1 - scores.index(better(scores))
+
+    device = next(model.parameters()).device
+
+    def save(more):
+        if checkpoint is not None and writes:
+            save_checkpoint(checkpoint, tensors | more, {"identity": identity, "history": history})
+
+    def save_within(pack):
+        if checkpoint is not None:
+            packed = {f"middle.{k}": v for k, v in pack().items()}  # by every process, where several train
+            save(packed | {f"random.{k}": v for k, v in random_state(device).items()})
+
+    for epoch in range(len(history), n_epochs):
+        if validate and patience and history and since_best() >= patience:
+            break
+        with seeded((seed * 1_000_003 + epoch) % 2**63, device):
+            set_random_state(random, device)
+            model.train()
+            loss = train_epoch(epoch, middle, save_within)
+        middle, random = {}, {}
+        point = {"epoch": epoch + 1, "loss": loss}
+        model.eval()
+        if not torch.isfinite(torch.tensor(point["loss"])):
+            raise FloatingPointError(f"the loss became {point['loss']} in epoch {epoch + 1}; lower the learning rate")
+        if validate:
+            point |= validate()
+        history.append(point)
+        if validate and since_best() == 0:
+            for k, v in model.state_dict().items():
+                best[k].copy_(v)
+        save({})
+        if callback:
+            callback(point)
+    if validate and history:
+        model.load_state_dict(best)
+    model.eval()
+    return history
+
+
+def _differences(saved, given):
+    """In what two identities differ, a setting with its values."""
+    found = []
+    for name, value in given.items():
+        other = saved.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            found += [f"{k}={other.get(k)!r}, now {v!r}" for k, v in value.items() if other.get(k) != v]
+        elif other != value:
+            found.append({"train": "other training data", "valid": "other validation data"}.get(
+                name, f"{name}={other!r}, now {value!r}"))
+    return found
+
+
+def progress_bar(n_steps, shown):
+    """A bar over the steps of a training; with ``shown``, ``TQDM_DISABLE`` in the environment decides.
+
+    Examples
+    --------
+    >>> with progress_bar(3, shown=False) as bar:
+    ...     bar.update(3)
+    """
+    return tqdm(total=n_steps, unit="step", leave=False, **({} if shown else {"disable": True}))

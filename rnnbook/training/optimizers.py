@@ -1,0 +1,146 @@
+"""Adagrad and Adam for dense parameters and for rows of large tables; a checkpoint holds their state by name."""
+
+from __future__ import annotations
+
+import torch
+
+from rnnbook.training.devices import clear_rounded_weights
+
+
+class Adagrad:
+    """Adagrad with momentum for dense parameters and for single rows of large tables.
+
+    ``acc += g²;  v = momentum · v − lr · g / √(acc + 1e-6);  p += v``, with a table's ``acc`` and ``v``
+    touched only in the rows that had a gradient: a step costs the rows it used, not the catalogue.
+
+    Parameters
+    ----------
+    parameters : dict of str to Tensor
+        Every parameter by name, the tables among them.
+    lr : float
+    momentum : float
+
+    Examples
+    --------
+    The first step of a parameter is as long as the learning rate, whatever its gradient; only the rows used move.
+
+    >>> table = torch.zeros(3, 2)
+    >>> optimizer = Adagrad({"table": table}, lr=0.1)
+    >>> optimizer.step_rows("table", torch.tensor([2, 0]),
+    ...                     torch.tensor([[50.0, 50.0], [-2.0, 2.0]]))
+    >>> table
+    tensor([[ 0.1000, -0.1000],
+            [ 0.0000,  0.0000],
+            [-0.1000, -0.1000]])
+    """
+
+    def __init__(self, parameters, lr, momentum=0.0):
+        self.parameters, self.lr, self.momentum = dict(parameters), lr, momentum
+        self.acc = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        self.velocity = {name: torch.zeros_like(p) for name, p in self.parameters.items()} if momentum else {}
+        self.slots = {name: torch.empty(len(p), dtype=torch.int64, device=p.device)
+                      for name, p in self.parameters.items()}
+
+    def tensors(self):
+        """The optimiser's state by name; writing into the tensors restores it."""
+        return {f"{kind}.{name}": t for kind, tensors in (("acc", self.acc), ("velocity", self.velocity))
+                for name, t in tensors.items()}
+
+    @torch.no_grad()
+    def step(self, name, grad):
+        """Update a dense parameter in place."""
+        clear_rounded_weights()
+        acc = self.acc[name].addcmul_(grad, grad)
+        update = grad.div(acc.add(1e-6).sqrt_()).mul_(-self.lr)
+        if self.momentum:
+            update = self.velocity[name].mul_(self.momentum).add_(update)
+        self.parameters[name].data.add_(update)
+
+    @torch.no_grad()
+    def step_rows(self, name, rows, grad):
+        """Update rows of a table in place.
+
+        Parameters
+        ----------
+        rows : Tensor, int64 [n]
+            Row numbers, repeats allowed.
+        grad : Tensor, float [n, ...]
+            The gradient of each entry; entries of the same row are summed.
+        """
+        clear_rounded_weights()
+        table, slot = self.parameters[name].data, self.slots[name]
+        # Every entry of a row writes its place into the row's slot; the one that stays stands for them all.
+        # (A sort would find one too, and take longer.)
+        slot[rows] = torch.arange(len(rows), device=rows.device)
+        winner = slot[rows]
+        # Each repeat of a row then gets the row's whole gradient, so all repeats write the same values below.
+        grad = torch.zeros_like(grad).index_add_(0, winner, grad).index_select(0, winner)
+        acc = self.acc[name].index_select(0, rows).addcmul_(grad, grad)
+        self.acc[name].index_copy_(0, rows, acc)
+        update = grad.div_(acc.add_(1e-6).sqrt_()).mul_(-self.lr)
+        if self.momentum:
+            update = update.add_(self.velocity[name].index_select(0, rows), alpha=self.momentum)
+            self.velocity[name].index_copy_(0, rows, update)
+        table.index_copy_(0, rows, update.add_(table.index_select(0, rows)))
+
+
+class Adam:
+    """Adam, its moments there from the start, so that a checkpoint can hold and restore them by name.
+
+    Tables whose gradient is sparse are moved by `torch.optim.SparseAdam`: only in the rows of a step.
+
+    Parameters
+    ----------
+    parameters : dict of str to Tensor
+        Every parameter by name, the tables among them.
+    lr : float
+    tables : set of str
+        The names of those with sparse gradients.
+    table_lr : float, optional
+        Of the tables, if another.
+
+    Examples
+    --------
+    Three steps down the slope of w². The moments have names, so that a checkpoint can hold them.
+
+    >>> w = torch.tensor([1.0], requires_grad=True)
+    >>> optimizer = Adam({"w": w}, lr=0.1)
+    >>> for _ in range(3):
+    ...     optimizer.zero_grad()
+    ...     w.square().sum().backward()
+    ...     optimizer.step()
+    >>> round(w.item(), 1), sorted(optimizer.tensors())
+    (0.7, ['exp_avg.w', 'exp_avg_sq.w', 'step.w'])
+    """
+
+    def __init__(self, parameters, lr, tables=frozenset(), table_lr=None):
+        self.named, self.rates = dict(parameters), (lr, lr if table_lr is None else table_lr)
+        dense = [p for name, p in self.named.items() if name not in tables]
+        self.parts: list[torch.optim.Optimizer] = [torch.optim.Adam(dense, lr)]
+        if tables:
+            self.parts.append(torch.optim.SparseAdam([p for name, p in self.named.items() if name in tables],
+                                                     self.rates[1]))
+        self.state = {name: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+                      for name, p in self.named.items()}
+        for name, p in self.named.items():
+            self.parts[name in tables].state[p] = self.state[name]
+
+    def zero_grad(self):
+        """Forget the gradients."""
+        for part in self.parts:
+            part.zero_grad()
+
+    def step(self):
+        """Update all parameters that have a gradient."""
+        clear_rounded_weights()
+        for part in self.parts:
+            part.step()
+
+    def slow_down(self, share):
+        """Go on with this share of the learning rates that were given."""
+        for part, lr in zip(self.parts, self.rates):
+            part.param_groups[0]["lr"] = share * lr
+
+    def tensors(self):
+        """The optimiser's state by name; writing into the tensors restores it."""
+        return {f"{kind}.{name}": t for name, state in self.state.items() for kind, t in state.items()}
