@@ -23,13 +23,13 @@ import pandas as pd
 import torch
 from torch.distributed.launcher import LaunchConfig, elastic_launch
 
-from rnnbook import gru4rec, results
+from rnnbook import distributed, fast, gru4rec, results
 from rnnbook.benchmarks.improved import mean_row
 from rnnbook.benchmarks.rrn_scale import GIB, alone, peak
 from rnnbook.benchmarks.rsc15_preprocess import DAYS, N_ITEMS, write_clicks
 from rnnbook.interactions import SessionData
-from rnnbook.distributed import Ranks, fit_distributed
-from rnnbook.gru4rec import GRU4RecConfig, fit
+from rnnbook.distributed import Ranks
+from rnnbook.gru4rec import GRU4RecConfig
 
 # One epoch with the rates of the search and larger batches, for which 33 million clicks are enough
 FULL = GRU4RecConfig(batch_size=512, n_epochs=1)
@@ -107,13 +107,13 @@ def sessions_of(n_items):
     return SessionData.from_frame(frame, item_ids=np.arange(n_items), name="made-up sessions, popularity 1/rank")
 
 
-def step_of(n_items, fast):
+def step_of(n_items, compiled):
     """Milliseconds of a step and of a recommendation to one visitor, and bytes at the peak."""
-    train = sessions_of(n_items)
-    if fast:  # compiled before the clock runs
-        fit(train.take(range(600)), CATALOGUE, device="cpu", progress=False, fast=True)
+    train, fit = sessions_of(n_items), fast.fit if compiled else gru4rec.fit
+    if compiled:  # before the clock runs
+        fit(train.take(range(600)), CATALOGUE, device="cpu", progress=False)
     clock = []
-    model = fit(train, CATALOGUE, device="cpu", progress=False, fast=fast, callback=clocked(clock))
+    model = fit(train, CATALOGUE, device="cpu", progress=False, callback=clocked(clock))
     found = {"step": milliseconds(train, CATALOGUE, clock), "peak": peak()}
     model.recommend(train.item_ids[:1])
     began = time.perf_counter()
@@ -140,9 +140,9 @@ def catalogue(experiment):
     result = results.new_result(experiment, results.describe(train, train.take([])),
                                 {"model": asdict(CATALOGUE), "threads": 1, "seeds": [0]})
     for n_items in SIZES:
-        for fast in (False, True):
-            found = [alone(step_of, n_items, fast) for _ in range(3)]
-            name = f"{n_items:,} items, {'compiled' if fast else 'readable'}"
+        for compiled in (False, True):
+            found = [alone(step_of, n_items, compiled) for _ in range(3)]
+            name = f"{n_items:,} items, {'compiled' if compiled else 'readable'}"
             result["rows"].append(mean_row(name, "step_milliseconds", [run["step"] for run in found]))
             result["rows"].append(mean_row(name, "peak_gib", [run["peak"] / GIB for run in found]))
         result["rows"].append(mean_row(f"{n_items:,} items", "recommend_milliseconds",
@@ -150,19 +150,20 @@ def catalogue(experiment):
     results.write(result)
 
 
-def one_rank(n_lanes, together, n_threads, fast):
+def one_rank(n_lanes, together, n_threads, compiled):
     """Milliseconds of a step and of its sum, as rank 0 sees them, and megabytes of the sum."""
     if not together:  # each trains alone, beside the others
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
             del os.environ[name]
     torch.set_num_threads(n_threads)
     train, config, clock = sessions_of(SIZES[0]), replace(RANKS, batch_size=n_lanes), []
-    if fast:  # compiled before the clock runs
-        fit_distributed(train.take(range(4 * n_lanes)), config, device="cpu", progress=False, fast=True)
+    epoch = fast.train_epoch_of_ranks if compiled else distributed.train_epoch
+    if compiled:  # before the clock runs
+        distributed.fit(train.take(range(4 * n_lanes)), config, device="cpu", progress=False, epoch=epoch)
     sent, add = [], Ranks.sum
     with patch.object(Ranks, "sum", lambda ranks, tensors: sent.append(sum(t.nbytes for t in tensors)) or add(
             ranks, tensors)):
-        fit_distributed(train, config, device="cpu", progress=False, callback=clocked(clock), fast=fast)
+        distributed.fit(train, config, device="cpu", progress=False, callback=clocked(clock), epoch=epoch)
     ranks, size = Ranks("cpu"), float(np.median(sent))
     sums = []
     for _ in range(200):

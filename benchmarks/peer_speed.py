@@ -20,16 +20,16 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from rnnbook import data, gru4rec, metrics, results
-from rnnbook.gru4rec import GRU4RecConfig, fit
+from rnnbook import data, fast, gru4rec, metrics, results, training
+from rnnbook.gru4rec import GRU4RecConfig
 
 ROUNDS = 5
 SETTINGS = [(batch_size, loss) for loss in ("cross-entropy", "bpr-max") for batch_size in (32, 128, 512)]
 N_SAMPLE, SIZE = 2048, 100
 EVERY = 3  # every third test session is scored: the peer's network is asked one event at a time
 PARTS = {"negatives": (gru4rec.NegativeSampler, "next"), "network": (gru4rec.GRU4Rec, "step"),
-         "loss": (gru4rec, "_loss"), "gradients": (torch.autograd, "grad"),
-         "Adagrad, tables": (gru4rec.training.Adagrad, "step_rows"), "Adagrad, GRU": (gru4rec.training.Adagrad, "step")}
+         "loss": (gru4rec, "step_loss"), "gradients": (torch.autograd, "grad"),
+         "Adagrad, tables": (training.Adagrad, "step_rows"), "Adagrad, GRU": (training.Adagrad, "step")}
 
 
 def config(batch_size, loss):
@@ -38,10 +38,10 @@ def config(batch_size, loss):
                          final_activation="elu" if loss == "bpr-max" else "linear")
 
 
-def train_ours(train, test, batch_size, loss, fast):
+def train_ours(fit, train, test, batch_size, loss):
     """Seconds of training, and the scores."""
     started = time.perf_counter()
-    model = fit(train, config(batch_size, loss), device="cpu", progress=False, fast=fast)
+    model = fit(train, config(batch_size, loss), device="cpu", progress=False)
     seconds = time.perf_counter() - started
     return seconds, metrics.evaluate_sessions(model, test), model
 
@@ -127,9 +127,9 @@ def flops_per_prediction(n_items):
     return 2 * n_items * SIZE + 2 * 2 * SIZE * 3 * SIZE
 
 
-def score_ours(model, test, fast):
-    """Predictions per second."""
-    return metrics.evaluate_sessions(model, test, n_boot=1, fast=fast).events_per_second
+def score_ours(model, test):
+    """Predictions per second of a model or of its ranker."""
+    return metrics.evaluate_sessions(model, test, n_boot=1).events_per_second
 
 
 def score_peer(batch_eval, model, test):
@@ -166,7 +166,7 @@ def parts_of_a_step(train, batch_size, loss):
     """Microseconds of a readable step by part, in an epoch with a clock around each part; "rest" is what is left."""
     with clocked(PARTS) as spent:
         started = time.perf_counter()
-        fit(train, config(batch_size, loss), device="cpu", progress=False)
+        gru4rec.fit(train, config(batch_size, loss), device="cpu", progress=False)
         whole = time.perf_counter() - started
     steps = gru4rec.session_parallel(train.offsets, batch_size).n_steps
     return {name: 1e6 * seconds / steps for name, seconds in (spent | {"rest": whole - sum(spent.values())}).items()}
@@ -190,10 +190,10 @@ def main(experiment, peer=None):
     def add(model, metric, values):
         result["rows"].append(median_row(model, metric, values))
 
-    sides = {"rnnbook": partial(train_ours, train, test, fast=False),
-             "rnnbook, fast": partial(train_ours, train, test, fast=True),
+    sides = {"rnnbook": partial(train_ours, gru4rec.fit, train, test),
+             "rnnbook, fast": partial(train_ours, fast.fit, train, test),
              "peer": partial(train_peer, gru4rec_pytorch, train, test)}
-    train_ours(train, test, 512, "bpr-max", fast=True)  # compiled once, before the clock runs
+    train_ours(fast.fit, train, test, 512, "bpr-max")  # compiled once, before the clock runs
     evaluations = {side: [] for side in sides}
     with open(os.devnull, "w") as silence, tqdm(total=len(SETTINGS) * ROUNDS, unit="round") as bar:
         for batch_size, loss in SETTINGS:
@@ -214,11 +214,11 @@ def main(experiment, peer=None):
                     ratios = [theirs[0] / ours[0] for ours, theirs in zip(done, runs["peer"])]
                     add(f"{side} / peer, {setting}", "speed_ratio", ratios)
         ours, theirs = (runs[side][-1][2] for side in ("rnnbook", "peer"))
-        score_ours(ours, test, fast=True)  # compiled once
+        score_ours(fast.Ranker(ours), test)  # compiled once
         with contextlib.redirect_stdout(silence):
             for _ in range(ROUNDS * len(SETTINGS)):
-                evaluations["rnnbook"].append(score_ours(ours, whole_test, fast=False))
-                evaluations["rnnbook, fast"].append(score_ours(ours, whole_test, fast=True))
+                evaluations["rnnbook"].append(score_ours(ours, whole_test))
+                evaluations["rnnbook, fast"].append(score_ours(fast.Ranker(ours), whole_test))
                 evaluations["peer"].append(score_peer(evaluation.batch_eval, theirs, whole_test))
     for side, speeds in evaluations.items():
         add(f"{side}, evaluation", "predictions_per_second", speeds)

@@ -30,15 +30,15 @@ from rnnbook import gru4rec, metrics, training
 
 
 def late_reset(steps):
-    """The rows of new sessions are zeroed one step late: the first step starts from a stranger's state.
+    """The rows of new sessions are zeroed one step late: the first step starts from another session's state.
 
     Examples
     --------
     >>> # two sessions, one after the other
     >>> schedule = gru4rec.session_parallel(np.array([0, 2, 4]), batch_size=1)
-    >>> [reset.tolist() for _, reset, _ in gru4rec._steps(schedule, "cpu")]
+    >>> [reset.tolist() for _, reset, _ in schedule.steps("cpu")]
     [[True], [True]]
-    >>> [reset.tolist() for _, reset, _ in late_reset(gru4rec._steps)(schedule, "cpu")]
+    >>> [reset.tolist() for _, reset, _ in late_reset(gru4rec.Schedule.steps)(schedule, "cpu")]
     [[False], [True]]
     """
     def faulty(schedule, device):
@@ -57,9 +57,9 @@ def kept_mask(steps):
     --------
     >>> # the second session has two steps
     >>> schedule = gru4rec.session_parallel(np.array([0, 2, 5]), batch_size=1)
-    >>> [reset.tolist() for _, reset, _ in gru4rec._steps(schedule, "cpu")]
+    >>> [reset.tolist() for _, reset, _ in schedule.steps("cpu")]
     [[True], [True], [False]]
-    >>> [reset.tolist() for _, reset, _ in kept_mask(gru4rec._steps)(schedule, "cpu")]
+    >>> [reset.tolist() for _, reset, _ in kept_mask(gru4rec.Schedule.steps)(schedule, "cpu")]
     [[False], [True], [True]]
     """
     def faulty(schedule, device):
@@ -75,29 +75,29 @@ def kept_mask(steps):
     return faulty
 
 
-def never_reset(hand_over):
+def never_reset(carry_state):
     """No row is ever zeroed: each session goes on where the lane's last one stopped.
 
     Examples
     --------
     >>> state, reset = [torch.tensor([[0.5], [0.7]])], torch.tensor([True, False])
-    >>> gru4rec._hand_over(state, reset, None), never_reset(gru4rec._hand_over)(state, reset, None)
+    >>> gru4rec.carry_state(state, reset, None), never_reset(gru4rec.carry_state)(state, reset, None)
     ([tensor([[0.0000],
             [0.7000]])], [tensor([[0.5000],
             [0.7000]])])
     """
     def faulty(state, reset, live):
-        return hand_over(state, torch.zeros_like(reset), live)
+        return carry_state(state, torch.zeros_like(reset), live)
     return faulty
 
 
-def no_reset_in_evaluation(hand_over):
+def no_reset_in_evaluation(carry_state):
     """The training loop zeroes rows; the evaluation loop (no gradients there) has forgotten to.
 
     Examples
     --------
     >>> state, reset = [torch.tensor([[0.5]])], torch.tensor([True])
-    >>> faulty = no_reset_in_evaluation(gru4rec._hand_over)
+    >>> faulty = no_reset_in_evaluation(gru4rec.carry_state)
     >>> faulty(state, reset, None)
     [tensor([[0.]])]
     >>> with torch.no_grad():
@@ -105,22 +105,22 @@ def no_reset_in_evaluation(hand_over):
     [tensor([[0.5000]])]
     """
     def faulty(state, reset, live):
-        return hand_over(state, reset & torch.is_grad_enabled(), live)
+        return carry_state(state, reset & torch.is_grad_enabled(), live)
     return faulty
 
 
-def lost_state(hand_over):
+def lost_state(carry_state):
     """The new state goes into a misspelt variable: each step starts from zeros.
 
     Examples
     --------
     >>> state, reset = [torch.tensor([[0.5], [0.7]])], torch.tensor([True, False])
-    >>> lost_state(gru4rec._hand_over)(state, reset, None)
+    >>> lost_state(gru4rec.carry_state)(state, reset, None)
     [tensor([[0.],
             [0.]])]
     """
     def faulty(state, reset, live):
-        return hand_over(state, torch.ones_like(reset), live)
+        return carry_state(state, torch.ones_like(reset), live)
     return faulty
 
 
@@ -140,7 +140,7 @@ def sigma_for_log_sigma(bpr):
     """
     def faulty(scores, negative):
         margin = scores.diagonal()[:, None] - scores
-        return gru4rec._mean(-torch.sigmoid(margin), negative)
+        return gru4rec.mean_over_negatives(-torch.sigmoid(margin), negative)
     return faulty
 
 
@@ -451,9 +451,9 @@ EVALUATION = f"[GRU4Rec_TensorFlow, evaluation.py]({TENSORFLOW}/blob/master/gru4
 TORCH = f"[Torch-GRU4Rec, Evaluation.py]({GITHUB}/yeganegi-reza/Torch-GRU4Rec/blob/master/Modules/Evaluation.py)"
 ON_TENSORFLOW = f"[authors' notes on GRU4Rec_TensorFlow]({AUTHORS}/gru4rec_tensorflow/gru4rec_tensorflow_main.rst)"
 
-STEPS, HAND_OVER = (gru4rec, "_steps"), (gru4rec, "_hand_over")
+STEPS, CARRY = (gru4rec.Schedule, "steps"), (gru4rec, "carry_state")
 STEP = (gru4rec.GRU4Rec, "step")
-RANKS, EVALUATE = (metrics, "_doubled_ranks"), (metrics, "evaluate_sessions")
+RANKS, EVALUATE = (metrics, "doubled_ranks"), (metrics, "evaluate_sessions")
 
 DENSE = "test_gru4rec.py::test_training_steps_equal_dense_autograd"
 LOSS = "test_gru4rec.py::test_loss_and_gradient_are_the_papers"
@@ -463,11 +463,11 @@ BUGS = {
     "late-reset": Bug(
         late_reset, STEPS, "both", f"[KerasGRU4Rec, issue 1]({GITHUB}/paxcema/KerasGRU4Rec/issues/1)", DENSE),
     "kept-mask": Bug(kept_mask, STEPS, "both", ON_PYTORCH, DENSE),
-    "never-reset": Bug(never_reset, HAND_OVER, "both", "Hidasi and Czapp 2023", DENSE),
+    "never-reset": Bug(never_reset, CARRY, "both", "Hidasi and Czapp 2023", DENSE),
     "no-reset-in-evaluation": Bug(
-        no_reset_in_evaluation, HAND_OVER, "evaluation", f"[GRU4REC-pytorch, issue 7]({PYTORCH}/issues/7)",
+        no_reset_in_evaluation, CARRY, "evaluation", f"[GRU4REC-pytorch, issue 7]({PYTORCH}/issues/7)",
         "test_gru4rec.py::TestGRU4RecIsARecommender::test_other_sessions_do_not_leak"),
-    "lost-state": Bug(lost_state, HAND_OVER, "both", f"[GRU4REC-pytorch, issue 1]({PYTORCH}/issues/1)", DENSE),
+    "lost-state": Bug(lost_state, CARRY, "both", f"[GRU4REC-pytorch, issue 1]({PYTORCH}/issues/1)", DENSE),
     "sigma-for-log-sigma": Bug(
         sigma_for_log_sigma, (gru4rec.LOSSES, "bpr"), "training", "Hidasi and Czapp 2023", LOSS),
     "log-of-batch-mean": Bug(log_of_batch_mean, (gru4rec, "bpr_max"), "training", LOSSFUNCTION, DENSE),

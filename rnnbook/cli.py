@@ -94,9 +94,15 @@ def train(log, folder, settings, seed, fast, test_seconds):
 
     A run that was killed goes on from its last checkpoint, to the numbers that it would have had.
     """
-    from rnnbook import data, metrics
-    from rnnbook.gru4rec import GRU4RecConfig, fit
+    from rnnbook import data, gru4rec, metrics
+    from rnnbook.gru4rec import GRU4RecConfig
     from rnnbook.training import find_checkpoint
+
+    fit, evaluate = gru4rec.fit, metrics.evaluate_sessions
+    if fast:
+        from rnnbook import fast as compiled
+
+        fit, evaluate = compiled.fit, compiled.evaluate_sessions
 
     known = [field.name for field in fields(GRU4RecConfig)]
     unknown = sorted(settings.keys() - set(known))
@@ -109,10 +115,10 @@ def train(log, folder, settings, seed, fast, test_seconds):
     print(f"Training on {train}" + (", from where the checkpoint is" if goes_on else ""))
     if fast:
         print("The first run with --fast compiles, which takes up to a minute", flush=True)
-    model = fit(train, config, seed=seed, checkpoint=folder / "checkpoint", fast=fast)
+    model = fit(train, config, seed=seed, checkpoint=folder / "checkpoint")
     model.save(folder / "model")
     print(f"Scoring on {test}")
-    scores = metrics.evaluate_sessions(model, test, fast=fast)
+    scores = evaluate(model, test)
     found = {m: {"mean": getattr(scores, m), "interval": scores.intervals[m]} for m in metrics.METRICS}
     (folder / "scores.json").write_text(json.dumps({"k": scores.k, "ties": scores.ties} | found, indent=1) + "\n")
     print(scores)
@@ -144,7 +150,7 @@ def main(argv=None):
             train(args.log, args.folder, dict(args.set), args.seed, args.fast, args.test_seconds)
         except BrokenPipeError:  # an OSError of nobody's fault
             raise
-        except (FloatingPointError, OSError, TypeError, ValueError) as error:  # of log, settings, folder or training
+        except (FloatingPointError, ImportError, OSError, TypeError, ValueError) as error:  # of log, settings or folder
             parser.exit(1, f"{error}\n")
     elif args.experiment is None:
         print("\n".join(sorted(EXPERIMENTS)))

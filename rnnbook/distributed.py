@@ -17,6 +17,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ from torch.nn import functional as F
 
 from rnnbook import gru4rec, metrics, training
 from rnnbook.data import load_sessions
-from rnnbook.gru4rec import GRU4RecConfig, Schedule
+from rnnbook.gru4rec import GRU4RecConfig
+from rnnbook.training.lanes import lanes_of, rows_to_lanes
 
 
 class _RankLost(RuntimeError):
@@ -80,50 +82,8 @@ class Ranks:
         return [part.view_as(t) for part, t in zip(total.split([t.numel() for t in tensors]), tensors)]
 
 
-def lanes_of(schedule, rank, n):
-    """The share of one of ``n`` ranks in a schedule: ``batch_size / n`` lanes that are neighbours.
-
-    A session stays in its lane, so it is read by one rank, which carries its hidden state alone.
-
-    Parameters
-    ----------
-    schedule : gru4rec.Schedule
-    rank, n : int
-
-    Returns
-    -------
-    own : gru4rec.Schedule
-        The entries of this rank, in as many steps as the whole has; where its lanes have ended, steps are empty.
-    first : ndarray, int64 [n_steps]
-        Where they begin among the entries of all ranks.
-
-    Examples
-    --------
-    Two lanes, four steps; the lane of rank 1 ends after the second.
-
-    >>> from rnnbook.gru4rec import session_parallel
-    >>> schedule = session_parallel(np.array([0, 3, 5, 9]), batch_size=2)
-    >>> own, first = lanes_of(schedule, rank=1, n=2)
-    >>> [schedule.position[a:b].tolist() for a, b in pairwise(schedule.offsets)]
-    [[0, 3], [1, 5], [6], [7]]
-    >>> [own.position[a:b].tolist() for a, b in pairwise(own.offsets)], first.tolist()
-    ([[3], [5], [6], [7]], [1, 1, 0, 0])
-    """
-    if schedule.batch_size % n:
-        raise ValueError(f"batch_size={schedule.batch_size} can't be shared equally by {n} ranks; take a multiple")
-    owner = schedule.lane // (schedule.batch_size // n)
-
-    def until(chosen):  # how many entries of these there are before each step
-        return np.concatenate([[0], np.cumsum(chosen)])[schedule.offsets]
-
-    mine = owner == rank
-    own = Schedule(schedule.position[mine], schedule.lane[mine], schedule.session[mine], schedule.reset[mine],
-                   schedule.keep[mine], until(mine), schedule.batch_size // n)
-    return own, np.diff(until(owner < rank))
-
-
-def fit_distributed(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None,
-                    progress=True, callback=None, fast=False, timeout=300):
+def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None,
+        progress=True, callback=None, epoch=None, evaluate=metrics.evaluate_sessions, timeout=300):
     """`gru4rec.fit` by as many ranks as were launched; each of them calls it with the same arguments.
 
     Parameters
@@ -133,8 +93,13 @@ def fit_distributed(train, config=GRU4RecConfig(), *, device="auto", seed=0, val
         ``batch_size`` is that of all ranks together, and a multiple of their number.
     device : str
         ``"auto"`` takes GPUs, one for each rank, where there are any; ``"cpu"`` does not.
-    seed, valid, patience, progress, callback, fast
+    seed, valid, patience, progress, callback
         As in `gru4rec.fit`. Each rank evaluates its share of ``valid``; rank 0 alone shows progress and calls back.
+    epoch : callable, optional
+        `train_epoch`, which it is by default, or another that takes the same arguments, such as
+        `fast.train_epoch_of_ranks`.
+    evaluate : callable(model, data, k, n_boot) -> metrics.SessionScores
+        What measures a rank's share of ``valid``, such as `fast.evaluate_sessions`.
     checkpoint : path, optional
         A folder that all ranks can read; rank 0 writes it about 20 times an epoch. `gru4rec.fit` and any number of
         ranks can go on from it.
@@ -158,31 +123,26 @@ def fit_distributed(train, config=GRU4RecConfig(), *, device="auto", seed=0, val
     >>> from rnnbook.worlds import SessionWorld
     >>> train = SessionWorld(n_items=30).sample(60)
     >>> config = GRU4RecConfig(hidden_size=8, batch_size=8, n_sample=8, n_epochs=2)
-    >>> model = fit_distributed(train, config, device="cpu", progress=False)
+    >>> model = fit(train, config, device="cpu", progress=False)
     >>> alone = gru4rec.fit(train, config, device="cpu", progress=False)
     >>> torch.allclose(model.output, alone.output, atol=1e-5)
     True
     """
-    ranks, epochs = Ranks(device, timeout), 0
-    compiled = gru4rec._compiled(lambda fast: fast.unsupported(config, ranks.device),
-                                 "the readable step trains") if fast else None
+    ranks, epoch, epochs = Ranks(device, timeout), epoch or train_epoch, 0
 
     def one_epoch(*arguments):
         nonlocal epochs
         epochs += 1
-        return (compiled.train_epoch_of_ranks if compiled else train_epoch)(ranks, *arguments)
-
-    def validate(model):
-        return evaluate(ranks, model, valid, fast=compiled is not None)
+        return epoch(ranks, *arguments)
 
     try:
-        # What the compiled step sums has other sizes.
-        epochs = _agree(ranks, training.identity(config, train, valid, seed, patience=patience,
-                                                 compiled=compiled is not None), checkpoint)
-        model = gru4rec._fit(
-            train, config, ranks.device, one_epoch, validate, seed=seed, valid=valid, patience=patience,
-            checkpoint=checkpoint, writes=ranks.rank == 0, progress=progress and ranks.rank == 0,
-            callback=callback if ranks.rank == 0 else None)
+        # Another epoch function may add up gradients of other sizes, so all ranks must have the same.
+        identity = training.identity(config, train, valid, seed, patience=patience, epoch=epoch.__qualname__)
+        epochs = _agree(ranks, identity, checkpoint)
+        model = gru4rec.fit(
+            train, config, device=ranks.device, seed=seed, valid=valid, patience=patience, checkpoint=checkpoint,
+            epoch=one_epoch, evaluate=partial(evaluate_share, ranks, evaluate), writes=ranks.rank == 0,
+            progress=progress and ranks.rank == 0, callback=callback if ranks.rank == 0 else None)
         ranks.sum([torch.zeros(1, device=ranks.device)])  # nobody leaves before rank 0 has written the checkpoint
     except _RankLost as error:
         now = f"in epoch {epochs}" if epochs else "before the first epoch"
@@ -242,12 +202,12 @@ def train_epoch(ranks, model, optimizer, sampler, schedule, items, steps, lanes,
     """
     own, first = lanes_of(schedule, ranks.rank, ranks.n)
     position = torch.from_numpy(schedule.position).to(model.device)
-    everyone = zip(pairwise(schedule.offsets.tolist()), first.tolist(), gru4rec._steps(own, model.device))
+    everyone = zip(pairwise(schedule.offsets.tolist()), first.tolist(), own.steps(model.device))
     before = torch.from_numpy(own.lanes(max(steps.start - 1, 0))).to(model.device)
     state, window = [h[before] for h in lanes], []
 
     def lanes_after(t, state):
-        return ranks.sum(gru4rec.rows_to_lanes(state, own.lanes(t), schedule.batch_size))
+        return ranks.sum(rows_to_lanes(state, own.lanes(t), schedule.batch_size))
 
     for t, ((lo, hi), start, (_, reset, live)) in zip(steps, islice(everyone, steps.start, None)):
         window.append((items[position[lo:hi]], items[position[lo:hi] + 1], start, reset, live))
@@ -292,36 +252,49 @@ def train_step(ranks, model, optimizer, sampler, window, state):
     >>> loss.shape, state[0].shape
     (torch.Size([]), torch.Size([2, 4]))
     """
-    config = model.config
-    leaves: dict[str, list] = {}  # table -> its rows, and what was read from them
+    return gru4rec.train_step(model, optimizer, sampler, window, state, forward=forward_window, combine=ranks.sum)
 
-    def rows_of(name, rows):
-        leaf = getattr(model, name).detach().index_select(0, rows).requires_grad_()
-        leaves.setdefault(name, []).append((rows, leaf))
-        return leaf
 
-    state, loss = [h.detach() for h in state], torch.zeros((), device=model.device)
+def forward_window(model, sampler, window, state, rows):
+    """`gru4rec.forward_window` for this rank's rows.
+
+    Parameters
+    ----------
+    window : list of (x, y, first, reset, live)
+        As `train_step` takes it.
+    state : list of Tensor, float [B/n, hidden_size]
+    rows : gru4rec.UsedRows
+
+    Returns
+    -------
+    loss : Tensor
+        Sum over this rank's rows.
+    state : list of Tensor
+
+    Examples
+    --------
+    Two lanes; this rank has the second, in which a session starts.
+
+    >>> from rnnbook.gru4rec import GRU4Rec, NegativeSampler, UsedRows
+    >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4, batch_size=2))
+    >>> sampler = NegativeSampler([1, 2, 1], n_sample=5, alpha=0.5, device="cpu", n_steps=1)
+    >>> window = [(torch.tensor([0, 1]), torch.tensor([1, 2]), 1, torch.tensor([True]), None)]
+    >>> loss, state = forward_window(model, sampler, window, model.initial_state(1), UsedRows(model))
+    >>> loss.shape, state[0].shape
+    (torch.Size([]), torch.Size([1, 4]))
+    """
+    loss = torch.zeros((), device=model.device)
     for x, y, first, reset, live in window:
         n, mine = len(y), slice(first, first + len(reset))
         columns = torch.cat([y, sampler.next()])
-        state = _forward(model, rows_of(model.input_table, x)[mine], gru4rec._hand_over(state, reset, live), mine, n)
+        inputs = rows.read(model.input_table, x)[mine]
+        state = _forward(model, inputs, gru4rec.carry_state(state, reset, live), mine, n)
         # A loss looks for the target of row i in column i: this rank's targets first, then those of the others.
         own, output, bias = (torch.cat([all_rows[first:n], all_rows[:first], all_rows[n:]])
-                             for all_rows in (columns, rows_of("output", columns), rows_of("bias", columns)))
+                             for all_rows in (columns, rows.read("output", columns), rows.read("bias", columns)))
         scores = F.linear(state[-1], output, bias).to(model.output.dtype)
-        loss = loss + gru4rec._loss(config, scores, own, sampler, n_targets=n).sum()
-
-    dense = {name: p for name, p in model.named_parameters() if name.startswith("layers")}
-    touched = [leaf for entries in leaves.values() for _, leaf in entries]
-    gradients = torch.autograd.grad(loss / config.batch_size, [*dense.values(), *touched])
-    loss, *gradients = ranks.sum([loss.detach(), *gradients])
-    for name, gradient in zip(dense, gradients):
-        optimizer.step(name, gradient)
-    of_rows = iter(gradients[len(dense):])
-    for name, entries in leaves.items():
-        rows = torch.cat([rows for rows, _ in entries])
-        optimizer.step_rows(name, rows, torch.cat([next(of_rows) for _ in entries]))
-    return loss, [h.detach() for h in state]
+        loss = loss + gru4rec.step_loss(model.config, scores, own, sampler, n_targets=n).sum()
+    return loss, state
 
 
 def _forward(model, x, state, mine, n):
@@ -358,22 +331,30 @@ def step_bytes(model):
     return model.output.element_size() * (dense + config.bptt * rows + 1)
 
 
-def evaluate(ranks, model, data, k=20, fast=False):
-    """Recall@k and MRR@k as `metrics.evaluate_sessions` has them; each rank scores every n-th session.
+def evaluate_share(ranks, evaluate, model, data, k=20):
+    """The scores of all ranks together, where each evaluates every n-th session.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    evaluate : callable(model, data, k, n_boot) -> metrics.SessionScores
+    model, data, k
+        As `metrics.evaluate_sessions` takes them.
 
     Returns
     -------
-    dict of float
-        ``recall`` and ``mrr``, the same on every rank.
+    ShareScores
+        The same on every rank.
 
     Examples
     --------
-    >>> from rnnbook.worlds import SessionWorld
     >>> from rnnbook.gru4rec import GRU4Rec
+    >>> from rnnbook.worlds import SessionWorld
     >>> data = SessionWorld(n_items=30).sample(50)
     >>> model = GRU4Rec(data.item_ids, GRU4RecConfig(hidden_size=4))
-    >>> scores, whole = evaluate(Ranks("cpu"), model, data), metrics.evaluate_sessions(model, data)
-    >>> abs(scores["recall"] - whole.recall) < 1e-12, abs(scores["mrr"] - whole.mrr) < 1e-12
+    >>> scores = evaluate_share(Ranks("cpu"), metrics.evaluate_sessions, model, data)
+    >>> whole = metrics.evaluate_sessions(model, data)
+    >>> abs(scores.recall - whole.recall) < 1e-12, abs(scores.mrr - whole.mrr) < 1e-12
     (True, True)
     """
     sums = torch.zeros(3, dtype=torch.float64, device=ranks.device)
@@ -382,10 +363,23 @@ def evaluate(ranks, model, data, k=20, fast=False):
         raise ValueError(f"nothing to predict: none of the {data.n_sessions} sessions has two events")
     own = long[ranks.rank::ranks.n]
     if len(own):
-        scores = metrics.evaluate_sessions(model, data.take(own), k=k, n_boot=1, fast=fast)
+        scores = evaluate(model, data.take(own), k=k, n_boot=1)
         sums += sums.new_tensor([scores.recall, scores.mrr, 1]) * scores.n_predictions
     recall, mrr, n = ranks.sum([sums])[0].tolist()
-    return {"recall": recall / n, "mrr": mrr / n}
+    return ShareScores(recall / n, mrr / n)
+
+
+class ShareScores(NamedTuple):
+    """What `evaluate_share` measures, over all ranks.
+
+    Examples
+    --------
+    >>> ShareScores(recall=0.5, mrr=0.25).recall
+    0.5
+    """
+
+    recall: float
+    mrr: float
 
 
 def _main(argv=None):
@@ -401,13 +395,17 @@ def _main(argv=None):
     args = parser.parse_args(argv)
     train, test = load_sessions(args.data)
     config = GRU4RecConfig(batch_size=args.batch_size, n_epochs=args.epochs)
-    model = fit_distributed(train, config, device=args.device, seed=args.seed, checkpoint=args.checkpoint,
-                            fast=args.fast)
+    compiled = {}
+    if args.fast:
+        from rnnbook import fast  # needs Numba
+
+        compiled = {"epoch": fast.train_epoch_of_ranks, "evaluate": fast.evaluate_sessions}
+    model = fit(train, config, device=args.device, seed=args.seed, checkpoint=args.checkpoint, **compiled)
     ranks = Ranks(args.device)
-    scores = evaluate(ranks, model, test, fast=args.fast)
+    scores = evaluate_share(ranks, compiled.get("evaluate", metrics.evaluate_sessions), model, test)
     if ranks.rank == 0:
         print(f"{train.name}, {ranks.n} ranks, {len(model.history)} epochs: loss {model.history[-1]['loss']:.4f}, "
-              f"Recall@20 {scores['recall']:.4f}, MRR@20 {scores['mrr']:.4f}")
+              f"Recall@20 {scores.recall:.4f}, MRR@20 {scores.mrr:.4f}")
     ranks.accelerator.end_training()
 
 

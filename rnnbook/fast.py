@@ -1,9 +1,9 @@
-"""GRU4Rec's training step and its evaluation, compiled: the numbers of `gru4rec.train_step` and of
-`GRU4Rec.score_sessions`, sooner. They are taken by ``fit(…, fast=True)``, ``fit_distributed(…, fast=True)`` and
-``evaluate_sessions(…, fast=True)``.
+"""GRU4Rec's training step and its ranking, compiled: the numbers of `gru4rec.train_step` and of
+`GRU4Rec.score_sessions`, several times as fast on a CPU.
 
-`gru4rec.py` is the place to learn from. Here the same gradients are written out by hand, and Numba makes machine code
-of them, so that no graph is built and nothing small is allocated. Beyond that:
+`gru4rec.py` is the place to learn from. `fit` here is `gru4rec.fit` with another function for the epoch, and `Ranker`
+stands for a model where `metrics.evaluate_sessions` asks for ranks. The same gradients are written out by hand, and
+Numba makes machine code of them, so that no graph is built and nothing small is allocated. Beyond that:
 
 - An item that is drawn twice, or is the target of two rows, becomes one column of the scores, with a weight. So the
   matrix products are smaller, and every row of a table is moved once, without a search for repeats.
@@ -12,7 +12,7 @@ of them, so that no graph is built and nothing small is allocated. Beyond that:
 - e^x and x^(-1/2) are written so that they become vector instructions.
 
 The step covers what the defaults are made of: a CPU, one layer, a shared table, cross-entropy or BPR-max, one step of
-back-propagation. `unsupported` says what else is asked for. The evaluation is for every GRU4Rec on a CPU.
+back-propagation. `unsupported` says what else is asked for. The ranking is for every GRU4Rec on a CPU.
 """
 
 from __future__ import annotations
@@ -25,27 +25,34 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import scipy.linalg  # noqa: F401 - with it comes the BLAS that Numba calls, and the limit below is for what is there
 import torch
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic, overload
-from threadpoolctl import ThreadpoolController
 
-from rnnbook import gru4rec
-from rnnbook.distributed import lanes_of
+from rnnbook import gru4rec, metrics, training
+from rnnbook.gru4rec import GRU4RecConfig
+from rnnbook.interactions.ragged import concatenated_ranges
 from rnnbook.metrics import TIES
+from rnnbook.training.lanes import lanes_of, rows_to_lanes
+
+try:
+    import numba
+    from llvmlite import ir
+    from numba.core import cgutils, types
+    from numba.extending import intrinsic, overload
+    from threadpoolctl import ThreadpoolController
+except ImportError as error:
+    raise ImportError(f'{error.name} is not installed, which rnnbook.fast needs: pip install "rnnbook[fast]"',
+                      name=error.name) from error
 
 ACTIVATIONS = {"linear": 0, "tanh": 1, "elu": 2}
 LINEAR, TANH, ELU = ACTIVATIONS.values()
 STANDARD, CONSERVATIVE, MEDIAN = range(len(TIES))
 BLAS = ThreadpoolController()
-__all__ = ["cannot_rank", "session_ranks", "train_epoch", "train_epoch_of_ranks", "unsupported"]
+__all__ = ["Ranker", "cannot_rank", "evaluate_sessions", "fit", "train_epoch", "train_epoch_of_ranks", "unsupported"]
 # Python asks before each division whether it is by 0, which would keep the compiler from using vector instructions.
-QUICK: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
-# QUICK also supposes that there are no NaN.
+FASTMATH: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
+# FASTMATH also supposes that there are no NaN.
 KEEPS_NAN: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
 CHUNK = 100  # steps for one call of the compiled code; between two of them the progress bar moves
 
@@ -73,17 +80,51 @@ def unsupported(config, device):
     return ", ".join(refused)
 
 
+def fit(train, config=GRU4RecConfig(), *, device="auto", **options):
+    """`gru4rec.fit` with compiled training steps and compiled validation: the same numbers but for rounding.
+
+    Parameters
+    ----------
+    train, config, device, **options
+        As `gru4rec.fit` takes them.
+
+    Raises
+    ------
+    ValueError
+        These steps cannot train with such settings, or on such a device; the message names them.
+
+    Examples
+    --------
+    >>> from rnnbook import gru4rec
+    >>> from rnnbook.worlds import SessionWorld
+    >>> sessions, config = SessionWorld().sample(200), gru4rec.GRU4RecConfig(hidden_size=8, n_epochs=1)
+    >>> options = {"device": "cpu", "progress": False}
+    >>> readable, compiled = gru4rec.fit(sessions, config, **options), fit(sessions, config, **options)
+    >>> torch.allclose(readable.output, compiled.output, atol=1e-3)
+    True
+    """
+    refused = unsupported(config, training.pick_device(device))
+    if refused:
+        raise ValueError(f"the compiled step cannot train with {refused}; gru4rec.fit can (the command without --fast)")
+    return gru4rec.fit(train, config, device=device, epoch=train_epoch, evaluate=evaluate_sessions, **options)
+
+
 def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report):
     """Some steps of training; takes what `gru4rec.train_epoch` does, and draws the same random numbers.
 
     Examples
     --------
-    >>> from rnnbook.gru4rec import GRU4RecConfig, fit
-    >>> from rnnbook.worlds import SessionWorld
-    >>> sessions, config = SessionWorld().sample(200), GRU4RecConfig(hidden_size=8, n_epochs=1)
-    >>> readable, compiled = (fit(sessions, config, device="cpu", progress=False, fast=fast)
-    ...                       for fast in (False, True))
-    >>> torch.allclose(readable.output, compiled.output, atol=1e-3)
+    Of the three steps of these two sessions the epoch here has the first two.
+
+    >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig, NegativeSampler, session_parallel
+    >>> from rnnbook.training import Adagrad
+    >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(batch_size=1, n_sample=4))
+    >>> optimizer = Adagrad(model.named_parameters(), lr=0.1)
+    >>> sampler = NegativeSampler([1, 2, 2], n_sample=4, alpha=0.5, device="cpu", n_steps=2)
+    >>> items, offsets, losses = torch.tensor([0, 1, 2, 1, 2]), np.array([0, 3, 5]), []
+    >>> train_epoch(model, optimizer, sampler, session_parallel(offsets, 1), items, range(2),
+    ...             model.initial_state(1), report=lambda t, loss, *_: losses.append(loss.item()))
+    >>> min(losses) > 0
     True
     """
     x, y = items.numpy()[schedule.position], items.numpy()[schedule.position + 1]
@@ -106,17 +147,17 @@ def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report
 
 
 def train_epoch_of_ranks(ranks, model, optimizer, sampler, schedule, items, steps, lanes, report):
-    """Some steps of training by several processes; takes what `distributed.train_epoch` does.
+    """Some steps of training by several processes; takes what `distributed.train_epoch` does, for `distributed.fit`.
 
     Examples
     --------
-    >>> from rnnbook.distributed import fit_distributed
+    >>> from rnnbook import distributed
     >>> from rnnbook.gru4rec import GRU4RecConfig
     >>> from rnnbook.worlds import SessionWorld
     >>> sessions, config = SessionWorld().sample(200), GRU4RecConfig(hidden_size=8, n_epochs=1)
     >>> readable, compiled = (
-    ...     fit_distributed(sessions, config, device="cpu", progress=False, fast=fast)
-    ...     for fast in (False, True))
+    ...     distributed.fit(sessions, config, device="cpu", progress=False, epoch=epoch)
+    ...     for epoch in (distributed.train_epoch, train_epoch_of_ranks))
     >>> torch.allclose(readable.output, compiled.output, atol=1e-3)
     True
     """
@@ -187,7 +228,7 @@ def _first_state(model, schedule, steps, lanes):
 
 def _lanes(state, rows, batch_size):
     """A state to go on with: those lanes that ended are taken out of it already."""
-    return gru4rec.rows_to_lanes([torch.from_numpy(state[:len(rows)])], rows, batch_size)
+    return rows_to_lanes([torch.from_numpy(state[:len(rows)])], rows, batch_size)
 
 
 def _chunks(config, sampler, schedule, steps):
@@ -313,7 +354,7 @@ def _tanh(x):
     return one - type(x)(2) / (one + _exp(x + x))
 
 
-@numba.njit(**QUICK)
+@numba.njit(**FASTMATH)
 def _adagrad(p, acc, velocity, rows, grad, low, high, lr, momentum):
     """Rows ``rows[low:high]`` of a parameter move by these rows of their gradient, as in `training.Adagrad`."""
     epsilon, power = p.dtype.type(1e-6), p.dtype.type(-0.5)  # np.sqrt would not become a vector instruction
@@ -388,7 +429,7 @@ def _work(model):
         d_b_x=real(n_parts, 3 * d, 1), d_w_h=real(n_parts, 3 * d, d), d_b_h=real(n_parts, 3 * d, 1))
 
 
-@numba.njit(**QUICK)
+@numba.njit(**FASTMATH)
 def _each_item_once(x, y, first, n_lanes, samples, target_weight, sample_weight, work):
     """Which rows of the table the step uses, and where among them are those of the lanes from ``first`` on."""
     rows, place, weight = work.rows, work.place, work.weight
@@ -423,7 +464,7 @@ def _each_item_once(x, y, first, n_lanes, samples, target_weight, sample_weight,
         place[rows[u]] = -1
 
 
-@numba.njit(**QUICK)
+@numba.njit(**FASTMATH)
 def _forward(part, n_parts, x, y, reset, drop_x, drop_h, h, weights, activation, work):
     """The GRU for this part's lanes, their targets' scores, and this part's rows of the table fetched."""
     output, bias, w_x, b_x, w_h, b_h = weights
@@ -469,7 +510,7 @@ def _forward(part, n_parts, x, y, reset, drop_x, drop_h, h, weights, activation,
         work.target[i] = score
 
 
-@numba.njit(**QUICK)
+@numba.njit(**FASTMATH)
 def _scores(part, n_parts, h, bias, bpr_max, activation, work):
     """This part's columns of the scores, for each lane their largest, and the sums that the loss is made of."""
     n_columns, n_lanes = work.size[0], len(h)
@@ -527,7 +568,7 @@ def _scores(part, n_parts, h, bias, bpr_max, activation, work):
             q[i] += e[u, i] * r[u, i] * r[u, i]
 
 
-@numba.njit(**QUICK)
+@numba.njit(**FASTMATH)
 def _back_to_table_and_state(part, n_parts, y, h, target_weight, settings, work):
     """The gradient of this part's columns, and what it does to their rows, their biases and the state. Returns the loss
     of all lanes."""
@@ -599,7 +640,7 @@ def _back_to_table_and_state(part, n_parts, y, h, target_weight, settings, work)
     return loss
 
 
-@numba.njit(**QUICK)
+@numba.njit(**FASTMATH)
 def _back_through_gru(part, n_parts, n_lanes, drop_x, drop_h, weights, work):
     """The gradient of this part's lanes for the inputs, and for the GRU's weights a sum over these lanes."""
     g_x, g_h, d_g_x, d_g_h, before = work.g_x, work.g_h, work.d_g_x, work.d_g_h, work.before
@@ -636,7 +677,7 @@ def _back_through_gru(part, n_parts, n_lanes, drop_x, drop_h, weights, work):
             work.d_b_h[part, k, 0] += d_g_h[i, k]
 
 
-@numba.njit(**QUICK)
+@numba.njit(**FASTMATH)
 def _add_up(part, n_parts, n_lanes, work):
     """Into this part's rows of the gradients what the inputs and the other parts say about them."""
     n_columns, n_rows = work.size
@@ -655,7 +696,7 @@ def _add_up(part, n_parts, n_lanes, work):
                     grad[0, k, j] += grad[other, k, j]
 
 
-@numba.njit(**QUICK, nogil=True, cache=True)
+@numba.njit(**FASTMATH, nogil=True, cache=True)
 def _gradients(part, n_parts, passed, x, y, samples, first, reset, drop_x, drop_h, h, weights, target_weight,
                sample_weight, settings, work):
     """What the n lanes from ``first`` on say about the weights in a step, as one of `n_parts` threads that all call
@@ -688,7 +729,7 @@ def _of_step(work):
     return (work.d_table[:n_rows], work.d_bias[:n_columns], work.d_w_x[0], work.d_b_x[0], work.d_w_h[0], work.d_b_h[0])
 
 
-@numba.njit(**QUICK, nogil=True, cache=True)
+@numba.njit(**FASTMATH, nogil=True, cache=True)
 def _update(part, n_parts, weights, acc, velocity, settings, work):
     """Adagrad for this part's rows of the table, the biases and the GRU's weights: those of its `_add_up`."""
     lr, momentum, all_gates = settings.lr, settings.momentum, work.all_gates
@@ -704,7 +745,7 @@ def _update(part, n_parts, weights, acc, velocity, settings, work):
     _adagrad(weights.b_h, acc.b_h, velocity.b_h, all_gates, work.d_b_h[0], low, high, lr, momentum)
 
 
-@numba.njit(**QUICK, nogil=True, cache=True)
+@numba.njit(**FASTMATH, nogil=True, cache=True)
 def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, acc, velocity,
          target_weight, sample_weight, settings, work):
     """Some steps, as one of `n_parts` threads that all call this; the state, the weights and what the optimiser keeps
@@ -742,7 +783,7 @@ COUNTABLE = 2**24  # as many float32 can count one by one
 
 
 def cannot_rank(model):
-    """Why `session_ranks` is not for this model, as a str; "" where it is.
+    """Why `Ranker` is not for this model, as a str; "" where it is.
 
     Examples
     --------
@@ -759,70 +800,110 @@ def cannot_rank(model):
     return f"{len(model.output):,} items" if too_many else ""
 
 
-def session_ranks(model, data, ties):
-    """The ranks that follow from ``model.score_sessions(data)``, without the scores.
+def evaluate_sessions(model, data, k=20, **options):
+    """`metrics.evaluate_sessions` by a `Ranker` where the model allows one; the numbers are the same.
+
+    Examples
+    --------
+    >>> from rnnbook import metrics
+    >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig
+    >>> from rnnbook.worlds import SessionWorld
+    >>> sessions = SessionWorld().sample(20)
+    >>> model = GRU4Rec(sessions.item_ids, GRU4RecConfig(hidden_size=8))
+    >>> readable, compiled = (evaluate(model, sessions)
+    ...                       for evaluate in (metrics.evaluate_sessions, evaluate_sessions))
+    >>> np.array_equal(compiled.ranks, readable.ranks)
+    True
+    """
+    return metrics.evaluate_sessions(model if cannot_rank(model) else Ranker(model), data, k, **options)
+
+
+class Ranker:
+    """A GRU4Rec whose ranks are found by compiled code, for `metrics.evaluate_sessions` in place of the model.
 
     Parameters
     ----------
     model : GRU4Rec
-    data : SessionData
-    ties : see `metrics.ranks`
 
-    Returns
-    -------
-    positions : int64 array [n_predictions], of the targets in ``data.items``
-    doubled : int64 array [n_predictions], twice the rank; 0 where a score is NaN
+    Raises
+    ------
+    ValueError
+        The model is not on a CPU, or of another precision than float32 and float64, or has too many items.
 
     Examples
     --------
+    >>> from rnnbook import metrics
     >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig
-    >>> from rnnbook.metrics import evaluate_sessions
     >>> from rnnbook.worlds import SessionWorld
     >>> sessions = SessionWorld().sample(20)
     >>> model = GRU4Rec(sessions.item_ids, GRU4RecConfig(hidden_size=8))
-    >>> positions, doubled = session_ranks(model, sessions, "standard")
-    >>> ranks = evaluate_sessions(model, sessions, ties="standard").ranks
+    >>> positions, doubled = Ranker(model).rank_sessions(sessions, "standard")
+    >>> ranks = metrics.evaluate_sessions(model, sessions, ties="standard").ranks
     >>> np.array_equal(doubled[positions.argsort()] / 2, ranks)
     True
     """
+
+    def __init__(self, model):
+        refused = cannot_rank(model)
+        if refused:
+            raise ValueError(f"the compiled ranks are not for {refused}; evaluate the model itself")
+        self.model, self.item_ids = model, model.item_ids
+
+    def rank_sessions(self, data, ties):
+        """The ranks that follow from ``model.score_sessions(data)``, without the scores.
+
+        Parameters
+        ----------
+        data : SessionData
+        ties : see `metrics.ranks`
+
+        Returns
+        -------
+        positions : int64 array [n_predictions]
+            Of the targets in ``data.items``.
+        doubled : int64 array [n_predictions]
+            Twice the rank; 0 where a score is NaN.
+        """
+        longest_first = np.argsort(-data.lengths, kind="stable")[:np.count_nonzero(data.lengths > 1)]
+        pieces = np.cumsum(data.lengths[longest_first] - 1) // AT_ONCE
+        with _threads() as in_parts:
+            done = [_rank(self.model, data, sessions, ties, in_parts)
+                    for sessions in np.split(longest_first, np.flatnonzero(np.diff(pieces)) + 1)]
+        return tuple(map(np.concatenate, zip(*done)))
+
+
+def _rank(model, data, sessions, ties, in_parts):
+    """Positions and doubled ranks of the predictions in some sessions (int64 array, the longest first)."""
     weights = {name: p.detach().numpy() for name, p in model.named_parameters()}
-    output, bias, table = weights["output"], weights["bias"], weights[model.input_table]
-    longest_first = np.argsort(-data.lengths, kind="stable")[:np.count_nonzero(data.lengths > 1)]
-    pieces = np.cumsum(data.lengths[longest_first] - 1) // AT_ONCE
-    done = []
+    table = weights[model.input_table]
+    opening, n_later = data.offsets[sessions], data.lengths[sessions] - 2
+    # The states: one for each item that a session opens with, then those after the later clicks, by session.
+    openers, opener = np.unique(data.items[opening], return_inverse=True)
+    first = np.cumsum(n_later) - n_later
+    later = concatenated_ranges(opening + 1, n_later)
+    items = np.append(openers, data.items[later])
+    alone = np.arange(len(openers)), np.ones(len(openers), int), np.full(len(openers), -1)
+    # What they predict: all sessions with an opener have its state.
+    positions = np.append(opening[np.argsort(opener, kind="stable")], later) + 1
+    offsets = np.cumsum(np.r_[0, np.bincount(opener), np.ones(len(later), int)])
 
-    with _threads() as in_parts:
-        for sessions in np.split(longest_first, np.flatnonzero(np.diff(pieces)) + 1):
-            opening, n_later = data.offsets[sessions], data.lengths[sessions] - 2
-            # The states: one for each item that a session opens with, then those after the later clicks, by session.
-            openers, opener = np.unique(data.items[opening], return_inverse=True)
-            first = np.cumsum(n_later) - n_later
-            later = np.arange(n_later.sum()) + np.repeat(opening + 1 - first, n_later)
-            items = np.append(openers, data.items[later])
-            alone = np.arange(len(openers)), np.ones(len(openers), int), np.full(len(openers), -1)
-            # What they predict: all sessions with an opener have its state.
-            positions = np.append(opening[np.argsort(opener, kind="stable")], later) + 1
-            offsets = np.cumsum(np.r_[0, np.bincount(opener), np.ones(len(later), int)])
-
-            clicked = np.zeros(len(table), bool)
-            clicked[items] = True
-            row, x = (np.cumsum(clicked) - 1)[items], table[clicked]
-            for n, size in enumerate(model.config.hidden_sizes):
-                w_x, b_x, w_h, b_h = (weights.get(f"layers.{n}.{name}") for name in (
-                    "x_gates.weight", "x_gates.bias", "h_gates.weight", "h_gates.bias"))
-                gates = x
-                if w_x is not None:
-                    gates = np.empty((len(x), 3 * size), x.dtype)
-                    in_parts(_linear, x, w_x, b_x, gates)
-                h = np.empty((len(items), size), x.dtype)
-                in_parts(_states, *alone, row, gates, w_h, b_h, h)
-                in_parts(_states, first + len(openers), n_later, opener, row, gates, w_h, b_h, h)
-                row, x = np.arange(len(items)), h
-            doubled = np.empty(len(positions), np.int64)
-            in_parts(_ranks, np.zeros(1, np.int64), x, output, bias, offsets, data.items[positions], TIES.index(ties),
-                     doubled)
-            done.append((positions, doubled))
-    positions, doubled = map(np.concatenate, zip(*done))
+    clicked = np.zeros(len(table), bool)
+    clicked[items] = True
+    row, x = (np.cumsum(clicked) - 1)[items], table[clicked]
+    for n, size in enumerate(model.config.hidden_sizes):
+        w_x, b_x, w_h, b_h = (weights.get(f"layers.{n}.{name}")
+                              for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh"))
+        gates = x
+        if w_x is not None:
+            gates = np.empty((len(x), 3 * size), x.dtype)
+            in_parts(_linear, x, w_x, b_x, gates)
+        h = np.empty((len(items), size), x.dtype)
+        in_parts(_states, *alone, row, gates, w_h, b_h, h)
+        in_parts(_states, first + len(openers), n_later, opener, row, gates, w_h, b_h, h)
+        row, x = np.arange(len(items)), h
+    doubled = np.empty(len(positions), np.int64)
+    in_parts(_ranks, np.zeros(1, np.int64), x, weights["output"], weights["bias"], offsets, data.items[positions],
+             TIES.index(ties), doubled)
     return positions, doubled
 
 

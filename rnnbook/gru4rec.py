@@ -1,25 +1,27 @@
 """GRU4Rec: session-based recommendation with a GRU (Hidasi et al., ICLR 2016; Hidasi & Karatzoglou, CIKM 2018).
 
-Read from top to bottom: how sessions become mini-batches, the losses, the model, and how it is trained.
+Read from top to bottom: how sessions become mini-batches, the losses, the settings and the network, the negatives,
+one training step, the loop over an epoch, and `fit`.
+
+Letters: B lanes of a step, S extra negatives, N = B + S columns of the scores, d hidden units.
 """
 
 from __future__ import annotations
 
 import heapq
-import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice, pairwise
-from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from rnnbook import metrics, training
+from rnnbook.training import Count, Dropout, Momentum, Rate, Size, Weight
+from rnnbook.training.lanes import EpochTracker, rows_to_lanes
 
 # --- Session-parallel mini-batches ------------------------------------------------------------------------
 
@@ -58,6 +60,26 @@ class Schedule:
     def lanes(self, step):
         """int64 [B]: the lanes of a step's rows."""
         return self.lane[self.offsets[step]:self.offsets[step + 1]]
+
+    def steps(self, device):
+        """Walk the steps on a device.
+
+        Yields
+        ------
+        position : Tensor, int64 [B]
+        reset : Tensor, bool [B]
+        live : Tensor, int64 [B], or None
+            The rows of the last step's state that live on; None if all do.
+        """
+        offsets = self.offsets.tolist()
+        ends = np.flatnonzero(np.diff(self.offsets, n=2)).tolist()  # fewer lanes live after these steps
+        rows = [np.flatnonzero(self.keep[offsets[t]:offsets[t + 1]]) for t in ends]
+        # All of it goes to the device now: a copy between two steps would make them wait for each other.
+        position, reset, kept = (torch.from_numpy(a).to(device) for a in (
+            self.position, self.reset, np.concatenate([np.empty(0, dtype=np.int64), *rows])))
+        live = dict(zip(ends, kept.split([len(r) for r in rows])))
+        for t, (lo, hi) in enumerate(pairwise(offsets)):
+            yield position[lo:hi], reset[lo:hi], live.get(t - 1)
 
 
 def session_parallel(session_offsets, batch_size):
@@ -156,7 +178,7 @@ def bpr(scores, negative):
     tensor([0.0639])
     """
     margin = scores.diagonal()[:, None] - scores
-    return _mean(-F.logsigmoid(margin), negative)
+    return mean_over_negatives(-F.logsigmoid(margin), negative)
 
 
 def top1(scores, negative):
@@ -179,7 +201,7 @@ def top1(scores, negative):
     tensor([1.0009])
     """
     margin = scores.diagonal()[:, None] - scores
-    return _mean(torch.sigmoid(-margin) + torch.sigmoid(scores**2), negative)
+    return mean_over_negatives(torch.sigmoid(-margin) + torch.sigmoid(scores**2), negative)
 
 
 def bpr_max(scores, negative, regularization=1.0):
@@ -240,10 +262,17 @@ def pointwise(scores, negative):
     >>> pointwise(scores, torch.tensor([[False, True, False]]))  # 0.1269 + 0.6931
     tensor([0.8201])
     """
-    return -F.logsigmoid(scores.diagonal()) + _mean(-F.logsigmoid(-scores), negative)
+    return -F.logsigmoid(scores.diagonal()) + mean_over_negatives(-F.logsigmoid(-scores), negative)
 
 
-def _mean(values, negative):
+def mean_over_negatives(values, negative):
+    """The mean [B] of values [B, N] over each row's negatives.
+
+    Examples
+    --------
+    >>> mean_over_negatives(torch.tensor([[9.0, 1.0, 3.0]]), torch.tensor([[False, True, True]]))
+    tensor([2.])
+    """
     return (values * negative).sum(dim=1) / negative.sum(dim=1)
 
 
@@ -256,8 +285,8 @@ LOSSES = {"cross-entropy": cross_entropy, "bpr": bpr, "top1": top1, "bpr-max": b
 
 @dataclass(frozen=True)
 class GRU4RecConfig:
-    """Settings. The defaults are near the authors' published ones for RSC15, moved (batch size, learning rate, no
-    momentum) to where every loss trains well on a validation day; benchmarks/gru4rec_search.py records it.
+    """Settings. The defaults are near the authors' published ones for RSC15. Batch size, learning rate and momentum are
+    moved to where every loss trains well on a validation day; benchmarks/gru4rec_search.py records the search.
 
     Examples
     --------
@@ -265,81 +294,79 @@ class GRU4RecConfig:
     (100, 50)
     >>> GRU4RecConfig(loss="hinge")
     Traceback (most recent call last):
-    ValueError: loss='hinge'; choose one of cross-entropy, bpr, top1, bpr-max, top1-max, pointwise
+    ValueError: loss='hinge'; it must be one of cross-entropy, bpr, top1, bpr-max, top1-max, pointwise
     """
 
-    hidden_size: int | tuple[int, ...] = 100  # a tuple stacks GRU layers, the first size nearest the input
+    hidden_size: Size | tuple[Size, ...] = 100  # a tuple stacks GRU layers, the first size nearest the input
     loss: Literal["cross-entropy", "bpr", "top1", "bpr-max", "top1-max", "pointwise"] = "cross-entropy"
     input: Literal["shared", "separate", "one-hot"] = "shared"  # shared: the output weights embed the input too
-    embedding_size: int = 100  # for input="separate"
+    embedding_size: Size = 100  # for input="separate"
     final_activation: Literal["linear", "tanh", "elu"] = "linear"  # on the scores in training; 2016: tanh, 2018: elu
-    embedding_dropout: float = 0.0
-    hidden_dropout: float = 0.4
-    batch_size: int = 64
-    n_sample: int = 2048  # extra negatives per step, beside the other rows' targets (2018, section 3.1)
-    sample_alpha: float = 0.5  # negatives are drawn ∝ support^alpha
-    logq: float = 1.0  # strength of the logQ correction of the sampled softmax (cross-entropy only)
+    embedding_dropout: Dropout = 0.0
+    hidden_dropout: Dropout = 0.4
+    batch_size: Size = 64
+    n_sample: Count = 2048  # extra negatives per step, beside the other rows' targets (2018, section 3.1)
+    sample_alpha: Weight = 0.5  # negatives are drawn ∝ support^alpha
+    logq: Weight = 1.0  # strength of the logQ correction of the sampled softmax (cross-entropy only)
     mask_targets: bool = False  # leave out negatives that equal the row's target; the authors keep them
-    bpr_max_regularization: float = 1.0  # λ of BPR-max (2018, equation 9)
-    learning_rate: float = 0.1
-    momentum: float = 0.0
-    n_epochs: int = 10
-    bptt: int = 1  # steps that the gradient flows back; the authors cut after each step
+    bpr_max_regularization: Weight = 1.0  # λ of BPR-max (2018, equation 9)
+    learning_rate: Rate = 0.1
+    momentum: Momentum = 0.0
+    n_epochs: Size = 10
+    bptt: Size = 1  # steps that the gradient flows back; the authors cut after each step
 
     @property
     def hidden_sizes(self):
         """tuple of int: the size of each layer."""
-        return (self.hidden_size,) if isinstance(self.hidden_size, int) else tuple(self.hidden_size)
+        return (self.hidden_size,) if isinstance(self.hidden_size, int) else self.hidden_size
 
     def __post_init__(self):
-        if isinstance(self.hidden_size, list):  # as JSON gives it back
-            object.__setattr__(self, "hidden_size", tuple(self.hidden_size))
-        for field in fields(self):
-            value, kind = getattr(self, field.name), {int: Integral, float: Real}.get(type(field.default), object)
-            if not isinstance(value, kind) and not (field.name == "hidden_size" and isinstance(value, tuple)):
-                raise ValueError(f"{field.name}={value!r}; it must be {'a number' if kind is Real else 'an integer'}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate={self.learning_rate}; it must be above 0")
-        choices = {"loss": LOSSES, "input": ("shared", "separate", "one-hot"),
-                   "final_activation": ("linear", "tanh", "elu")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}; choose one of {', '.join(allowed)}")
-        if not all(isinstance(size, int) and size > 0 for size in (*self.hidden_sizes, self.embedding_size)):
-            raise ValueError(f"hidden_size={self.hidden_size!r} and embedding_size={self.embedding_size!r} "
-                             "must be positive integers")
-        for name in ("batch_size", "n_epochs", "bptt"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}; it must be at least 1")
+        training.check_settings(self)
         if self.batch_size == 1 and self.n_sample == 0:
             raise ValueError("batch_size=1 with n_sample=0 leaves no negatives; raise either")
-        for name in ("embedding_dropout", "hidden_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}; it must be in [0, 1)")
 
 
 class GRULayer(nn.Module):
-    """One GRU step: ``h' = (1 − z) n + z h`` (`torch.nn.GRU`'s convention; see the conventions page).
+    r"""One step of a GRU, its weights named, shaped and used as those of `torch.nn.GRUCell`:
 
-    ``input_size=None`` takes the three input gates as they are: multiplying a one-hot vector by a matrix
-    is picking its row, so a one-hot input needs no product at all.
+    .. math::
+        r = \sigma(W_{ir} x + b_{ir} + W_{hr} h + b_{hr}), \qquad z = \sigma(W_{iz} x + b_{iz} + W_{hz} h + b_{hz}),
+
+    .. math::
+        n = \tanh\big(W_{in} x + b_{in} + r \odot (W_{hn} h + b_{hn})\big), \qquad h' = (1 - z) \odot n + z \odot h.
+
+    Parameters
+    ----------
+    input_size : int or None
+        None takes the three input gates as they are: multiplying a one-hot vector by a matrix is picking its row,
+        so a one-hot input needs no product at all.
+    hidden_size : int
 
     Examples
     --------
-    >>> layer = GRULayer(input_size=3, hidden_size=5)
-    >>> layer(torch.zeros(2, 3), torch.zeros(2, 5)).shape
-    torch.Size([2, 5])
+    >>> layer, cell = GRULayer(input_size=3, hidden_size=5), nn.GRUCell(3, 5)
+    >>> _ = cell.load_state_dict(layer.state_dict())
+    >>> x, h = torch.randn(2, 3), torch.randn(2, 5)
+    >>> torch.allclose(layer(x, h), cell(x, h), atol=1e-6)
+    True
     """
 
     def __init__(self, input_size, hidden_size):
         super().__init__()
-        self.x_gates = nn.Identity() if input_size is None else nn.Linear(input_size, 3 * hidden_size)
-        self.h_gates = nn.Linear(hidden_size, 3 * hidden_size)
+        self.input_size = input_size
+        if input_size is not None:
+            self.weight_ih = nn.Parameter(torch.empty(3 * hidden_size, input_size))
+            self.bias_ih = nn.Parameter(torch.empty(3 * hidden_size))
+        self.weight_hh = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
+        self.bias_hh = nn.Parameter(torch.empty(3 * hidden_size))
+        for p in self.parameters():
+            nn.init.uniform_(p, -(hidden_size**-0.5), hidden_size**-0.5)
 
     def forward(self, x, h):
-        """x [B, input_size], h [B, hidden_size] -> [B, hidden_size]."""
-        x_r, x_z, x_n = self.x_gates(x).chunk(3, dim=1)
-        h_r, h_z, h_n = self.h_gates(h).chunk(3, dim=1)
+        """x [B, input_size], h [B, d] -> [B, d]; without an input_size, x [B, 3d] are the gates."""
+        x_gates = x if self.input_size is None else F.linear(x, self.weight_ih, self.bias_ih)
+        x_r, x_z, x_n = x_gates.chunk(3, dim=1)
+        h_r, h_z, h_n = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, dim=1)
         r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
         n = torch.tanh(x_n + r * h_n)
         return n + z * (h - n)
@@ -389,7 +416,7 @@ class GRU4Rec(nn.Module):
     def reset_parameters(self):
         """U[−x, x] with x = √(6 / (rows + columns)) for every matrix (each gate by itself), biases zero."""
         for name, p in self.named_parameters():
-            gates = 3 if "gates" in name or (name == "input" and self.config.input == "one-hot") else 1
+            gates = 3 if name.startswith("layers") or (name == "input" and self.config.input == "one-hot") else 1
             if p.dim() == 1:
                 nn.init.zeros_(p)
             else:
@@ -446,27 +473,9 @@ class GRU4Rec(nn.Module):
         self.eval()
         table, items = getattr(self, self.input_table), torch.from_numpy(data.items).to(self.device)
         state = self.initial_state(batch_size)
-        for position, reset, live in _steps(session_parallel(data.offsets, batch_size), self.device):
-            state = self.step(table[items[position]], _hand_over(state, reset, live))
+        for position, reset, live in session_parallel(data.offsets, batch_size).steps(self.device):
+            state = self.step(table[items[position]], carry_state(state, reset, live))
             yield position + 1, self._score(state[-1])
-
-    def fast_ranks(self, data, ties):
-        """The ranks that `score_sessions` leads to, compiled (needs ``pip install "rnnbook[fast]"``).
-
-        `metrics.evaluate_sessions` asks for them with ``fast=True``. They are the same but where two scores differ by
-        no more than rounding. None, and a warning that says why, where the model is not on a CPU or Numba is missing.
-
-        Examples
-        --------
-        >>> from rnnbook.worlds import SessionWorld
-        >>> sessions = SessionWorld().sample(20)
-        >>> model = GRU4Rec(sessions.item_ids, GRU4RecConfig())
-        >>> compiled = metrics.evaluate_sessions(model, sessions, fast=True)
-        >>> np.array_equal(compiled.ranks, metrics.evaluate_sessions(model, sessions).ranks)
-        True
-        """
-        fast = _compiled(lambda fast: fast.cannot_rank(self), "the scores of all items are made, and ranked")
-        return fast and fast.session_ranks(self.eval(), data, ties)
 
     @torch.no_grad()
     def recommend(self, history, k=10):
@@ -504,31 +513,273 @@ class GRU4Rec(nn.Module):
         return training.load_model(cls, GRU4RecConfig, path, device)
 
 
-def _steps(schedule, device):
-    """Walk a schedule: input positions, reset mask, and which rows of the last state live on (None: all)."""
-    offsets = schedule.offsets.tolist()
-    ends = np.flatnonzero(np.diff(schedule.offsets, n=2)).tolist()  # fewer lanes live after these steps
-    rows = [np.flatnonzero(schedule.keep[offsets[t]:offsets[t + 1]]) for t in ends]
-    # All of it goes to the device now: a copy between two steps would make them wait for each other.
-    position, reset, kept = (torch.from_numpy(a).to(device) for a in (
-        schedule.position, schedule.reset, np.concatenate([np.empty(0, dtype=np.int64), *rows])))
-    live = dict(zip(ends, kept.split([len(r) for r in rows])))
-    for t, (lo, hi) in enumerate(pairwise(offsets)):
-        yield position[lo:hi], reset[lo:hi], live.get(t - 1)
+# --- Negatives --------------------------------------------------------------------------------------------
 
 
-def _hand_over(state, reset, live):
-    """The state a step starts from: ended lanes taken out, rows of new sessions zeroed, no gradient."""
+class NegativeSampler:
+    """Draws items ∝ support^alpha, by looking up uniform numbers in the cumulative weights, many steps at once.
+
+    Examples
+    --------
+    Items that were clicked 9 times, never, and once; an item without a click is never drawn.
+
+    >>> sampler = NegativeSampler([9, 0, 1], n_sample=1000, alpha=1.0, device="cpu", n_steps=1)
+    >>> counts = torch.bincount(sampler.next(), minlength=3).tolist()
+    >>> counts[1], 850 < counts[0] < 950
+    (0, True)
+    """
+
+    def __init__(self, support, n_sample, alpha, device, n_steps):
+        support, dtype = torch.as_tensor(support, dtype=torch.float64), torch.get_default_dtype()
+        self.cumulative = torch.cumsum(support**alpha * (support > 0), 0).to(dtype).to(device)
+        self.log_support = support.log().to(dtype).to(device)
+        self.alpha = alpha
+        self.unread: list[torch.Tensor] = []  # drawn, the next one last
+        self.shape = max(1, min(n_steps, 1_000_000 // max(1, n_sample))), n_sample
+
+    def next(self):
+        """int64 [n_sample]: the extra negatives of one step."""
+        if not self.unread:
+            u = torch.rand(self.shape, device=self.cumulative.device) * self.cumulative[-1]
+            ids = torch.searchsorted(self.cumulative, u, right=True).clamp_(max=len(self.cumulative) - 1)
+            self.unread = [*ids.unbind()][::-1]
+        return self.unread.pop()
+
+    def unread_samples(self):
+        """int64 [k, n_sample]: what was drawn for steps to come, the next one last."""
+        return torch.stack(self.unread) if self.unread else torch.empty(0, self.shape[1], dtype=torch.int64)
+
+
+# --- One training step ------------------------------------------------------------------------------------
+
+
+def carry_state(state, reset, live):
+    """The state that a step starts from: ended lanes taken out, the rows of new sessions zeroed.
+
+    Parameters
+    ----------
+    state : list of Tensor, float [B', d]
+        As the last step left it.
+    reset, live
+        As `Schedule.steps` yields them.
+
+    Returns
+    -------
+    list of Tensor, float [B, d]
+
+    Examples
+    --------
+    Three lanes, of which the second ended; in the first a new session starts.
+
+    >>> state = [torch.tensor([[1.0], [2.0], [3.0]])]
+    >>> carry_state(state, reset=torch.tensor([True, False]), live=torch.tensor([0, 2]))
+    [tensor([[0.],
+            [3.]])]
+    """
     if live is not None:
         state = [h[live] for h in state]
     return [h[: len(reset)].masked_fill(reset[:, None], 0.0) for h in state]
 
 
+def step_loss(config, scores, columns, sampler, n_targets=None):
+    """The loss of each row, as the settings say.
+
+    Parameters
+    ----------
+    config : GRU4RecConfig
+    scores : Tensor, float [B, N]
+    columns : Tensor, int64 [N]
+        The items that are scored: the targets, that of row i in column i, then the extra negatives.
+    sampler : NegativeSampler
+    n_targets : int, optional
+        How many of the columns are targets, if other rows than these B have theirs among them.
+
+    Returns
+    -------
+    Tensor, float [B]
+
+    Examples
+    --------
+    Two rows and no extra negative: each has the other's target for a negative, and all scores are equal.
+
+    >>> config = GRU4RecConfig(loss="bpr", n_sample=0)
+    >>> sampler = NegativeSampler([1, 1, 1], n_sample=0, alpha=0.5, device="cpu", n_steps=1)
+    >>> step_loss(config, torch.zeros(2, 2), torch.tensor([0, 2]), sampler)
+    tensor([0.6931, 0.6931])
+    """
+    n_rows = len(scores)
+    n_targets = n_rows if n_targets is None else n_targets
+    if config.loss == "cross-entropy" and config.logq:
+        # An item that is drawn often as a negative would be pushed down too often: subtract its log-frequency.
+        log_q = sampler.log_support[columns]
+        log_q = torch.cat([log_q[:n_targets], sampler.alpha * log_q[n_targets:]])
+        scores = scores - config.logq * log_q
+    if config.final_activation == "tanh":
+        scores = torch.tanh(scores)
+    elif config.final_activation == "elu":
+        scores = F.elu(scores)
+    if config.mask_targets:
+        negative = columns[None, :] != columns[:n_rows, None]
+    else:
+        negative = scores.new_ones(scores.shape, dtype=torch.bool).fill_diagonal_(False)
+    if config.loss == "bpr-max":
+        return bpr_max(scores, negative, config.bpr_max_regularization)
+    return LOSSES[config.loss](scores, negative)
+
+
+class UsedRows:
+    """The rows of the big tables that a step uses, gathered as leaves of the graph.
+
+    So the backward pass and the optimiser cost what these rows cost, not what the catalogue costs.
+
+    Examples
+    --------
+    >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4))
+    >>> rows = UsedRows(model)
+    >>> rows.read("output", torch.tensor([2, 0])).shape, len(rows.leaves)
+    (torch.Size([2, 4]), 1)
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.used: dict[str, list] = {}  # table -> (its rows, what was read from them)
+
+    def read(self, table, rows):
+        """Rows (int64 [n]) of a table: float [n, …], a leaf."""
+        leaf = getattr(self.model, table).detach().index_select(0, rows).requires_grad_()
+        self.used.setdefault(table, []).append((rows, leaf))
+        return leaf
+
+    @property
+    def leaves(self):
+        """list of Tensor: all that was read, table by table."""
+        return [leaf for entries in self.used.values() for _, leaf in entries]
+
+    def update(self, optimizer, gradients):
+        """Move the rows by the gradients of the leaves; those of one row are summed."""
+        of_leaves = iter(gradients)
+        for table, entries in self.used.items():
+            rows = torch.cat([rows for rows, _ in entries])
+            optimizer.step_rows(table, rows, torch.cat([next(of_leaves) for _ in entries]))
+
+
+def forward_window(model, sampler, window, state, rows):
+    """The loss of a window of consecutive steps, summed over all rows of all steps, and the state after it.
+
+    Parameters
+    ----------
+    window : list of (x, y, reset, live)
+        Input items and targets int64 [B]; reset and live as `Schedule.steps` yields them.
+    state : list of Tensor, float [B, d]
+    rows : UsedRows
+
+    Examples
+    --------
+    >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4, batch_size=2))
+    >>> sampler = NegativeSampler([1, 2, 1], n_sample=5, alpha=0.5, device="cpu", n_steps=1)
+    >>> window = [(torch.tensor([0, 1]), torch.tensor([1, 2]), torch.tensor([True, True]), None)]
+    >>> loss, state = forward_window(model, sampler, window, model.initial_state(2), UsedRows(model))
+    >>> loss.shape, state[0].shape
+    (torch.Size([]), torch.Size([2, 4]))
+    """
+    loss = torch.zeros((), device=model.device)
+    for x, y, reset, live in window:
+        columns = torch.cat([y, sampler.next()])  # [N]
+        state = model.step(rows.read(model.input_table, x), carry_state(state, reset, live))
+        scores = F.linear(state[-1], rows.read("output", columns), rows.read("bias", columns))  # [B, N]
+        scores = scores.to(model.output.dtype)  # autocast rounds the products; the loss is computed in full
+        loss = loss + step_loss(model.config, scores, columns, sampler).sum()
+    return loss, state
+
+
+def train_step(model, optimizer, sampler, window, state, *, forward=forward_window, combine=list):
+    """One update from a window of consecutive steps (a single step unless ``config.bptt`` says more).
+
+    Parameters
+    ----------
+    window : list of (x, y, reset, live)
+        As `forward_window` takes it.
+    state : list of Tensor, float [B, d]
+    forward : callable
+        `forward_window`, or what computes its share on one of several ranks.
+    combine : callable(list of Tensor) -> list of Tensor
+        What is done to the loss and the gradients before the update; several ranks add theirs up.
+
+    Returns
+    -------
+    loss : Tensor
+        Sum over the rows of all steps of the window.
+    state : list of Tensor
+        Without a graph.
+
+    Examples
+    --------
+    Two lanes, a step each: the clicks 0 and 1, then 1 and 2. Both sessions start here, and both lanes live on.
+
+    >>> from rnnbook.training import Adagrad
+    >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4, batch_size=2))
+    >>> optimizer = Adagrad(model.named_parameters(), lr=0.1)
+    >>> sampler = NegativeSampler([1, 2, 1], n_sample=5, alpha=0.5, device="cpu", n_steps=1)
+    >>> window = [(torch.tensor([0, 1]), torch.tensor([1, 2]), torch.tensor([True, True]), None)]
+    >>> loss, state = train_step(model, optimizer, sampler, window, model.initial_state(2))
+    >>> loss.shape, state[0].shape
+    (torch.Size([]), torch.Size([2, 4]))
+    """
+    rows = UsedRows(model)
+    loss, state = forward(model, sampler, window, [h.detach() for h in state], rows)
+    dense = {name: p for name, p in model.named_parameters() if name.startswith("layers")}
+    gradients = torch.autograd.grad(loss / model.config.batch_size, [*dense.values(), *rows.leaves])
+    loss, *gradients = combine([loss.detach(), *gradients])
+    for name, gradient in zip(dense, gradients):
+        optimizer.step(name, gradient)
+    rows.update(optimizer, gradients[len(dense):])
+    return loss, [h.detach() for h in state]
+
+
 # --- Training ---------------------------------------------------------------------------------------------
 
 
+def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report):
+    """Some steps of a schedule, window by window.
+
+    Parameters
+    ----------
+    items : Tensor, int64 [n_events]
+        What the positions of the schedule are of.
+    steps : range
+    lanes : list of Tensor, float [batch_size, hidden_size]
+        The state to begin with, a row for each lane.
+    report : callable(int, Tensor, int, callable)
+        Called after each window with the number of steps done, the sum of the window's losses, the number of
+        predictions in it, and a function that returns the lanes to go on with.
+
+    Examples
+    --------
+    Two sessions, one lane: three steps, of which the epoch here has the first two.
+
+    >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(batch_size=1, n_sample=4))
+    >>> optimizer = training.Adagrad(model.named_parameters(), lr=0.1)
+    >>> sampler = NegativeSampler([1, 2, 2], n_sample=4, alpha=0.5, device="cpu", n_steps=2)
+    >>> items, offsets, losses = torch.tensor([0, 1, 2, 1, 2]), np.array([0, 3, 5]), []
+    >>> train_epoch(model, optimizer, sampler, session_parallel(offsets, 1), items, range(2),
+    ...             model.initial_state(1), report=lambda t, loss, *_: losses.append(loss.item()))
+    >>> len(losses), min(losses) > 0
+    (2, True)
+    """
+    # A state has the rows of the step that left it; those of lanes that end there are taken out when the next begins.
+    before = torch.from_numpy(schedule.lanes(max(steps.start - 1, 0))).to(model.device)
+    state, window = [h[before] for h in lanes], []
+    for t, (position, reset, live) in zip(steps, islice(schedule.steps(model.device), steps.start, None)):
+        window.append((items[position], items[position + 1], reset, live))
+        if len(window) == model.config.bptt or t == steps[-1]:
+            loss, state = train_step(model, optimizer, sampler, window, state)
+            report(t + 1, loss, sum(len(y) for _, y, _, _ in window),
+                   partial(rows_to_lanes, state, schedule.lanes(t), schedule.batch_size))
+            window = []
+
+
 def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None,
-        progress=True, callback=None, fast=False):
+        progress=True, callback=None, epoch=train_epoch, evaluate=None, writes=True):
     """Train a GRU4Rec.
 
     Parameters
@@ -549,12 +800,15 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     progress : bool
         Show a progress bar.
     callback : callable(dict), optional
-        Receives ``{"epoch", "loss"}`` about 20 times an epoch (``epoch`` a fraction) and, at each epoch's end,
-        also what was measured on ``valid``.
-    fast : bool
-        Train and validate with the compiled code of `rnnbook.fast` (needs ``pip install "rnnbook[fast]"``): the same
-        numbers but for rounding. Where it can't train with these settings, a warning says why, and the step below
-        trains.
+        Receives ``{"epoch", "running_loss"}`` about 20 times an epoch: a fraction, and the mean loss of the predictions
+        since the last such point. At each epoch's end it receives ``{"epoch", "loss"}``, the mean over the whole epoch,
+        and what was measured on ``valid``.
+    epoch : callable
+        `train_epoch`, or another that takes the same arguments, as those of `rnnbook.fast` and `rnnbook.distributed`.
+    evaluate : callable(model, data, k) -> metrics.SessionScores, optional
+        What measures ``valid``; by default `metrics.evaluate_sessions`.
+    writes : bool
+        Whether this process writes the checkpoint; of several that train together, one does.
 
     Returns
     -------
@@ -576,21 +830,7 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     (20, True)
     """
     device = training.pick_device(device)
-    compiled = _compiled(lambda fast: fast.unsupported(config, device), "the readable step trains") if fast else None
-    one_epoch = compiled.train_epoch if compiled else train_epoch
-
-    def validate(model):
-        scores = metrics.evaluate_sessions(model, valid, k=20, fast=compiled is not None)
-        return {"recall": scores.recall, "mrr": scores.mrr}
-
-    return _fit(train, config, device, one_epoch, validate, seed=seed, valid=valid, patience=patience,
-                checkpoint=checkpoint, progress=progress, callback=callback)
-
-
-def _fit(train, config, device, one_epoch, validate, *, seed, valid, checkpoint, progress, callback, **options):
-    """`fit` with any ``one_epoch`` that takes what `train_epoch` takes; ``options`` are those of `training.run`."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with training.seeded(seed, device):
         model = GRU4Rec(train.item_ids, config, device)
     optimizer = training.Adagrad(model.named_parameters(), config.learning_rate, config.momentum)
     schedule = session_parallel(train.offsets, config.batch_size)
@@ -600,233 +840,22 @@ def _fit(train, config, device, one_epoch, validate, *, seed, valid, checkpoint,
         raise ValueError(f"{train.name}: no step has anything to learn from; it needs sessions of two events or more, "
                          "and two of them at once if n_sample=0")
     items = torch.from_numpy(train.items).to(device)
-    hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides
-    with tqdm(total=config.n_epochs * n_steps, unit="step", leave=False, **hidden) as bar:
 
-        def run_epoch(epoch, middle, save):
-            sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device, n_steps)
-            start, lanes = 0, model.initial_state(config.batch_size)
-            # In float32, which is all that Apple's GPUs have, the sum of millions of losses loses digits.
-            total = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
-            if middle:
-                start, total, *lanes = _unpack(middle, _pack(0, total, lanes, sampler), sampler, n_steps, checkpoint)
-            told = start * 20 // n_steps
+    def run_epoch(number, mid_epoch, save):
+        sampler = NegativeSampler(train.support, config.n_sample, config.sample_alpha, device, n_steps)
+        tracker = EpochTracker(number, n_steps, model.initial_state(config.batch_size), sampler, bar, save, callback)
+        if mid_epoch:
+            tracker.restore(mid_epoch, checkpoint)
+        epoch(model, optimizer, sampler, schedule, items, range(tracker.step, n_steps), tracker.lanes, tracker.report)
+        return float(tracker.total) / schedule.offsets[n_steps].item()
 
-            def report(t, loss, n, lanes):  # step t of this epoch is done; the loss is a sum over n rows
-                nonlocal told, total
-                total = total + loss
-                bar.update(epoch * n_steps + t - bar.n)
-                if t * 20 // n_steps > told:
-                    told = t * 20 // n_steps
-                    if t < n_steps:
-                        save(lambda: _pack(t, total, lanes(), sampler))
-                    if callback:
-                        callback({"epoch": epoch + t / n_steps, "loss": float(loss) / n})
+    def validate():
+        scores = (evaluate or metrics.evaluate_sessions)(model, valid, k=20)
+        return {"recall": scores.recall, "mrr": scores.mrr}
 
-            one_epoch(model, optimizer, sampler, schedule, items, range(start, n_steps), lanes, report)
-            return float(total) / schedule.offsets[n_steps].item()
-
+    with training.progress_bar(config.n_epochs * n_steps, progress) as bar:
         model.history = training.run(
             model, run_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
-            identity=training.identity(config, train, valid, seed), checkpoint=checkpoint, callback=callback,
-            validate=(lambda: validate(model)) if valid is not None else None, **options)
+            identity=training.identity(config, train, valid, seed), validate=valid and validate, patience=patience,
+            checkpoint=checkpoint, writes=writes, callback=callback)
     return model
-
-
-def _pack(step, total, lanes, sampler):
-    """What the rest of an epoch needs to know after so many steps, as named tensors."""
-    unread = torch.stack(sampler.unread) if sampler.unread else torch.empty(0, sampler.shape[1], dtype=torch.int64)
-    return {"step": torch.tensor(step), "total": total, "unread": unread,
-            **{f"lanes.{layer}": h for layer, h in enumerate(lanes)}}
-
-
-def _unpack(middle, fresh, sampler, n_steps, checkpoint):
-    """What `_pack` was given, from what it gave now and at the epoch's beginning; the sampler has it back at once."""
-    unread, shape = middle.get("unread", torch.empty(0)), fresh["unread"].shape
-    training.check_tensors(middle, fresh | {"unread": fresh["unread"].new_empty(len(unread), *shape[1:])}, checkpoint)
-    step, n_items = int(middle["step"]), len(sampler.cumulated)
-    if not 0 < step < n_steps or (unread.numel() and not 0 <= unread.min() <= unread.max() < n_items):
-        raise ValueError(f"{checkpoint}: the steps or the samples that it holds are not of this epoch; it is damaged, "
-                         "delete it to start anew")
-    sampler.unread = [*unread.to(sampler.cumulated.device).unbind()]
-    return step, *(middle[name].to(tensor.device) for name, tensor in fresh.items() if name not in ("step", "unread"))
-
-
-def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report):
-    """Some steps of a schedule, window by window.
-
-    Parameters
-    ----------
-    items : Tensor, int64 [n_events]
-        What the positions of the schedule are of.
-    steps : range
-    lanes : list of Tensor, float [batch_size, hidden_size]
-        The state to begin with, a row for each lane.
-    report : callable(int, Tensor, int, callable)
-        Hears, after each window, how many steps are done, the sum of the window's losses, of how many, and what gives
-        the lanes to go on with.
-
-    Examples
-    --------
-    Two sessions, one lane: three steps, of which the epoch here has the first two.
-
-    >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(batch_size=1, n_sample=4))
-    >>> optimizer = training.Adagrad(model.named_parameters(), lr=0.1)
-    >>> sampler = NegativeSampler([1, 2, 2], n_sample=4, alpha=0.5, device="cpu", n_steps=2)
-    >>> items, offsets, losses = torch.tensor([0, 1, 2, 1, 2]), np.array([0, 3, 5]), []
-    >>> train_epoch(model, optimizer, sampler, session_parallel(offsets, 1), items, range(2),
-    ...             model.initial_state(1), report=lambda t, loss, *_: losses.append(loss.item()))
-    >>> len(losses), min(losses) > 0
-    (2, True)
-    """
-    # A state has the rows of the step that left it; those of lanes that end there are taken out when the next begins.
-    before = torch.from_numpy(schedule.lanes(max(steps.start - 1, 0))).to(model.device)
-    state, window = [h[before] for h in lanes], []
-
-    def lanes_after(t, state):
-        return rows_to_lanes(state, schedule.lanes(t), schedule.batch_size)
-
-    for t, (position, reset, live) in zip(steps, islice(_steps(schedule, model.device), steps.start, None)):
-        window.append((items[position], items[position + 1], reset, live))
-        if len(window) == model.config.bptt or t == steps[-1]:
-            loss, state = train_step(model, optimizer, sampler, window, state)
-            report(t + 1, loss, sum(len(y) for _, y, _, _ in window), partial(lanes_after, t, state))
-            window = []
-
-
-def rows_to_lanes(state, lanes, batch_size):
-    """A state [B, hidden_size] with a row for each of the lanes (int64 array [B]) to one with a row for every lane.
-
-    Examples
-    --------
-    >>> rows_to_lanes([torch.tensor([[1.0], [2.0]])], np.array([3, 0]), batch_size=4)[0].flatten()
-    tensor([2., 0., 0., 1.])
-    """
-    lanes = torch.from_numpy(lanes).to(state[0].device)
-    return [h.new_zeros(batch_size, h.shape[1]).index_copy(0, lanes, h) for h in state]
-
-
-def _compiled(refused, otherwise):
-    """The module `rnnbook.fast`; None, and a warning, if it is not there or ``refused(module)`` says a reason."""
-    try:
-        from rnnbook import fast
-    except ImportError as error:
-        reason = f'{error.name} is not installed: pip install "rnnbook[fast]"'
-    else:
-        reason = refused(fast)
-    if reason:
-        warnings.warn(f"fast=True is not for this ({reason}); {otherwise}", stacklevel=3)
-        return None
-    return fast
-
-
-class NegativeSampler:
-    """Draws items ∝ support^alpha, by looking up uniform numbers in the cumulated weights, many steps at once.
-
-    Examples
-    --------
-    Items that were clicked 9 times, never, and once; an item without a click is never drawn.
-
-    >>> sampler = NegativeSampler([9, 0, 1], n_sample=1000, alpha=1.0, device="cpu", n_steps=1)
-    >>> counts = torch.bincount(sampler.next(), minlength=3).tolist()
-    >>> counts[1], 850 < counts[0] < 950
-    (0, True)
-    """
-
-    def __init__(self, support, n_sample, alpha, device, n_steps):
-        support, dtype = torch.as_tensor(support, dtype=torch.float64), torch.get_default_dtype()
-        self.cumulated = torch.cumsum(support**alpha * (support > 0), 0).to(dtype).to(device)
-        self.log_support = support.log().to(dtype).to(device)
-        self.alpha = alpha
-        self.unread: list[torch.Tensor] = []  # drawn, the next one last
-        self.shape = max(1, min(n_steps, 1_000_000 // max(1, n_sample))), n_sample
-
-    def next(self):
-        """int64 [n_sample]: the extra negatives of one step."""
-        if not self.unread:
-            u = torch.rand(self.shape, device=self.cumulated.device) * self.cumulated[-1]
-            ids = torch.searchsorted(self.cumulated, u, right=True).clamp_(max=len(self.cumulated) - 1)
-            self.unread = [*ids.unbind()][::-1]
-        return self.unread.pop()
-
-
-def train_step(model, optimizer, sampler, window, state):
-    """One update from a window of consecutive steps (a single step unless ``config.bptt`` says more).
-
-    The rows of the big tables that the window uses are gathered as leaves of the graph, so the backward
-    pass and the optimiser cost what these rows cost, not what the catalogue costs.
-
-    Parameters
-    ----------
-    window : list of (x, y, reset, live)
-        Input items and targets int64 [B], the reset mask bool [B], the rows of the last state that live on.
-    state : list of Tensor, float [B, hidden_size]
-
-    Returns
-    -------
-    loss : Tensor
-        Sum over the rows of all steps of the window.
-    state : list of Tensor
-
-    Examples
-    --------
-    Two lanes, a step each: the clicks 0 and 1, then 1 and 2. Both sessions start here, and both lanes live on.
-
-    >>> from rnnbook.training import Adagrad
-    >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4, batch_size=2))
-    >>> optimizer = Adagrad(model.named_parameters(), lr=0.1)
-    >>> sampler = NegativeSampler([1, 2, 1], n_sample=5, alpha=0.5, device="cpu", n_steps=1)
-    >>> window = [(torch.tensor([0, 1]), torch.tensor([1, 2]), torch.tensor([True, True]), None)]
-    >>> loss, state = train_step(model, optimizer, sampler, window, model.initial_state(2))
-    >>> loss.shape, state[0].shape
-    (torch.Size([]), torch.Size([2, 4]))
-    """
-    config = model.config
-    leaves: dict[str, list] = {}  # table -> its rows, and what was read from them
-
-    def rows_of(name, rows):
-        leaf = getattr(model, name).detach().index_select(0, rows).requires_grad_()
-        leaves.setdefault(name, []).append((rows, leaf))
-        return leaf
-
-    state, loss = [h.detach() for h in state], torch.zeros((), device=model.device)
-    for x, y, reset, live in window:
-        columns = torch.cat([y, sampler.next()])
-        state = model.step(rows_of(model.input_table, x), _hand_over(state, reset, live))
-        scores = F.linear(state[-1], rows_of("output", columns), rows_of("bias", columns))
-        scores = scores.to(model.output.dtype)  # autocast rounds the products; the loss is computed in full
-        loss = loss + _loss(config, scores, columns, sampler).sum()
-
-    dense = {name: p for name, p in model.named_parameters() if name.startswith("layers")}
-    touched = [leaf for entries in leaves.values() for _, leaf in entries]
-    gradients = torch.autograd.grad(loss / config.batch_size, [*dense.values(), *touched])
-    for name, gradient in zip(dense, gradients):
-        optimizer.step(name, gradient)
-    of_rows = iter(gradients[len(dense):])
-    for name, entries in leaves.items():
-        rows = torch.cat([rows for rows, _ in entries])
-        optimizer.step_rows(name, rows, torch.cat([next(of_rows) for _ in entries]))
-    return loss.detach(), [h.detach() for h in state]
-
-
-def _loss(config, scores, columns, sampler, n_targets=None):
-    """The configured loss of each row [B] for scores [B, N] of the items ``columns`` [N]: the rows' targets first, or
-    the first of ``n_targets`` where more rows than these aim at them."""
-    n_rows = len(scores)
-    n_targets = n_rows if n_targets is None else n_targets
-    if config.loss == "cross-entropy" and config.logq:
-        # An item that is drawn often as a negative would be pushed down too often: subtract its log-frequency.
-        log_q = sampler.log_support[columns]
-        log_q = torch.cat([log_q[:n_targets], sampler.alpha * log_q[n_targets:]])
-        scores = scores - config.logq * log_q
-    if config.final_activation == "tanh":
-        scores = torch.tanh(scores)
-    elif config.final_activation == "elu":
-        scores = F.elu(scores)
-    if config.mask_targets:
-        negative = columns[None, :] != columns[:n_rows, None]
-    else:
-        negative = scores.new_ones(scores.shape, dtype=torch.bool).fill_diagonal_(False)
-    if config.loss == "bpr-max":
-        return bpr_max(scores, negative, config.bpr_max_regularization)
-    return LOSSES[config.loss](scores, negative)

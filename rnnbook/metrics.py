@@ -9,9 +9,9 @@ A *recommender*, here and in the whole book, is any object with
   predecessor in its session, exactly once, in any order. A row of scores may use only the events before its
   target in the same session.
 
-It may have a quicker way to its ranks: ``fast_ranks(data, ties) -> (positions, doubled)``, int64 arrays
-[n_predictions], the same positions, and twice the rank of each, or 0 where a score is NaN; or None if there is no
-quicker way just now.
+A *ranker*, such as `rnnbook.fast.Ranker`, has ``rank_sessions(data, ties) -> (positions, doubled)`` in place of
+``score_sessions``: int64 arrays [n_predictions], the same positions, and twice the rank of each, or 0 where a score is
+NaN.
 
 Each prediction ranks the target among all items. Ranking it among a sample of negatives is faster and gives
 another order of models (W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020), so
@@ -35,7 +35,6 @@ remembers the ratings to go on from, and returns the model.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -47,7 +46,6 @@ import torch
 METRICS = ("recall", "mrr", "ndcg")
 RATING_METRICS = ("rmse", "mae")
 TIES = ("standard", "conservative", "median")
-UNKNOWN_TIES = f"ties must be one of {', '.join(TIES)}, not {{!r}}"
 
 
 class Recommendations(NamedTuple):
@@ -160,18 +158,31 @@ def _count(compare, scores, target):
     return compare(scores, target, out=torch.empty_like(scores, dtype=torch.float32)).sum(1).long()
 
 
-def _doubled_ranks(scores, targets, ties):
-    """Twice the rank as int64 [B], exact on every device; 0 marks a row that holds a NaN."""
+def _check_ties(ties):
+    if ties not in TIES:
+        raise ValueError(f"ties must be one of {', '.join(TIES)}, not {ties!r}")
+
+
+def doubled_ranks(scores, targets, ties):
+    """Twice the ranks of :func:`ranks`, which takes the same arguments: int64 [B], on the device of the scores.
+
+    Doubled, the middle of a tie is an integer too, and so exact on every device. 0 marks a row that holds a NaN.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[0.9, 0.5, 0.5], [0.1, float("nan"), 0.2]])
+    >>> doubled_ranks(scores, torch.tensor([2, 0]), "median")
+    tensor([5, 0])
+    """
+    _check_ties(ties)
     scores = scores.detach()
     target = scores.gather(1, targets[:, None])
     if ties == "conservative":
         doubled = 2 * _count(torch.ge, scores, target)
     elif ties == "standard":
         doubled = 2 * _count(torch.gt, scores, target) + 2
-    elif ties == "median":
-        doubled = 2 * _count(torch.gt, scores, target) + _count(torch.eq, scores, target) + 1
     else:
-        raise ValueError(UNKNOWN_TIES.format(ties))
+        doubled = 2 * _count(torch.gt, scores, target) + _count(torch.eq, scores, target) + 1
     return doubled.masked_fill(scores.amax(1).isnan(), 0)  # the maximum of a row with a NaN is NaN
 
 
@@ -207,7 +218,7 @@ def ranks(scores, targets, ties="conservative"):
     >>> [ranks(scores, target, ties).item() for ties in TIES]
     [2.0, 4.0, 3.0]
     """
-    doubled = _doubled_ranks(scores, targets, ties).cpu()
+    doubled = doubled_ranks(scores, targets, ties).cpu()
     if (doubled == 0).any():
         row = int((doubled == 0).nonzero()[0])
         raise ValueError(f"the scores of row {row} hold a NaN; a NaN has no rank")
@@ -325,7 +336,7 @@ class SessionScores(_Scores):
         return gains(self.ranks, self.k)[metric]
 
 
-def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512, n_boot=1000, seed=0, fast=False):
+def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512, n_boot=1000, seed=0):
     """Let ``model`` predict every next event of ``data`` and score it over the full catalogue.
 
     The intervals come from a bootstrap over *sessions*: clicks of one session are not independent, so a
@@ -335,14 +346,13 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
 
     Parameters
     ----------
-    model : a recommender (see the module's text)
+    model : a recommender or a ranker (see the module's text)
     data : SessionData over the model's catalogue
     k : how many recommendations count
     ties : see :func:`ranks`
     batch_size : handed to ``model.score_sessions``
     n_boot : resamples
     seed : of the resamples
-    fast : ask the model for its ranks alone; with a warning, its scores are ranked if it has no such way
 
     Returns
     -------
@@ -371,14 +381,17 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
+    _check_ties(ties)
     check_catalogue(model, data)
     expected, sessions = target_positions(data)
     if not len(expected):
         raise ValueError(f"nothing to predict: none of the {data.n_sessions} sessions has two events")
 
     started = time.perf_counter()
-    ranked = _fast_ranks(model, data, ties) if fast else None
-    positions, doubled = ranked or _rank_scores(model, data, ties, batch_size)
+    if hasattr(model, "rank_sessions"):
+        positions, doubled = model.rank_sessions(data, ties)
+    else:
+        positions, doubled = _rank_scores(model, data, ties, batch_size)
     seconds = time.perf_counter() - started
 
     order = np.argsort(positions)
@@ -405,18 +418,8 @@ def _rank_scores(model, data, ties, batch_size):
         if items is None:
             items = torch.from_numpy(data.items).to(scores.device)
         batches.append(batch)
-        ranked.append(_doubled_ranks(scores, items[batch.to(scores.device)], ties))  # stays on the device
+        ranked.append(doubled_ranks(scores, items[batch.to(scores.device)], ties))  # stays on the device
     return torch.cat(batches).cpu().numpy(), torch.cat(ranked).cpu().numpy()
-
-
-def _fast_ranks(model, data, ties):
-    """The same from the model itself; None, and a warning, if it has no such way."""
-    if ties not in TIES:
-        raise ValueError(UNKNOWN_TIES.format(ties))
-    if hasattr(model, "fast_ranks"):
-        return model.fast_ranks(data, ties)
-    warnings.warn(f"fast=True is not for this ({type(model).__name__}); its scores are ranked", stacklevel=3)
-    return None
 
 
 # Ratings ------------------------------------------------------------------------------------------------

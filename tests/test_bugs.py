@@ -113,7 +113,7 @@ LANES = [[0, 1, 2, 3, 4], [5, 6], [7, 8, 9], [10, 11]]
 def resets(name=None):
     """The reset masks of the steps of `LANES` side by side in two lanes, right or under a fault."""
     schedule = gru4rec.session_parallel(sessions(LANES).offsets, 2)
-    steps = gru4rec._steps if name is None else BUGS[name].wrong(gru4rec._steps)
+    steps = gru4rec.Schedule.steps if name is None else BUGS[name].wrong(gru4rec.Schedule.steps)
     return [reset.int().tolist() for _, reset, _ in steps(schedule, "cpu")]
 
 

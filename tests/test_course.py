@@ -44,7 +44,7 @@ def best_scores(n_cues, p):
     return p, -p * math.log2(p) - (1 - p) * math.log2(wrong)                # bits""",
     "ex-steps": """
 def fewest_steps(lengths, n_lanes):
-    return math.ceil(sum(n - 1 for n in lengths) / n_lanes)                 # no session is long""",
+    return sum(n - 1 for n in lengths) // n_lanes + 1  # one too many where nothing is left over""",
     "ex-top1": """
 def top1_gradient(target, others):
     s = torch.sigmoid(others - target)                      # BPR with its logarithm lost

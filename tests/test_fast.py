@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from rnnbook import fast, gru4rec, metrics, training
-from rnnbook.baselines import Popularity
 from rnnbook.distributed import Ranks
 from rnnbook.gru4rec import GRU4RecConfig, NegativeSampler, fit, session_parallel
 from rnnbook.worlds import SessionWorld
@@ -115,10 +114,10 @@ def test_a_rank_may_have_several_threads(sessions, n_threads, monkeypatch):
 def test_an_epoch_is_as_good(loss):
     train, test = WORLD.sample(3000), WORLD.sample(1000, seed=1)
     config = GRU4RecConfig(hidden_size=32, loss=loss, n_sample=64, n_epochs=2)
-    readable, compiled = (metrics.evaluate_sessions(fit(train, config, device="cpu", fast=how, progress=False), test)
-                          for how in (False, True))
+    readable, compiled = (metrics.evaluate_sessions(how(train, config, device="cpu", progress=False), test)
+                          for how in (fit, fast.fit))
     assert compiled.recall == pytest.approx(readable.recall, abs=0.002)  # seeds differ by as much
-    untrained = fit(train, replace(config, learning_rate=1e-9), device="cpu", fast=True, progress=False)
+    untrained = fast.fit(train, replace(config, learning_rate=1e-9), device="cpu", progress=False)
     assert compiled.recall > metrics.evaluate_sessions(untrained, test).recall + 0.1
 
 
@@ -126,19 +125,19 @@ def test_an_epoch_is_as_good(loss):
     ({"loss": "bpr"}, "loss='bpr'"), ({"hidden_size": (4, 4)}, r"hidden_size=\(4, 4\)"),
     ({"input": "one-hot", "bptt": 2}, "input='one-hot', bptt=2"), ({"mask_targets": True}, "mask_targets=True"),
     ({"final_activation": "tanh"}, "final_activation='tanh' with cross-entropy")])
-def test_what_it_cannot_train_is_trained_readably_and_said(sessions, more, reason):
+def test_what_it_cannot_train_is_refused_and_the_remedy_works(sessions, more, reason):
     config = GRU4RecConfig(**{"hidden_size": 4, "batch_size": 8, "n_sample": 8, "n_epochs": 1} | more)
-    with pytest.warns(UserWarning, match=f"not for this .{reason}.; the readable step trains"):
-        model = fit(sessions, config, device="cpu", fast=True, progress=False)
-    assert torch.equal(model.output, fit(sessions, config, device="cpu", progress=False).output)
+    with pytest.raises(ValueError, match=f"cannot train with {reason}; gru4rec.fit can"):
+        fast.fit(sessions, config, device="cpu", progress=False)
+    assert fit(sessions, config, device="cpu", progress=False).history
     assert fast.unsupported(GRU4RecConfig(), torch.device("cuda")) == "device='cuda'"
 
 
-def test_without_numba_it_is_trained_readably_and_said(sessions, monkeypatch):
-    monkeypatch.setitem(sys.modules, "rnnbook.fast", None)
-    monkeypatch.delattr("rnnbook.fast", raising=False)
-    with pytest.warns(UserWarning, match=r'pip install "rnnbook\[fast\]"'):
-        fit(sessions, GRU4RecConfig(hidden_size=4, n_epochs=1), device="cpu", fast=True, progress=False)
+def test_without_numba_the_import_says_what_to_install():
+    script = "import sys; sys.modules['numba'] = None; import rnnbook.fast"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode and 'numba is not installed, which rnnbook.fast needs: pip install "rnnbook[fast]"' in \
+        done.stderr
 
 
 def test_the_exponential_is_one(sessions):
@@ -157,7 +156,7 @@ def test_the_exponential_is_one(sessions):
 def test_it_asks_for_no_warning(sessions):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(sessions, GRU4RecConfig(hidden_size=4, n_epochs=1), device="cpu", fast=True, progress=False)
+        fast.fit(sessions, GRU4RecConfig(hidden_size=4, n_epochs=1), device="cpu", progress=False)
 
 
 # --- Evaluation -------------------------------------------------------------------------------------------
@@ -187,7 +186,7 @@ def both(model, data, **options):
     """The scores from the readable and from the compiled way; a warning would be an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return [metrics.evaluate_sessions(model, data, n_boot=1, fast=how, **options) for how in (False, True)]
+        return [metrics.evaluate_sessions(how, data, n_boot=1, **options) for how in (model, fast.Ranker(model))]
 
 
 @pytest.mark.claim("fast-is-the-same")
@@ -229,9 +228,9 @@ def test_a_nan_in_the_weights_is_the_same_error(sessions, name, dtype):
     model = strong(sessions.item_ids, MODELS["separate"], dtype)
     model.get_parameter(name).data[-1] = torch.nan
     messages = []
-    for how in (False, True):
+    for how in (model, fast.Ranker(model)):
         with pytest.raises(ValueError, match="hold a NaN") as error:
-            metrics.evaluate_sessions(model, sessions, n_boot=1, fast=how)
+            metrics.evaluate_sessions(how, sessions, n_boot=1)
         messages.append(str(error.value))
     assert messages[0] == messages[1]
 
@@ -244,18 +243,15 @@ def test_infinite_scores_are_compared(sessions):
         np.testing.assert_array_equal(compiled.ranks, readable.ranks)
 
 
-def test_what_has_no_fast_ranks_is_ranked_readably_and_said(sessions, monkeypatch):
+def test_what_it_cannot_rank_is_refused_or_ranked_readably(sessions):
     model = strong(sessions.item_ids, MODELS["shared"]).to(torch.bfloat16)
-    with pytest.warns(UserWarning, match="not for this .torch.bfloat16.; the scores of all items are made"):
-        there = metrics.evaluate_sessions(model, sessions, fast=True)
+    with pytest.raises(ValueError, match=r"not for torch.bfloat16; evaluate the model itself"):
+        fast.Ranker(model)
+    there = fast.evaluate_sessions(model, sessions)
     assert np.array_equal(there.ranks, metrics.evaluate_sessions(model, sessions).ranks)
     assert fast.cannot_rank(model.to("meta")) == "device='meta'"
-    model = Popularity().fit(sessions)
-    with pytest.warns(UserWarning, match="not for this .Popularity."):
-        there = metrics.evaluate_sessions(model, sessions, fast=True)
-    assert np.array_equal(there.ranks, metrics.evaluate_sessions(model, sessions).ranks)
     with pytest.raises(ValueError, match="ties must be one of"):
-        metrics.evaluate_sessions(model, sessions, ties="optimistic", fast=True)
+        fast.evaluate_sessions(strong(sessions.item_ids, MODELS["shared"]), sessions, ties="optimistic")
 
 
 def test_more_items_than_float32_can_count_are_left_to_the_readable_ranks(monkeypatch):
@@ -265,23 +261,14 @@ def test_more_items_than_float32_can_count_are_left_to_the_readable_ranks(monkey
     assert fast.cannot_rank(many.double()) == ""
 
 
-def test_without_numba_it_is_ranked_readably_and_said(sessions, monkeypatch):
-    monkeypatch.setitem(sys.modules, "rnnbook.fast", None)
-    monkeypatch.delattr("rnnbook.fast", raising=False)
-    model = strong(sessions.item_ids, MODELS["shared"])
-    with pytest.warns(UserWarning, match=r'pip install "rnnbook\[fast\]"'):
-        there = metrics.evaluate_sessions(model, sessions, fast=True)
-    assert np.array_equal(there.ranks, metrics.evaluate_sessions(model, sessions).ranks)
-
-
 def test_training_validates_as_it_trains(sessions, monkeypatch):
-    asked, evaluate = [], metrics.evaluate_sessions
-    monkeypatch.setattr(metrics, "evaluate_sessions", lambda *args, fast, **options: asked.append(fast) or evaluate(
-        *args, fast=fast, **options))
-    for how in (True, False):
-        config = GRU4RecConfig(hidden_size=4, n_epochs=1)
-        fit(sessions, config, device="cpu", fast=how, valid=sessions, progress=False)
-    assert asked == [True, False]
+    asked, rank = [], fast.Ranker.rank_sessions
+    monkeypatch.setattr(fast.Ranker, "rank_sessions", lambda *args: asked.append(args) or rank(*args))
+    config = GRU4RecConfig(hidden_size=4, n_epochs=2)
+    fit(sessions, config, device="cpu", valid=sessions, progress=False)
+    assert not asked
+    fast.fit(sessions, config, device="cpu", valid=sessions, progress=False)
+    assert len(asked) == 2
 
 
 def test_the_limit_reaches_the_blas_that_is_called():
@@ -293,7 +280,7 @@ def loaded(controller):
     return sorted(library["filepath"] for library in controller.select(user_api="blas").info())
 before = loaded(fast.BLAS)
 sessions = worlds.SessionWorld().sample(20)
-fast.session_ranks(gru4rec.GRU4Rec(sessions.item_ids, gru4rec.GRU4RecConfig()), sessions, "median")
+fast.Ranker(gru4rec.GRU4Rec(sessions.item_ids, gru4rec.GRU4RecConfig())).rank_sessions(sessions, "median")
 assert before and loaded(ThreadpoolController()) == before, before
 """
     subprocess.run([sys.executable, "-c", script], check=True)

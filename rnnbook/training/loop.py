@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 
 import torch
@@ -37,10 +38,10 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     Parameters
     ----------
     model : torch.nn.Module
-    train_epoch : callable(epoch, middle, save) -> float
-        Runs one epoch and returns its mean loss. Within it, it may call ``save(pack)``: the checkpoint is rewritten,
-        with the tensors that ``pack() -> {name: Tensor}`` gives. A run that goes on from there is handed them as
-        ``middle``, which is empty at an epoch's beginning.
+    train_epoch : callable(epoch, mid_epoch, save) -> float
+        Runs one epoch and returns its mean loss. Within it, it may call ``save(pack)``: the checkpoint is rewritten
+        with the tensors that ``pack() -> {name: Tensor}`` returns. A run that goes on from there is handed them as
+        ``mid_epoch``; it is empty at the beginning of an epoch.
     optimizer : Adagrad or Adam
         Anything with ``tensors() -> {name: Tensor}``.
     identity : dict
@@ -70,7 +71,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     >>> from rnnbook.training import Adagrad
     >>> model = torch.nn.Linear(1, 1, bias=False)
     >>> _ = torch.nn.init.ones_(model.weight)
-    >>> def train_epoch(epoch, middle, save):
+    >>> def train_epoch(epoch, mid_epoch, save):
     ...     model.weight.data *= 0.5
     ...     return model.weight.item()
     >>> def validate():
@@ -82,70 +83,70 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     >>> model.weight.item()
     0.25
     """
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"optimizer.{k}": v for k, v in optimizer.tensors().items()}
-    best = {k: v.clone() for k, v in model.state_dict().items()} if validate else {}
-    tensors |= {f"best.{k}": v for k, v in best.items()}
-    middle: dict[str, torch.Tensor] = {}
-    random: dict[str, torch.Tensor] = {}
-    history = []
-    if checkpoint is not None and find_checkpoint(checkpoint):
-        try:
-            saved, info = load_checkpoint(checkpoint)
-        except (FileNotFoundError, ValueError) as error:
-            raise ValueError(f"{error}; training cannot go on from it, delete {checkpoint} to start anew") from error
-        differs = _differences(info.get("identity", {}), json.loads(json.dumps(identity)))  # JSON has no tuples
-        if differs:
-            raise ValueError(f"{checkpoint}: the checkpoint is of another run ({', '.join(differs)}); "
-                             "give another folder, or delete this one to start anew")
-        middle, random = ({k.removeprefix(kind): saved.pop(k) for k in [*saved] if k.startswith(kind)}
-                          for kind in ("middle.", "random."))
-        check_tensors(saved, tensors, checkpoint)
-        with torch.no_grad():
-            for name, tensor in tensors.items():
-                tensor.copy_(saved[name])
-        history = info["history"]
-
-    def since_best():
-        scores = [point[metric] for point in history]
-        return len(scores) - 1 - scores.index(better(scores))
-
     device = next(model.parameters()).device
+    best = {k: v.clone() for k, v in model.state_dict().items()} if validate else {}
+    named = {"model": model.state_dict(), "optimizer": optimizer.tensors(), "best": best}
+    tensors = {f"{kind}.{name}": tensor for kind, group in named.items() for name, tensor in group.items()}
+    history, mid_epoch, random = _resume(checkpoint, tensors, identity)
 
     def save(more):
         if checkpoint is not None and writes:
             save_checkpoint(checkpoint, tensors | more, {"identity": identity, "history": history})
 
-    def save_within(pack):
+    def save_mid_epoch(pack):
         if checkpoint is not None:
-            packed = {f"middle.{k}": v for k, v in pack().items()}  # by every process, where several train
+            packed = {f"mid_epoch.{k}": v for k, v in pack().items()}  # by every process, where several train
             save(packed | {f"random.{k}": v for k, v in random_state(device).items()})
 
     for epoch in range(len(history), n_epochs):
-        if validate and patience and history and since_best() >= patience:
+        if validate and patience and history and _epochs_since_best(history, metric, better) >= patience:
             break
         with seeded((seed * 1_000_003 + epoch) % 2**63, device):
             set_random_state(random, device)
             model.train()
-            loss = train_epoch(epoch, middle, save_within)
-        middle, random = {}, {}
-        point = {"epoch": epoch + 1, "loss": loss}
+            loss = train_epoch(epoch, mid_epoch, save_mid_epoch)
+        mid_epoch, random = {}, {}
         model.eval()
-        if not torch.isfinite(torch.tensor(point["loss"])):
-            raise FloatingPointError(f"the loss became {point['loss']} in epoch {epoch + 1}; lower the learning rate")
-        if validate:
-            point |= validate()
-        history.append(point)
-        if validate and since_best() == 0:
-            for k, v in model.state_dict().items():
-                best[k].copy_(v)
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss became {loss} in epoch {epoch + 1}; lower the learning rate")
+        history.append({"epoch": epoch + 1, "loss": loss} | (validate() if validate else {}))
+        if validate and _epochs_since_best(history, metric, better) == 0:
+            for name, tensor in model.state_dict().items():
+                best[name].copy_(tensor)
         save({})
         if callback:
-            callback(point)
+            callback(history[-1])
     if validate and history:
         model.load_state_dict(best)
     model.eval()
     return history
+
+
+def _resume(checkpoint, tensors, identity):
+    """Fill the tensors from a checkpoint, if there is one: its history, and what it holds of an epoch begun."""
+    if checkpoint is None or not find_checkpoint(checkpoint):
+        return [], {}, {}
+    try:
+        saved, info = load_checkpoint(checkpoint)
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(f"{error}; training cannot go on from it, delete {checkpoint} to start anew") from error
+    differs = _differences(info.get("identity", {}), json.loads(json.dumps(identity)))  # JSON has no tuples
+    if differs:
+        raise ValueError(f"{checkpoint}: the checkpoint is of another run ({', '.join(differs)}); "
+                         "give another folder, or delete this one to start anew")
+    mid_epoch, random = ({k.removeprefix(kind): saved.pop(k) for k in [*saved] if k.startswith(kind)}
+                         for kind in ("mid_epoch.", "random."))
+    check_tensors(saved, tensors, checkpoint)
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            tensor.copy_(saved[name])
+    return info["history"], mid_epoch, random
+
+
+def _epochs_since_best(history, metric, better):
+    """How many epochs the best one is ago; of several that are as good, the first counts."""
+    scores = [point[metric] for point in history]
+    return len(scores) - 1 - scores.index(better(scores))
 
 
 def _differences(saved, given):

@@ -55,6 +55,7 @@ Rate = Annotated[float, Limit(above=0)]  # a learning rate, a bound
 Weight = Annotated[float, Limit(at_least=0)]  # a penalty, a strength, seconds
 Share = Annotated[float, Limit(at_least=0, at_most=1)]
 Dropout = Annotated[float, Limit(at_least=0, below=1)]  # the share that is dropped
+Momentum = Annotated[float, Limit(at_least=0, below=1)]
 
 
 def check_settings(config):

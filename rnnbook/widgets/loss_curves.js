@@ -13,12 +13,13 @@ function render({ model, el }) {
     format: (f) => `${Math.min(f + 1, model.get("points").length)} of ${model.get("points").length}` });
   const lossFrame = svg("svg", { role: "img", height: 240, "aria-label": "Training loss against epoch" });
   const metricFrame = svg("svg", { role: "img", "aria-label": "Metrics against epoch" });
+  const lossLegend = html("p", { class: "rb-choices" });
   const legend = html("p", { class: "rb-choices" });
   const metricBox = html("div", {}, metricFrame, legend);
   el.append(
     html("div", { class: "rb-controls", role: "group", "aria-label": "Loss curves" },
       play.node, position.node),
-    html("div", { class: "rb-panels" }, html("div", {}, lossFrame), metricBox), status);
+    html("div", { class: "rb-panels" }, html("div", {}, lossFrame, lossLegend), metricBox), status);
 
   const padded = (values) => {
     const [low, high] = [Math.min(...values), Math.max(...values)];
@@ -33,7 +34,9 @@ function render({ model, el }) {
     position.input.max = last();
     position.show(frame);
     const keys = new Set(points.flatMap((p) => Object.keys(p)));
-    const metrics = [...keys].filter((key) => key !== "epoch" && key !== "loss");
+    const losses = { running_loss: "since the last point", loss: "mean over the epoch" };
+    const metrics = [...keys].filter((key) => key !== "epoch" && !(key in losses));
+    const drawn = Object.keys(losses).filter((key) => keys.has(key));
     metricBox.hidden = metrics.length === 0;
     if (!points.length) {
       status.textContent = "Waiting for the first point of the training.";
@@ -45,17 +48,22 @@ function render({ model, el }) {
     const pairs = (key, from = seen) => from.filter((p) => key in p).map((p) => [p.epoch, p[key]]);
     const panel = (node, keys, label, first) => {
       const rules = keys.filter((key) => key in ceiling)
-        .map((key) => ({ y: ceiling[key], label: `${best}${keys.length > 1 ? `, ${key}` : ""}` }));
+        .map((key) => ({ y: ceiling[key], label: `${best}${keys.length > 1 && !(key in losses) ? `, ${key}` : ""}` }));
       const all = keys.flatMap((key) => pairs(key, points).map((p) => p[1])).concat(rules.map((r) => r.y));
       const lines = keys.map((key, i) => ({ style: first + i, points: pairs(key) }));
-      const dots = lines.flatMap((l) => l.points.slice(-1).map(([e, v]) => ({ x: e, y: v, style: l.style })));
+      // The few means over whole epochs are dots, each where its epoch ends; of a long line only the end is one.
+      const dots = lines.flatMap((l, i) => l.points.slice(keys[i] === "loss" && drawn.length > 1 ? 0 : -1)
+        .map(([e, v]) => ({ x: e, y: v, style: l.style })));
       chart(node, { height: 240, x, y: { domain: padded(all), label }, lines, dots, rules });
     };
-    panel(lossFrame, ["loss"], "training loss", 0);
-    if (metrics.length) panel(metricFrame, metrics, metrics.join(", "), 1);
-    legend.replaceChildren(...metrics.map((key, i) => html("span", {}, swatch(1 + i), key)));
-    status.textContent = [`Epoch ${number(seen.at(-1).epoch)}`, `loss ${number(seen.at(-1).loss, 4)}`,
-      ...metrics.flatMap((key) => pairs(key).slice(-1).map(([, v]) => `${key} ${number(v)}`))].join(", ")
+    panel(lossFrame, drawn, "training loss", 0);
+    lossLegend.hidden = drawn.length < 2;
+    lossLegend.replaceChildren(...drawn.map((key, i) => html("span", {}, swatch(i), losses[key])));
+    if (metrics.length) panel(metricFrame, metrics, metrics.join(", "), drawn.length);
+    legend.replaceChildren(...metrics.map((key, i) => html("span", {}, swatch(drawn.length + i), key)));
+    const said = [...drawn, ...metrics].flatMap((key) => pairs(key).slice(-1)
+      .map(([, v]) => `${key.replace("_", " ")} ${number(v, key in losses ? 4 : 3)}`));
+    status.textContent = [`Epoch ${number(seen.at(-1).epoch)}`, ...said].join(", ")
       + Object.entries(ceiling).map(([key, v]) => `; ${best} ${key} ${number(v)}`).join("") + ".";
   }
 

@@ -38,7 +38,7 @@ class LossCurves(Widget):
     """
 
     _esm = source("loss_curves.js")
-    points = traitlets.List().tag(sync=True)  # {"epoch": float, "loss": float, metric: float, …}
+    points = traitlets.List().tag(sync=True)  # {"epoch": float, "running_loss" or "loss": float, metric: float, …}
     ceiling = traitlets.Dict().tag(sync=True)
     ceiling_label = traitlets.Unicode().tag(sync=True)
 
@@ -49,15 +49,16 @@ class LossCurves(Widget):
             shell.events.register("post_run_cell", self._renew)
 
     def update(self, point):
-        """Append a point as `fit` hands it to its callback: epoch (fractional), loss, and metrics if any."""
+        """Append a point as `fit` hands it to its callback: within an epoch the epoch (a fraction) and the running loss,
+        at its end the epoch, the mean loss over all of it, and metrics if any."""
         if self._recorded and point["epoch"] < self._recorded[-1]["epoch"]:
             self._recorded = []  # a new training
         self._recorded.append({key: float(f"{value:.5g}") for key, value in point.items()})
-        losses = [p for p in self._recorded if p.keys() <= {"epoch", "loss"}]
-        if len(losses) > MOST_POINTS:
-            drop = {id(p) for p in losses[1::2]}
+        within = [p for p in self._recorded if "loss" not in p] or self._recorded
+        if len(within) > MOST_POINTS:
+            drop = {id(p) for p in within[1::2] if p.keys() <= {"epoch", "running_loss", "loss"}}
             self._recorded = [p for p in self._recorded if id(p) not in drop]
-        if time.monotonic() - self._sent > SECONDS or len(point) > 2:
+        if time.monotonic() - self._sent > SECONDS or "loss" in point:
             self.flush()
 
     def flush(self):
@@ -68,7 +69,7 @@ class LossCurves(Widget):
     def summary(self):
         if not self._recorded:
             return "Loss curves of a training that has not begun."
-        end = ", ".join(f"{key} {value:.4g}" for key, value in self._recorded[-1].items())
+        end = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in self._recorded[-1].items())
         return f"Loss curves of a training, {len(self._recorded)} points; the last: {end}."
 
     def _ipython_display_(self):  # type: ignore[override]  # None in the base, where there is nothing to do

@@ -1,0 +1,171 @@
+"""The lanes of session-parallel training: their states, a rank's share of them, and how far an epoch has come."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from rnnbook.training.checkpoints import check_tensors
+
+REPORTS = 20  # an epoch: how often it is reported and saved
+
+
+def rows_to_lanes(state, lanes, batch_size):
+    """A state with a row for some of the lanes, to one with a row for every lane: zeros for the others.
+
+    Parameters
+    ----------
+    state : list of Tensor, float [B, d]
+    lanes : int64 array [B]
+    batch_size : int
+
+    Returns
+    -------
+    list of Tensor, float [batch_size, d]
+
+    Examples
+    --------
+    >>> rows_to_lanes([torch.tensor([[1.0], [2.0]])], np.array([3, 0]), batch_size=4)[0].flatten()
+    tensor([2., 0., 0., 1.])
+    """
+    lanes = torch.from_numpy(lanes).to(state[0].device)
+    return [h.new_zeros(batch_size, h.shape[1]).index_copy(0, lanes, h) for h in state]
+
+
+def lanes_of(schedule, rank, n):
+    """The share of one of ``n`` ranks in a schedule: ``batch_size / n`` lanes that are neighbours.
+
+    A session stays in its lane, so it is read by one rank, which carries its hidden state alone.
+
+    Parameters
+    ----------
+    schedule : gru4rec.Schedule
+    rank, n : int
+
+    Returns
+    -------
+    own : gru4rec.Schedule
+        The entries of this rank, in as many steps as the whole has; where its lanes have ended, steps are empty.
+    first : ndarray, int64 [n_steps]
+        Where they begin among the entries of all ranks.
+
+    Examples
+    --------
+    Two lanes, four steps; the lane of rank 1 ends after the second.
+
+    >>> from itertools import pairwise
+    >>> from rnnbook.gru4rec import session_parallel
+    >>> schedule = session_parallel(np.array([0, 3, 5, 9]), batch_size=2)
+    >>> own, first = lanes_of(schedule, rank=1, n=2)
+    >>> [schedule.position[a:b].tolist() for a, b in pairwise(schedule.offsets)]
+    [[0, 3], [1, 5], [6], [7]]
+    >>> [own.position[a:b].tolist() for a, b in pairwise(own.offsets)], first.tolist()
+    ([[3], [5], [6], [7]], [1, 1, 0, 0])
+    """
+    if schedule.batch_size % n:
+        raise ValueError(f"batch_size={schedule.batch_size} can't be shared equally by {n} ranks; take a multiple")
+    owner = schedule.lane // (schedule.batch_size // n)
+
+    def until(chosen):  # how many entries of these there are before each step
+        return np.concatenate([[0], np.cumsum(chosen)])[schedule.offsets]
+
+    mine = owner == rank
+    own = replace(schedule, position=schedule.position[mine], lane=schedule.lane[mine],
+                  session=schedule.session[mine], reset=schedule.reset[mine], keep=schedule.keep[mine],
+                  offsets=until(mine), batch_size=schedule.batch_size // n)
+    return own, np.diff(until(owner < rank))
+
+
+class EpochTracker:
+    """How far an epoch of GRU4Rec has come. It is reported and saved about 20 times, so that a killed run goes on.
+
+    Parameters
+    ----------
+    epoch, n_steps : int
+        The epochs before this one, and the steps of each.
+    lanes : list of Tensor, float [batch_size, d]
+        The state to begin with, a row for each lane.
+    sampler : gru4rec.NegativeSampler
+        The negatives that it has drawn and not given out yet are saved too.
+    bar : tqdm
+    save : callable
+        As `training.run` hands it to an epoch.
+    callback : callable(dict), optional
+        Receives ``{"epoch", "running_loss"}``.
+
+    Attributes
+    ----------
+    step : int
+        Steps that are done.
+    total : Tensor, float
+        The sum of all losses so far.
+
+    Examples
+    --------
+    The loss of a report is the mean over the predictions since the last one. Here each step is reported.
+
+    >>> from rnnbook.gru4rec import NegativeSampler
+    >>> from rnnbook.training import progress_bar
+    >>> sampler, points = NegativeSampler([1, 1], 2, 0.5, "cpu", n_steps=2), []
+    >>> with progress_bar(2, shown=False) as bar:
+    ...     tracker = EpochTracker(0, 2, [torch.zeros(1, 4)], sampler, bar, lambda pack: None, points.append)
+    ...     tracker.report(1, torch.tensor(8.0), 4, lanes=None)
+    ...     tracker.report(2, torch.tensor(1.0), 1, lanes=None)
+    >>> points
+    [{'epoch': 0.5, 'running_loss': 2.0}, {'epoch': 1.0, 'running_loss': 1.0}]
+    """
+
+    def __init__(self, epoch, n_steps, lanes, sampler, bar, save, callback):
+        self.epoch, self.n_steps, self.lanes, self.sampler = epoch, n_steps, lanes, sampler
+        self.bar, self.save, self.callback = bar, save, callback
+        # In float32, which is all that Apple's GPUs have, the sum of millions of losses loses digits.
+        dtype = torch.float32 if lanes[0].device.type == "mps" else torch.float64
+        self.step, self.total = 0, torch.zeros((), dtype=dtype, device=lanes[0].device)
+        self.reported, self.n_since = self.total, 0  # the sum at the last report, and the predictions since
+
+    def report(self, step, loss, n, lanes):
+        """What an epoch function calls after each window.
+
+        Parameters
+        ----------
+        step : int
+            Steps that are done.
+        loss : Tensor
+            The sum of the window's losses.
+        n : int
+            Their number.
+        lanes : callable() -> list of Tensor
+            The state to go on with, a row for each lane.
+        """
+        before, self.step = self.step, step
+        self.total, self.n_since = self.total + loss, self.n_since + n
+        self.bar.update(self.epoch * self.n_steps + step - self.bar.n)
+        if step * REPORTS // self.n_steps == before * REPORTS // self.n_steps:
+            return
+        if step < self.n_steps:
+            self.save(lambda: self.pack(lanes()))
+        if self.callback:
+            mean = float(self.total - self.reported) / self.n_since
+            self.callback({"epoch": self.epoch + step / self.n_steps, "running_loss": mean})
+        self.reported, self.n_since = self.total, 0
+
+    def pack(self, lanes):
+        """What the rest of the epoch needs to know, as named tensors."""
+        return {"step": torch.tensor(self.step), "total": self.total, "unread": self.sampler.unread_samples(),
+                **{f"lanes.{layer}": h for layer, h in enumerate(lanes)}}
+
+    def restore(self, packed, checkpoint):
+        """Go on from what `pack` returned; a ValueError names the checkpoint if that cannot be of this epoch."""
+        fresh = self.pack(self.lanes)
+        unread = packed.get("unread", torch.empty(0))
+        check_tensors(packed, fresh | {"unread": fresh["unread"].new_empty(len(unread), *fresh["unread"].shape[1:])},
+                      checkpoint)
+        step, n_items = int(packed["step"]), len(self.sampler.cumulative)
+        if not 0 < step < self.n_steps or (unread.numel() and not 0 <= unread.min() <= unread.max() < n_items):
+            raise ValueError(f"{checkpoint}: the steps or the samples that it holds are not of this epoch; it is "
+                             "damaged, delete it to start anew")
+        self.sampler.unread = [*unread.to(self.sampler.cumulative.device).unbind()]
+        self.step, self.lanes = step, [packed[f"lanes.{n}"].to(h.device) for n, h in enumerate(self.lanes)]
+        self.total = self.reported = packed["total"].to(self.total.device)
