@@ -39,17 +39,17 @@ N_SESSIONS = 500  # of an epoch
 READ, ASKED = 20_000, 100  # sessions that the neighbour methods know, and those whose next clicks are foretold
 RATINGS = {"100 ratings a user": RatingWorld(n_users=200, n_items=20),
            "10 ratings a user": RatingWorld(n_users=1000, n_items=20, n_steps=10)}
-RRN = RRNConfig(dropout=0.0, stranger=0.0, n_epochs=1)
+RRN = RRNConfig(dropout=0.0, cold_start=0.0, n_epochs=1)
 REVIEWS = {100: 400, 1600: 100}  # so many of so many characters
 PARTS = {
     "improved": {"batch": (improved.Padded, "batch"), "GRU": (nn.GRU, "forward"), "look-ups": (improved, "batch_loss"),
                  "scores": (improved.ImprovedRNN, "scores"), "log-softmax": (torch.Tensor, "log_softmax"),
                  "gradients": (torch.Tensor, "backward"), "Adam": (improved.training.Adam, "step")},
-    "rrn": {"LSTM": (nn.LSTM, "forward"), "its input": (rrn.Side, "forward"), "prediction": (rrn, "batch_of"),
+    "rrn": {"LSTM": (nn.LSTM, "forward"), "its input": (rrn.RRN, "dynamic_factors"), "prediction": (rrn, "batch_of"),
             "loss": (rrn, "batch_loss"), "gradients": (torch.Tensor, "backward"),
             "Adam": (rrn.training.Adam, "step")},
     "joint": {"batch": (joint.Texts, "pack"), "LSTM": (nn.LSTM, "forward"), "scores": (nn.Linear, "forward"),
-              "loss": (F, "cross_entropy"), "gradients": (torch.Tensor, "backward")},
+              "loss": (F, "cross_entropy"), "gradients": (torch.autograd, "grad")},
 }
 
 
@@ -122,23 +122,26 @@ def improved_of(world):
 # --- Chapter 4: the RRN ------------------------------------------------------------------------------------
 
 
-def sequences_one_by_one(side, steps, owners, n_before, last, clock, read):
-    """`rnnbook.rrn.Side.forward` as one writes it at first: a loop over the users, or the items."""
-    dtype, shift, factors = side.clock.weight.dtype, side.n_others + 2, []
+def sequences_one_by_one(model, side, steps, owners, n_before, last):
+    """`rnnbook.rrn.RRN.dynamic_factors` as one writes it at first: a loop over the users, or the items."""
+    other = model.items if side is model.users else model.users
+    dtype, shift, factors = side.bias.weight.dtype, side.n_others + 2, []
     for owner, n, end in zip(owners, n_before, last):
         first = steps.offsets[owner]
         time = np.append(steps.time[first:first + n], end)
-        given = np.stack([np.arange(n + 1) == 0, clock(time), np.log1p(np.diff(time, prepend=time[0]) / 3600) / 5])
-        y = side.clock(torch.from_numpy(given.T).to(dtype))
+        gap = np.diff(time, prepend=time[0])
+        clock = np.stack([np.arange(n + 1) == 0, model.to_clock(time), np.log1p(gap / 3600) / 5])
+        y = side.embed_clock(torch.from_numpy(clock.T).to(dtype))
         if n:
             bags = steps.bags[first:first + n + 1]
-            held, bags = np.arange(bags[0], bags[-1]), torch.from_numpy(bags)
-            value, anchor = read(held, steps.others[held])
-            who = torch.from_numpy(steps.others[held]) + 1
-            own = side.read(torch.stack([who, 0 * who, who + shift, 0 * who + shift]))
-            with_value, without = side.read_anchor(anchor).chunk(2, dim=1)
-            brought = value[:, None] * (own[0] + own[1] + with_value) + own[2] + own[3] + without
-            bag = y.new_zeros(n, y.shape[1]).index_add(0, torch.repeat_interleave(bags.diff()), brought)
+            ratings, bags = slice(bags[0], bags[-1]), torch.from_numpy(bags)
+            others = torch.from_numpy(steps.others[ratings])
+            value = torch.from_numpy(model.to_scale(steps.ratings[ratings])).to(dtype)
+            value = value - other.bias(others)[:, 0].detach()
+            rows = side.embed(torch.stack([others + 1, 0 * others, others + 1 + shift, 0 * others + shift]))
+            with_value, without = side.embed_anchor(other.anchor(others).detach()).chunk(2, dim=1)
+            read = value[:, None] * (rows[0] + rows[1] + with_value) + rows[2] + rows[3] + without
+            bag = y.new_zeros(n, y.shape[1]).index_add(0, torch.repeat_interleave(bags.diff()), read)
             y = torch.cat([y[:1], y[1:] + bag])
         h, _ = side.lstm(y[:, None])
         factors.append(side.to_factors(h[:, 0]))
@@ -150,17 +153,18 @@ def rrn_of(world):
     train = world.sample()
     n = train.n_ratings
 
-    def epoch(forward):
-        with mock.patch.object(rrn.Side, "forward", forward):
+    def epoch(dynamic_factors):
+        with mock.patch.object(rrn.RRN, "dynamic_factors", dynamic_factors):
             return rrn.fit(train, RRN, device="cpu", progress=False).history[-1]["loss"]
 
-    speeds, losses = by_turns({"ours": partial(epoch, rrn.Side.forward), "loop": partial(epoch, sequences_one_by_one)},
-                              n)
+    ours = rrn.RRN.dynamic_factors
+    speeds, losses = by_turns({"ours": partial(epoch, ours), "loop": partial(epoch, sequences_one_by_one)}, n)
     h, e, d = RRN.hidden_size, RRN.embedding_size, RRN.dynamic_size
     n_steps = sum(len(side.time) for side in rrn.new_model(train, RRN, device="cpu").steps(train))
     # Forward and twice that backward, and forward once more for the other side; the clock has no gradient.
     work = 2 * n_steps * (4 * (4 * h * (e + h) + h * d) + 3 * 3 * e) / n
-    return speeds, losses, joint_cost.gemm_rate() / work, parts_of("rrn", lambda: epoch(rrn.Side.forward), n)
+    parts = parts_of("rrn", lambda: epoch(rrn.RRN.dynamic_factors), n)  # looked up when its clock is in place
+    return speeds, losses, joint_cost.gemm_rate() / work, parts
 
 
 # --- Chapter 5: the writer -----------------------------------------------------------------------------------
@@ -174,7 +178,7 @@ def writer_of(length):
     x = torch.rand(len(rows), joint_cost.CONFIG.joint_size)
 
     def run():
-        joint.text_gradient(model.writer, texts, rows, x, 1 / len(rows), joint_cost.CONFIG.text_batch)
+        joint_cost.in_batches(model.writer, texts, rows, x, 1 / len(rows))
 
     run()  # once without the clock
     return parts_of("joint", run, reviews.n_characters + len(rows))

@@ -28,10 +28,10 @@ PAPER = [{"source": "IMDb, 15-core, Wu et al. 2017a", "model": model, "metric": 
 
 # One settings for all arms; tried on the validation half of seed 0. In this world nothing moves and users are alike, so
 # there is nothing for the LSTMs of the ratings to follow: they are off. Only the writer is recurrent here.
-WORLD_CONFIG = JointConfig(dynamic=False, dynamic_size=2, stationary_size=1, anchored=False, stranger=0.0, dropout=0.5,
-                           penalty=1000.0, bias_penalty=1.0, batch_size=1024, n_epochs=12, learning_rate=1e-2,
-                           table_learning_rate=0.1, decay=True, character_size=16, joint_size=16, text_hidden_size=32,
-                           min_count=1, text_batch=4096, warm_up=8, text_weight=25.0)
+WORLD_CONFIG = JointConfig(dynamic=False, dynamic_size=2, stationary_size=1, anchored=False, cold_start=0.0,
+                           dropout=0.5, penalty=1000.0, bias_penalty=1.0, batch_size=1024, n_epochs=12,
+                           learning_rate=1e-2, table_learning_rate=0.1, decay=True, character_size=16, joint_size=16,
+                           text_hidden_size=32, min_count=1, text_batch=4096, warm_up=8, text_weight=25.0)
 ITEMS = {1: 8000, 3: 4000}  # by the number of ratings that each has in the past
 
 

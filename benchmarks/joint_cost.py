@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from rnnbook import results
 from rnnbook.benchmarks.improved import mean_row
 from rnnbook.benchmarks.rrn_scale import GIB, alone, peak
-from rnnbook.joint import JointConfig, Texts, fit, new_model, text_gradient
+from rnnbook.joint import JointConfig, Texts, fit, new_model, text_loss
 from rnnbook.interactions import ReviewData
 from rnnbook.worlds import RatingWorld, ReviewWorld
 
@@ -43,8 +43,15 @@ def reviews_of(n, length, seed=0):
 # --- Batches by length beside one review at a time --------------------------------------------------------
 
 
+def in_batches(writer, texts, rows, x_joint, weight, text_batch=CONFIG.text_batch):
+    """The gradient of `rnnbook.joint.text_loss`: returned for x_joint, added to the parameters for the writer."""
+    leaf = x_joint.detach().requires_grad_()
+    text_loss(writer, texts, rows, leaf, weight, text_batch).backward()
+    return leaf.grad
+
+
 def one_by_one(writer, texts, rows, x_joint, weight):
-    """`rnnbook.joint.text_gradient` as one writes it at first: a loop over the reviews."""
+    """The same as one writes it at first: a loop over the reviews."""
     leaf = x_joint.detach().requires_grad_()
     for k, row in enumerate(rows):
         start, length = texts.starts[row], texts.lengths[row]
@@ -85,10 +92,10 @@ def gradient_of(length):
     n = reviews.n_characters + len(rows)
     speeds, gradients = {"batches": [], "loop": []}, {}
     for _ in range(REPEATS + 1):  # the first is not counted
-        for name, way in (("batches", text_gradient), ("loop", one_by_one)):
+        for name, way in (("batches", in_batches), ("loop", one_by_one)):
             model.zero_grad()
             start = time.process_time()
-            g = way(model.writer, texts, rows, x, 1 / len(rows), *([CONFIG.text_batch] if name == "batches" else []))
+            g = way(model.writer, texts, rows, x, 1 / len(rows))
             speeds[name].append(n / (time.process_time() - start))
             moved = [p.grad.flatten() for p in model.writer.parameters() if p.grad is not None]
             gradients[name] = torch.cat([g.flatten(), *moved])

@@ -142,7 +142,7 @@ PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 WORLD_CONFIG = RRNConfig(hidden_size=32, embedding_size=16, dynamic_size=8, stationary_size=4, dropout=0.1, penalty=1.0,
                          user_step=DAY, learning_rate=4e-3, decay=True, batch_size=2048, n_epochs=20)
 # What the validation steps choose from: to count on what is remembered, or on each one's own parameters.
-CHOICES = {"as a stranger": {}, "at home": {"stranger": 0.0, "dropout": 0.5, "penalty": 10.0}}
+CHOICES = {"as a stranger": {}, "at home": {"cold_start": 0.0, "dropout": 0.5, "penalty": 10.0}}
 
 
 class FittedOnce:

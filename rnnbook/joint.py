@@ -1,11 +1,12 @@
 """Ratings and reviews trained together (Wu, Ahmed, Beutel & Smola, ICLR workshop 2017).
 
-An RRN that predicts ratings, and beside it a character LSTM that is told where user and item are and has to write the
-review. The reviews are never an input: they shape the parameters, from which the ratings are predicted.
+An RRN that predicts ratings, and a character LSTM that has to write the review from the same states of user and item.
+The reviews are never an input. They shape the parameters from which the ratings are predicted.
 
-Read from top to bottom: characters as symbols, the settings, the net that writes, the model, training, and the measure.
+Read it from top to bottom: characters as symbols, settings, the writer, the model, the loss, training, and perplexity.
 
-Letters: n ratings, k of them in a batch, c symbols, B reviews side by side of at most L characters, g size of x_joint.
+Sizes: n ratings, of which a batch has k; c symbols; B reviews in a padded batch, of at most L characters; g numbers in
+x_joint.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from torch.nn import functional as F
 
 from rnnbook import rrn
 from rnnbook import training
-from rnnbook.rrn import RRN, RRNConfig
+from rnnbook.interactions.ragged import concatenated_ranges
+from rnnbook.rrn import RRN, RRNConfig, as_tensor
+from rnnbook.training import Count, Size, Weight
 
 # --- Characters as symbols ---------------------------------------------------------------------------------
 
@@ -29,7 +32,7 @@ END, UNKNOWN = 0, 1  # END also begins a review; the characters of the alphabet 
 
 
 def alphabet_of(reviews, min_count):
-    """The characters that occur at least so often, as a str in the order of their code points.
+    """The characters that occur at least ``min_count`` times, as a str in the order of their code points.
 
     Examples
     --------
@@ -40,7 +43,7 @@ def alphabet_of(reviews, min_count):
     'dgo'
     """
     codes, counts = np.unique(reviews.characters, return_counts=True)
-    known = codes[(counts >= min_count) & ~((0xD800 <= codes) & (codes < 0xE000))]  # half a character is none
+    known = codes[(counts >= min_count) & ~((0xD800 <= codes) & (codes < 0xE000))]  # a lone surrogate is no character
     return "".join(map(chr, known.tolist()))
 
 
@@ -82,7 +85,7 @@ class Texts:
 
     Examples
     --------
-    Reviews "so" and "g" side by side: END begins each, and what is to be foretold is one character on.
+    The reviews "so" and "g" in one batch: each begins with END, and a target is the next character.
 
     >>> from rnnbook.interactions import ReviewData
     >>> rows = pd.DataFrame({"user": [1, 2], "item": 7, "rating": 5.0, "time": [1, 2],
@@ -101,7 +104,7 @@ class Texts:
         self.starts, self.lengths = reviews.offsets[:-1], reviews.lengths
 
     def pack(self, rows):
-        """The inputs and the targets of some reviews, whose lengths should be alike.
+        """The inputs and the targets of some reviews, whose lengths should be similar.
 
         Parameters
         ----------
@@ -110,31 +113,30 @@ class Texts:
         Returns
         -------
         inputs : Tensor, int64 [L + 1, B]
-            END, then the review; END again where a shorter one is over.
+            END, then the review, then END as padding.
         targets : Tensor, int64 [sum of length + 1]
-            What comes after each of them: the review, then END. Review after review.
+            The symbol that comes next: each review, then its END. Review after review.
         place, row : Tensors, int64, like ``targets``
-            Where in ``inputs`` each stands.
+            Each target is predicted from ``inputs[place, row]``.
         """
-        size = self.lengths[rows] + 1
-        row = np.repeat(np.arange(len(rows)), size)
-        step = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)
-        over = step == size[row] - 1
-        source, place, review = (torch.from_numpy(i).to(self.symbols.device)
-                                 for i in (np.where(over, -1, self.starts[rows][row] + step), step, row))
+        sizes = self.lengths[rows] + 1
+        row = np.repeat(np.arange(len(rows)), sizes)
+        place = concatenated_ranges(np.zeros_like(sizes), sizes)
+        source = np.where(place == sizes[row] - 1, -1, self.starts[rows][row] + place)
+        source, place, row = (as_tensor(array, self.symbols) for array in (source, place, row))
         targets = self.symbols[source].long()
-        inputs = targets.new_full((int(size.max()) + 1, len(rows)), END).index_put((place + 1, review), targets)
-        return inputs[:-1], targets, place, review
+        inputs = targets.new_full((int(sizes.max()) + 1, len(rows)), END).index_put((place + 1, row), targets)
+        return inputs[:-1], targets, place, row
 
 
-def side_by_side(lengths, text_batch, rows):
-    """Cut reviews into runs of similar length, each of at most ``text_batch`` characters with all padding.
+def padded_batches(lengths, text_batch, rows):
+    """Cut reviews into batches of similar length, each of at most ``text_batch`` characters including the padding.
 
     Parameters
     ----------
     lengths : int64 array [n]
     text_batch : int
-        The review that is longer is a run of its own.
+        A review that is longer is a batch of its own.
     rows : int64 array
         Of ``lengths``; reviews without a character are left out, those of equal length stay in this order.
 
@@ -146,16 +148,16 @@ def side_by_side(lengths, text_batch, rows):
     --------
     Reviews of 3, 0, 8 and 3 characters, 10 at a time with their ends: the longest alone, the empty one nowhere.
 
-    >>> [rows.tolist() for rows in side_by_side(np.array([3, 0, 8, 3]), 10, np.arange(4))]
+    >>> [rows.tolist() for rows in padded_batches(np.array([3, 0, 8, 3]), 10, np.arange(4))]
     [[2], [0, 3]]
     """
     rows = rows[lengths[rows] > 0]
-    rows, runs = rows[np.argsort(lengths[rows], kind="stable")], []
+    rows, batches = rows[np.argsort(lengths[rows], kind="stable")], []
     while len(rows):
-        count = max(1, text_batch // (int(lengths[rows[-1]]) + 1))  # as wide as the longest of them allows
-        runs.append(rows[-count:])
+        count = max(1, text_batch // (int(lengths[rows[-1]]) + 1))  # the longest one sets the padded length of all
+        batches.append(rows[-count:])
         rows = rows[:-count]
-    return runs
+    return batches
 
 
 # --- Settings ----------------------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ def side_by_side(lengths, text_batch, rows):
 
 @dataclass(frozen=True)
 class JointConfig(RRNConfig):
-    """Settings of an RRN, and of the net that writes.
+    """Settings of an RRN and of the writer.
 
     The sizes of a character's embedding and of x_joint and the two layers are the paper's. It gives neither the size of
     the layers nor λ.
@@ -174,50 +176,42 @@ class JointConfig(RRNConfig):
     (1.0, True)
     """
 
-    text_weight: float = 1.0  # λ, of the nats per character of a review; 0 trains on the ratings alone
-    character_size: int = 30
-    joint_size: int = 40
-    text_hidden_size: int = 128
-    text_layers: int = 2
-    min_count: int = 5  # rarer characters are UNKNOWN
-    text_batch: int = 4096  # characters that are run side by side, padding included
-    warm_up: int = 1  # epochs of the text alone, told nothing, before the first one of both
-
-    def __post_init__(self):
-        super().__post_init__()
-        for name in ("character_size", "joint_size", "text_hidden_size", "text_layers", "min_count", "text_batch"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)!r}; it must be an integer of at least 1")
-        if self.text_weight < 0 or self.warm_up < 0:
-            raise ValueError(f"text_weight={self.text_weight}, warm_up={self.warm_up}; neither may be negative")
+    text_weight: Weight = 1.0  # λ, of the nats per character of a review; 0 trains on the ratings alone
+    character_size: Size = 30
+    joint_size: Size = 40
+    text_hidden_size: Size = 128
+    text_layers: Size = 2
+    min_count: Size = 5  # rarer characters are UNKNOWN
+    text_batch: Size = 4096  # characters of a padded batch of reviews
+    warm_up: Count = 1  # epochs on the text alone, with x_joint = 0, before the first one of both
 
 
-# --- The net that writes -----------------------------------------------------------------------------------
+# --- The writer --------------------------------------------------------------------------------------------
 
 
 class Writer(nn.Module):
-    r"""A character LSTM that is told at every character about whom and what it writes:
+    r"""A character LSTM that reads at every character, besides the one before, x_joint: who writes about what.
 
     .. math::
         \tilde x_k = [x_{o_k}, x_\mathrm{joint}], \qquad h_k = \mathrm{LSTM}(h_{k-1}, \tilde x_k), \qquad
         \hat o_{k+1} = \mathrm{softmax}(W_\mathrm{out} h_k + b_\mathrm{out}).
 
-    As the dynamic factors, x_joint is thinned out by dropout in training.
+    In training, dropout is applied to x_joint, as it is to the dynamic factors.
 
     Parameters
     ----------
     n_symbols : int
-    told_size : int
-        Of all that x_joint is made from.
+    terms_size : int
+        How many numbers x_joint is made from.
     config : JointConfig
 
     Examples
     --------
-    With all weights 0 each of the 10 symbols is as likely: a review of 4 characters and its end cost 5 log 10 nats.
+    With all weights 0 the 10 symbols are equally likely: a review of 4 characters and its end cost 5 log 10 nats.
 
     >>> from rnnbook.interactions import ReviewData
     >>> rows = pd.DataFrame({"user": [1], "item": 7, "rating": 5.0, "time": 1, "text": ["good"]})
-    >>> writer = Writer(n_symbols=10, told_size=6, config=JointConfig(joint_size=4))
+    >>> writer = Writer(n_symbols=10, terms_size=6, config=JointConfig(joint_size=4))
     >>> for parameter in writer.out.parameters():
     ...     _ = nn.init.zeros_(parameter)
     >>> texts = Texts(ReviewData.from_frame(rows), "dgo", "cpu")
@@ -226,27 +220,27 @@ class Writer(nn.Module):
     5.0
     """
 
-    def __init__(self, n_symbols, told_size, config):
+    def __init__(self, n_symbols, terms_size, config):
         super().__init__()
         self.dropout = config.dropout
-        self.tell = nn.Linear(told_size, config.joint_size)
+        self.to_joint = nn.Linear(terms_size, config.joint_size)
         self.character = nn.Embedding(n_symbols, config.character_size)
         self.lstm = nn.LSTM(config.character_size + config.joint_size, config.text_hidden_size, config.text_layers)
         self.out = nn.Linear(config.text_hidden_size, n_symbols)
 
-    def x_joint(self, u, m, ours, theirs):
-        r""":math:`x_\mathrm{joint} = \tanh(W [u_{it}, m_{jt}, u_i, m_j] + b)`: float [k, g]; the paper leaves φ open.
+    def x_joint(self, users, items):
+        r""":math:`x_\mathrm{joint} = \tanh(W [u_{it}, m_{jt}, u_i, m_j] + b)`, float [k, g], from the Terms of both.
 
-        The arguments are those of `RRN.combine`; a user's own are anchor, stationary factors and bias.
+        The paper leaves φ open; tanh is ours. u_i and m_j are the static terms: anchor, stationary factors and bias.
         """
-        (a, p, c), (b, q, d) = ours, theirs
-        told = torch.cat([u, m, a, b, p, q, c[:, None], d[:, None]], dim=1)
-        return F.dropout(torch.tanh(self.tell(told)), self.dropout, self.training)
+        pairs = zip(users._replace(bias=users.bias[:, None]), items._replace(bias=items.bias[:, None]))
+        terms = torch.cat([term for pair in pairs for term in pair], dim=1)
+        return F.dropout(torch.tanh(self.to_joint(terms)), self.dropout, self.training)
 
     def forward(self, symbols, x_joint, state=None):
         """Symbols int64 [L, B] and x_joint [B, g] to h, float [L, B, hidden], and the state to go on from."""
-        told = x_joint.expand(len(symbols), *x_joint.shape)
-        return self.lstm(torch.cat([self.character(symbols), told], dim=2), state)
+        x_joint = x_joint.expand(len(symbols), *x_joint.shape)
+        return self.lstm(torch.cat([self.character(symbols), x_joint], dim=2), state)
 
     def nats(self, texts, rows, x_joint):
         """−log Pr of whole reviews, their ends included: float [B], for the rows (int64 array [B]) of ``texts``."""
@@ -260,7 +254,7 @@ class Writer(nn.Module):
 
 
 class Joint(RRN):
-    """An RRN with a writer. All that an `RRN` has, it has: ratings are predicted without any text.
+    """An RRN with a writer. It does all that an `RRN` does: ratings are predicted without any text.
 
     Parameters
     ----------
@@ -277,7 +271,7 @@ class Joint(RRN):
     >>> text = model.write("user-1", "item-2", max_length=20, seed=3)
     >>> len(text) <= 20, text == model.write("user-1", "item-2", max_length=20, seed=3)
     (True, True)
-    >>> (character, p), *_ = model.writing("user-1", "item-2", max_length=1)
+    >>> (character, p), *_ = model.sample_characters("user-1", "item-2", max_length=1)
     >>> len(p) == len(model.alphabet) + 2, round(p.sum(), 6).item()
     (True, 1.0)
     """
@@ -289,8 +283,8 @@ class Joint(RRN):
         super().__init__(item_ids, config, device, user_ids=user_ids, scale=scale)
         self.alphabet = alphabet
         with torch.device(device):
-            told = 2 * (2 * config.dynamic_size + config.stationary_size + 1)
-            self.writer = Writer(len(alphabet) + 2, told, config)
+            terms_size = 2 * (2 * config.dynamic_size + config.stationary_size + 1)
+            self.writer = Writer(len(alphabet) + 2, terms_size, config)
 
     @torch.no_grad()
     def write(self, user, item, *, rating=None, time=None, temperature=1.0, max_length=500, seed=0):
@@ -299,41 +293,39 @@ class Joint(RRN):
         Parameters
         ----------
         user, item : raw ids
-            Unknown ones are newcomers.
+            Unknown ones are taken for new.
         rating : float, optional
-            The review for this rating: the item's bias is moved until the model would predict it. By default as
-            predicted.
+            Write as if the model predicted this rating: the item's bias is moved until it does.
         time : float, optional
             Seconds since 1970; by default the moment after all that was seen.
         temperature : float
             The logits are divided by it; 0 takes the likeliest character every time.
         max_length : int
+            Characters after which the review is cut off.
         seed : int
 
         Returns
         -------
         str
         """
-        return "".join(c for c, _ in self.writing(user, item, rating, time, temperature, max_length, seed))
+        return "".join(c for c, _ in self.sample_characters(user, item, rating, time, temperature, max_length, seed))
 
     @torch.no_grad()
-    def writing(self, user, item, rating=None, time=None, temperature=1.0, max_length=500, seed=0):
-        """As `write`, a character at a time: yields it with the probabilities of all symbols, float64 array [c].
+    def sample_characters(self, user, item, rating=None, time=None, temperature=1.0, max_length=500, seed=0):
+        """As `write`, but yields each character with the probabilities of all symbols, float64 array [c].
 
         They are those before the temperature. Last comes "" with the probabilities from which `END` was drawn,
-        unless ``max_length`` cut the review off before.
+        unless the review is cut off before.
         """
         if temperature < 0 or max_length < 1:
             raise ValueError(f"temperature={temperature}, max_length={max_length}; the first must not be negative, "
                              "the second at least 1")
         self.eval()
-        time = self.seen.times[-1] + 1 if time is None else time
-        u, m, users, items = self.at([user], [item], [time])
-        ours, (b, q, d) = self.own_of_both(users, items)
+        users, items = self.terms_at([user], [item], [self.seen.times[-1] + 1 if time is None else time])
         if rating is not None:
-            [predicted] = self.ratings(u, m, users, items)
-            d = d + (rating - predicted) / self.scale["std"]
-        x, state = self.writer.x_joint(u, m, ours, (b, q, d)), None
+            [predicted] = self.ratings(users, items)
+            items = items._replace(bias=items.bias + (rating - predicted) / self.scale["std"])
+        x, state = self.writer.x_joint(users, items), None
         rng, symbol = np.random.default_rng(seed), END
         for _ in range(max_length):
             h, state = self.writer(torch.full((1, 1), symbol, device=self.device), x, state)
@@ -344,9 +336,6 @@ class Joint(RRN):
             yield decode([symbol] * (symbol != END), self.alphabet), p
             if symbol == END:
                 return
-
-
-# --- Training ----------------------------------------------------------------------------------------------
 
 
 def new_model(train, config, *, device="auto", seed=0, start=None):
@@ -363,90 +352,153 @@ def new_model(train, config, *, device="auto", seed=0, start=None):
     return rrn.new_model(train.ratings, config, device=device, seed=seed, start=start, kind=kind)
 
 
-def batch_loss(model, texts, data, at, parts):
+# --- The loss ----------------------------------------------------------------------------------------------
+
+
+def text_loss(writer, texts, rows, x_joint, weight, text_batch):
+    """``weight`` × the nats per character of some reviews, summed over the reviews.
+
+    Reviews of similar length form padded batches of at most ``text_batch`` characters. The gradient of each batch is
+    computed at once and added up, so that what back-propagation keeps does not grow with the number of reviews.
+
+    Parameters
+    ----------
+    writer : Writer
+    texts : Texts
+    rows : int64 array [k]
+        Of ``texts``; those without a character are left out.
+    x_joint : Tensor, float [k, g]
+    weight : float
+    text_batch : int
+
+    Returns
+    -------
+    Tensor, scalar
+
+    Examples
+    --------
+    With all weights 0 the 5 symbols are equally likely, and every character costs log 5 nats.
+
+    >>> from rnnbook.interactions import ReviewData
+    >>> rows = pd.DataFrame({"user": [1], "item": 7, "rating": 5.0, "time": 1, "text": ["good"]})
+    >>> writer = Writer(n_symbols=5, terms_size=6, config=JointConfig(joint_size=4))
+    >>> for parameter in writer.out.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> texts, x_joint = Texts(ReviewData.from_frame(rows), "dgo", "cpu"), torch.zeros(1, 4)
+    >>> loss = text_loss(writer, texts, np.array([0]), x_joint, weight=10.0, text_batch=1000)
+    >>> round(loss.item() / float(np.log(5)), 4)
+    10.0
+    """
+    parameters = [*writer.character.parameters(), *writer.lstm.parameters(), *writer.out.parameters()]
+    return _TextLoss.apply(writer, texts, rows, weight, text_batch, x_joint, *parameters)
+
+
+class _TextLoss(torch.autograd.Function):
+    """`text_loss` for autograd: the gradient is made together with the loss, batch by batch."""
+
+    @staticmethod
+    def forward(ctx, writer, texts, rows, weight, text_batch, x_joint, *parameters):
+        leaf, total = x_joint.detach().requires_grad_(), x_joint.new_zeros(())
+        slopes = [torch.zeros_like(leaf), *[None] * len(parameters)]
+        for batch in padded_batches(texts.lengths[rows], text_batch, np.arange(len(rows))):
+            length = as_tensor((texts.lengths[rows[batch]] + 1).astype(float), leaf)
+            with torch.enable_grad():
+                nats = writer.nats(texts, rows[batch], leaf[as_tensor(batch, leaf)])
+                loss = weight * (nats / length).sum()
+            new = torch.autograd.grad(loss, (leaf, *parameters))
+            slopes = [b if a is None else a.add_(b) for a, b in zip(slopes, new)]
+            total += loss.detach()
+        ctx.save_for_backward(*slopes)
+        return total
+
+    @staticmethod
+    def backward(ctx, slope):
+        return *[None] * 5, *[None if each is None else slope * each for each in ctx.saved_tensors]
+
+
+def batch_loss(model, train, steps, batch, texts):
     """The loss of a batch of ratings and their reviews.
 
     .. math::
         L = \\frac 1k \\sum_r \\Big( (\\hat r - r)^2 - \\frac{\\lambda}{L_r + 1} \\sum_k \\log \\Pr(o_k) \\Big)
             + R(\\theta)
 
-    A rating without a review has no second part. Reviews of similar length are run side by side, ``text_batch``
-    characters at a time, and each such run goes backward at once: what has to be kept does not grow with the text of
-    the batch. The gradient that reaches x_joint is handed on as a product in the returned loss.
+    A rating without a review has no second part.
+
+    Parameters
+    ----------
+    model, train, steps, batch
+        As for `rnnbook.rrn.batch_loss`.
+    texts : Texts
+        The reviews of ``train``.
 
     Returns
     -------
     loss : Tensor, scalar
-        Its gradient is that of L, the writer's own being there already.
     error : Tensor, scalar
         The sum of squared errors.
 
     Examples
     --------
-    Twice the weight of the text is twice the writer's gradient, and without any there is none.
+    Twice the weight of the text gives the writer twice the gradient, and no weight gives it none.
 
     >>> from rnnbook.worlds import ReviewWorld
-    >>> train = ReviewWorld(n_items=10).sample()
+    >>> reviews = ReviewWorld(n_items=10).sample()
+    >>> train, users = reviews.ratings, np.unique(reviews.ratings.users)
     >>> def gradient(weight):
-    ...     model = new_model(train, JointConfig(text_weight=weight), device="cpu").eval()
-    ...     texts, learnt = Texts(train, model.alphabet, "cpu"), rrn.targets(model, train.ratings)
-    ...     known = torch.ones(100, dtype=torch.bool)
-    ...     owners = np.unique(train.ratings.users)
-    ...     batch = rrn.batch_of(model, 0, owners, model.steps(train.ratings), learnt, None, known)
-    ...     batch_loss(model, texts, learnt, *batch)[0].backward()
+    ...     model = new_model(reviews, JointConfig(text_weight=weight), device="cpu").eval()
+    ...     steps, texts = model.steps(train), Texts(reviews, model.alphabet, "cpu")
+    ...     cold = torch.zeros(train.n_users, dtype=torch.bool)
+    ...     batch = rrn.batch_of(model, 0, users, train, steps, None, cold)
+    ...     batch_loss(model, train, steps, batch, texts)[0].backward()
     ...     return model.writer.out.bias.grad
     >>> gradient(0.0), torch.allclose(2 * gradient(1.0), gradient(2.0))
     (None, True)
     """
-    loss, error = rrn.batch_loss(model, data, at, parts)
-    config = model.config
+    loss, error = rrn.batch_loss(model, train, steps, batch)
+    config, k = model.config, len(batch.ratings)
     if config.text_weight == 0:
         return loss, error
-    x = model.writer.x_joint(*parts)
-    slope = text_gradient(model.writer, texts, at, x, config.text_weight / len(at), config.text_batch)
-    return loss + (x * slope).sum(), error
+    x_joint = model.writer.x_joint(batch.users, batch.items)
+    text = text_loss(model.writer, texts, batch.ratings, x_joint, config.text_weight / k, config.text_batch)
+    return loss + text, error
 
 
-def text_gradient(writer, texts, rows, x_joint, weight, text_batch):
-    """Add the gradient of ``weight`` × the nats per character of each review to the writer's, and return x_joint's.
+# --- Training ----------------------------------------------------------------------------------------------
 
-    Parameters
-    ----------
-    rows : int64 array [k]
-        Of ``texts``; those without a character are left out.
-    x_joint : Tensor, float [k, g]
 
-    Returns
-    -------
-    Tensor, float [k, g]
+def warm_up(model, texts, optimizer):
+    """Train the writer alone for ``config.warm_up`` epochs, with x_joint = 0: first how words are spelt.
 
     Examples
     --------
-    The gradient of one review of 4 characters, weighted with 1/10: that of the biases of all symbols adds up to 0.
-
-    >>> from rnnbook.interactions import ReviewData
-    >>> rows = pd.DataFrame({"user": [1], "item": 7, "rating": 5.0, "time": 1, "text": ["good"]})
-    >>> writer = Writer(n_symbols=5, told_size=6, config=JointConfig(joint_size=4))
-    >>> texts, x_joint = Texts(ReviewData.from_frame(rows), "dgo", "cpu"), torch.zeros(1, 4)
-    >>> text_gradient(writer, texts, np.array([0]), x_joint, weight=0.1, text_batch=1000).shape
-    torch.Size([1, 4])
-    >>> abs(writer.out.bias.grad.sum().item()) < 1e-6
+    >>> from rnnbook.worlds import ReviewWorld
+    >>> train = ReviewWorld(n_items=10).sample()
+    >>> model = new_model(train, JointConfig(warm_up=1, text_hidden_size=8), device="cpu")
+    >>> texts = Texts(train, model.alphabet, "cpu")
+    >>> rows, nothing = np.arange(40), torch.zeros(40, 40)
+    >>> before = model.writer.nats(texts, rows, nothing).sum().item()
+    >>> warm_up(model, texts, training.Adam(dict(model.named_parameters()), lr=0.01))
+    >>> model.writer.nats(texts, rows, nothing).sum().item() < before
     True
     """
-    leaf = x_joint.detach().requires_grad_()
-    lengths = texts.lengths[rows]
-    for some in side_by_side(lengths, text_batch, np.arange(len(rows))):
-        length = torch.from_numpy(lengths[some] + 1).to(leaf)
-        nats = writer.nats(texts, rows[some], leaf[torch.from_numpy(some).to(leaf.device)])
-        (weight * (nats / length).sum()).backward()
-    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+    config = model.config
+    nothing = torch.zeros(1, config.joint_size, device=model.device)
+    for _ in range(config.warm_up):
+        batches = padded_batches(texts.lengths, config.text_batch, torch.randperm(len(texts.lengths)).numpy())
+        for i in torch.randperm(len(batches)).tolist():
+            rows = batches[i]
+            optimizer.zero_grad()
+            text_loss(model.writer, texts, rows, nothing.expand(len(rows), -1), 1 / len(rows),
+                      config.text_batch).backward()
+            optimizer.step()
 
 
 def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None, progress=True,
         callback=None, start=None):
     """Train ratings and reviews together by subspace descent, see `rnnbook.rrn.fit`.
 
-    The writer learns in both halves of an epoch, from the reviews of the ratings at hand.
+    The writer learns in both halves of an epoch, from the reviews of the batch's ratings.
 
     Parameters
     ----------
@@ -470,36 +522,22 @@ def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patie
     >>> [sorted(point) for point in model.history]
     [['epoch', 'loss', 'rmse'], ['epoch', 'loss', 'rmse']]
     """
-    ratings = train.ratings
-    if ratings.n_ratings == 0:
+    if train.n_ratings == 0:
         raise ValueError(f"{train.name}: nothing to learn from")
     model = new_model(train, config, device=device, seed=seed, start=start)
     texts = Texts(train, model.alphabet, model.device)
-
-    def warm_up(optimizer):
-        """The characters' own habits first, with nothing told of whom and what is written about."""
-        told = torch.zeros(1, config.joint_size, device=model.device)
-        rows = np.arange(ratings.n_ratings)
-        for _ in range(config.warm_up * (config.text_weight > 0)):
-            split = side_by_side(texts.lengths, config.text_batch, torch.randperm(len(rows)).numpy())
-            for i in torch.randperm(len(split)).tolist():
-                optimizer.zero_grad()
-                some = split[i]
-                text_gradient(model.writer, texts, some, told.expand(len(some), -1), 1 / len(some), config.text_batch)
-                optimizer.step()
-
-    rrn.descend(model, ratings, lambda model, data, at, parts: batch_loss(model, texts, data, at, parts), seed=seed,
-                valid=valid and valid.ratings, patience=patience, checkpoint=checkpoint, progress=progress,
-                callback=callback, before=warm_up,
+    rrn.descend(model, train.ratings, partial(batch_loss, texts=texts), seed=seed, valid=valid and valid.ratings,
+                patience=patience, checkpoint=checkpoint, progress=progress, callback=callback,
+                warm_up=partial(warm_up, model, texts) if config.text_weight > 0 else None,
                 identity=training.identity(config, train, valid, seed, start=start is not None))
     return model
 
 
-# --- The measure -------------------------------------------------------------------------------------------
+# --- Perplexity --------------------------------------------------------------------------------------------
 
 
 class TextScores(NamedTuple):
-    """How well reviews are foretold.
+    """How well reviews are predicted.
 
     Examples
     --------
@@ -517,7 +555,7 @@ class TextScores(NamedTuple):
 
 @torch.no_grad()
 def evaluate_text(model, reviews):
-    """How well a model foretells the reviews that come next, each from what was seen before it.
+    """How well a model predicts the reviews that come next, each from what was seen before it.
 
     Parameters
     ----------
@@ -532,7 +570,7 @@ def evaluate_text(model, reviews):
 
     Examples
     --------
-    A writer for whom all symbols are alike has as many as its perplexity.
+    If all symbols are equally likely, the perplexity is their number.
 
     >>> from rnnbook.worlds import ReviewWorld
     >>> train, _, test = (world := ReviewWorld(n_items=20)).split(world.sample())
@@ -543,15 +581,14 @@ def evaluate_text(model, reviews):
     >>> round(scores.perplexity, 3) == len(model.alphabet) + 2, scores.nats.shape
     (True, (10,))
     """
-    u, m, users, items = model.eval().ahead(reviews.ratings)
-    x = model.writer.x_joint(u, m, *model.own_of_both(users, items))
+    x_joint = model.eval().writer.x_joint(*model.terms_following(reviews.ratings))
     texts = Texts(reviews, model.alphabet, model.device)
     written = np.flatnonzero(reviews.lengths)
     if not len(written):
         raise ValueError(f"{reviews.name}: there is no review that is not empty")
     nats = np.zeros(reviews.n_ratings)
-    for rows in side_by_side(reviews.lengths, 4 * model.config.text_batch, np.arange(reviews.n_ratings)):
-        nats[rows] = model.writer.nats(texts, rows, x[torch.from_numpy(rows).to(x.device)]).double().cpu().numpy()
+    for rows in padded_batches(reviews.lengths, 4 * model.config.text_batch, np.arange(reviews.n_ratings)):
+        nats[rows] = model.writer.nats(texts, rows, x_joint[as_tensor(rows, x_joint)]).double().cpu().numpy()
     words = sum(len(reviews.text(i).split()) for i in written)
     return TextScores(float(np.exp(nats.sum() / (reviews.lengths[written] + 1).sum())),
                       float(np.exp(nats.sum() / max(words, 1))), nats[written])

@@ -1,9 +1,11 @@
-"""The recurrent recommender network (Wu, Ahmed, Beutel, Smola & Jing, WSDM 2017): ratings that move in time.
+"""The recurrent recommender network (Wu, Ahmed, Beutel, Smola & Jing, WSDM 2017): ratings that change with time.
 
-Read from top to bottom: ratings as sequences of steps, the settings, one side of the network (users or items;
-both are alike), the model of both sides with its predictions, and the training by subspace descent.
+Read it from top to bottom: the settings, the equations of one side of the network (users or items; both are alike), the
+model of both sides and its predictions, the loss of a batch, and training by subspace descent. How ratings become the
+steps that an LSTM reads stands in `rnnbook.interactions.steps`.
 
-Letters: n ratings, S steps, B sequences of at most L places, e embedding size, d dynamic factors, s stationary factors.
+Sizes: n ratings, of which a batch has k; S steps; B sequences of at most L places, P places in all; e numbers in an
+LSTM's input, h in its state; d dynamic factors, s stationary factors.
 """
 
 from __future__ import annotations
@@ -16,113 +18,12 @@ import pandas as pd
 import torch
 from torch import nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from rnnbook import training
 from rnnbook.interactions import DAY, RatingData, concatenate
-
-# --- Ratings as steps -------------------------------------------------------------------------------------
-
-
-def _runs(starts, lengths):
-    """The integers of the runs [start, start + length) one after another: int64 [sum of lengths]."""
-    ends = np.cumsum(lengths)
-    return np.repeat(starts - (ends - lengths), lengths) + np.arange(lengths.sum())
-
-
-class Steps:
-    """The ratings of one side as sequences of steps: all that a user rated (or that befell an item) at one time.
-
-    A step without ratings does not exist: the clock tells the next one how long the gap was. So everything here
-    grows with the number of ratings, and nothing with users × items × time.
-
-    Parameters
-    ----------
-    owners, others : int64 arrays [n]
-        Whose step it is, and whom or what the rating was about.
-    ratings, times : float64 arrays [n]
-        The times never fall.
-    n_owners : int
-    width : float
-        Seconds that count as one time; 0 puts only ratings of the same instant together.
-
-    Attributes
-    ----------
-    time : float64 [S]
-        Of each step, rounded down to ``width``; the steps of one owner lie together, the oldest first.
-    offsets : int64 [n_owners + 1]
-        Owner i has the steps ``offsets[i] : offsets[i + 1]``.
-    bags : int64 [S + 1]
-        Step k holds the ratings ``bags[k] : bags[k + 1]`` of ``others`` and ``ratings``.
-    order : int64 [n]
-        Where each of those ratings stood in the data.
-    step : int64 [n]
-        The step of each rating, in the order of the data.
-
-    Examples
-    --------
-    Two users. The first rates twice at one instant, then once more: two steps, the first with two ratings.
-
-    >>> owners, others = np.array([0, 0, 1, 0]), np.array([5, 6, 5, 7])
-    >>> steps = Steps(owners, others, np.array([3.0, 4.0, 1.0, 5.0]),
-    ...               np.array([10.0, 10.0, 20.0, 30.0]), 2, width=0)
-    >>> steps.time.tolist(), steps.offsets.tolist(), steps.bags.tolist()
-    ([10.0, 30.0, 20.0], [0, 2, 3], [0, 2, 3, 4])
-    >>> steps.before([0, 0, 0], [10, 11, 31]).tolist()  # strictly before
-    [0, 1, 2]
-    """
-
-    def __init__(self, owners, others, ratings, times, n_owners, width):
-        self.order = np.argsort(owners, kind="stable")
-        owner, clock = owners[self.order], _rounded(times, width)[self.order]
-        first = np.ones(len(owner), dtype=bool)
-        first[1:] = (owner[1:] != owner[:-1]) | (clock[1:] != clock[:-1])
-        starts = np.flatnonzero(first)
-        self.time, self.bags = clock[starts], np.append(starts, len(owner))
-        self.offsets = np.searchsorted(owner[starts], np.arange(n_owners + 1))
-        self.others, self.ratings, self.width = others[self.order], ratings[self.order], width
-        self.step = np.empty(len(owner), dtype=np.int64)
-        self.step[self.order] = np.cumsum(first) - 1
-
-    def before(self, owners, times):
-        """How many steps each owner has strictly before a time: int64 [B]."""
-        return np.array([np.searchsorted(self.time[self.offsets[i]:self.offsets[i + 1]], t)
-                         for i, t in zip(owners, times)], dtype=np.int64)
-
-
-def _rounded(times, width):
-    return np.floor(times / width) * width if width else times
-
-
-def batches(sizes, batch_size, order):
-    """Cut owners into batches of about ``batch_size`` steps, sequences of similar length side by side.
-
-    Parameters
-    ----------
-    sizes : int64 array [n_owners]
-        Steps of each; owners without any are left out.
-    batch_size : int
-        The sequence that fills a batch stays whole.
-    order : int64 array
-        Owners; those of equal length stay in this order.
-
-    Returns
-    -------
-    list of int64 arrays, the shortest sequences first
-
-    Examples
-    --------
-    Owners of 3, 1, 0 and 1 steps, cut where about two steps are together.
-
-    >>> [batch.tolist() for batch in batches(np.array([3, 1, 0, 1]), batch_size=2,
-    ...                                      order=np.arange(4))]
-    [[1, 3], [0]]
-    """
-    order = order[sizes[order] > 0]
-    order = order[np.argsort(sizes[order], kind="stable")]
-    batch = (np.cumsum(sizes[order]) - sizes[order]) // batch_size
-    return np.split(order, np.flatnonzero(np.diff(batch)) + 1) if len(order) else []
-
+from rnnbook.interactions.ragged import batches_by_length, concatenated_ranges
+from rnnbook.interactions.steps import Sequences, Steps, pack
+from rnnbook.training import Dropout, Rate, Size, Weight, check_settings
 
 # --- Settings ---------------------------------------------------------------------------------------------
 
@@ -143,59 +44,82 @@ class RRNConfig:
     ValueError: with dynamic=False and stationary=False nothing is left of the model
     """
 
-    hidden_size: int = 40  # of each LSTM
-    embedding_size: int = 40  # of its input y_t
-    dynamic_size: int = 20  # not 40, as in the later paper, which did worse on validation ratings
-    stationary_size: int = 160
-    dropout: float = 0.5  # of the dynamic factors
-    penalty: float = 30.0  # ℓ2 on a user's and an item's own factors, in ratings
-    bias_penalty: float = 1.0
-    clip: float = 15.0  # each component of a gradient, ±
-    learning_rate: float = 1.5e-3  # Adam
-    table_learning_rate: float | None = None  # of what is each one's own, if another; rare rows need large steps
-    decay: bool = False  # let the learning rate fall epoch by epoch, in a straight line to 0 after the last
-    batch_size: int = 4096  # steps
-    n_epochs: int = 16
-    user_step: float = 0.0  # seconds that count as one time for a user; 0: each instant
-    item_step: float = DAY
+    hidden_size: Size = 40  # of each LSTM
+    embedding_size: Size = 40  # of its input y_t
+    dynamic_size: Size = 20  # not 40, as in the later paper, which did worse on validation ratings
+    stationary_size: Size = 160
+    dropout: Dropout = 0.5  # of the dynamic factors
+    penalty: Weight = 30.0  # ℓ2 on each user's and item's anchor and stationary factors, in ratings
+    bias_penalty: Weight = 1.0
+    clip: Rate = 15.0  # each component of a gradient is kept within ±clip
+    learning_rate: Rate = 1.5e-3  # of Adam
+    table_learning_rate: Rate | None = None  # of the embedding tables, if another; rare rows need large steps
+    decay: bool = False  # let the learning rate fall linearly, epoch by epoch, to 0 after the last
+    batch_size: Size = 4096  # steps
+    n_epochs: Size = 16
+    user_step: Weight = 0.0  # seconds that count as one time for a user; 0: each instant
+    item_step: Weight = DAY
 
-    # How often a training sequence is that of a stranger, without parameters of its own, as most new users are.
-    # Without it the LSTM would learn to count on parameters that were fitted to the very ratings it predicts.
-    stranger: float = 0.5
+    # Cold-start rate: the share of training sequences whose owner is treated as new, without static terms, as most
+    # users of a test are. Otherwise the LSTM learns to rely on terms that were fitted to the ratings it predicts.
+    cold_start: Dropout = 0.5
 
     # Parts that can be switched off alone
     newbie: bool = True  # the flag of a first step
     wall_clock: bool = True  # τ_t and τ_{t−1}
     dynamic: bool = True  # the LSTMs
-    stationary: bool = True  # the parameters of each user and item
-    anchored: bool = True  # not in the paper: the dynamic factors swing around a point of each user's and item's own
+    stationary: bool = True  # the static terms: anchor, stationary factors and bias
+    anchored: bool = True  # not in the paper: dynamic factors are added to an anchor of each user and item
     joint: bool = False  # back-propagate through both sides at once instead of one at a time
 
     def __post_init__(self):
-        for name in ("hidden_size", "embedding_size", "dynamic_size", "stationary_size", "batch_size", "n_epochs"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)!r}; it must be an integer of at least 1")
-        for name in ("dropout", "stranger"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}; it must be in [0, 1)")
-        for name in ("penalty", "bias_penalty", "user_step", "item_step"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}; it must not be negative")
+        check_settings(self)
         if not (self.dynamic or self.stationary):
             raise ValueError("with dynamic=False and stationary=False nothing is left of the model")
 
 
-# --- The network ------------------------------------------------------------------------------------------
+def as_tensor(array, like):
+    """An array as a Tensor on the device of another one; floats get its dtype.
+
+    Examples
+    --------
+    >>> as_tensor(np.array([1.0, 2.0]), like=torch.zeros(1)).dtype
+    torch.float32
+    >>> as_tensor(np.array([1, 2]), like=torch.zeros(1)).dtype
+    torch.int64
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)
 
 
-TABLES = ("read", "anchor", "stationary", "bias")  # of a Side: only the rows of a batch have a gradient
+# --- The equations of one side (PyTorch) ------------------------------------------------------------------
+
+
+class Terms(NamedTuple):
+    """What one side, users or items, brings to k predictions.
+
+    Examples
+    --------
+    A user of static terms 0 and with the dynamic factors u meets an item with the anchor b: the prediction is u · b.
+
+    >>> zero = torch.zeros(1, 2)
+    >>> user = Terms(torch.tensor([[3.0, 4.0]]), zero, zero, zero[:, 0])
+    >>> item = Terms(zero, torch.tensor([[1.0, 2.0]]), zero, zero[:, 0])
+    >>> RRN.combine(user, item)
+    tensor([11.])
+    """
+
+    dynamic: torch.Tensor  # float [k, d]: u_i(t) or m_j(t), with W and b applied
+    anchor: torch.Tensor  # float [k, d]: a
+    stationary: torch.Tensor  # float [k, s]: p or q
+    bias: torch.Tensor  # float [k]: c
 
 
 class Side(nn.Module):
-    """The users' half of the model, or the items': an LSTM over their steps, and what is each one's own.
+    """The users' half of the network, or the items': an LSTM over their steps, and the static terms of each.
 
-    Every table has a row more than there were owners (or others) in training; it stays zero and stands for all
-    that came later. So does the row of one who had no rating in training.
+    Each table has one row more than training had owners (or others). It stays zero and stands for all who came later.
+    The row of an owner without a rating in training is zero, too.
 
     Parameters
     ----------
@@ -204,10 +128,10 @@ class Side(nn.Module):
 
     Examples
     --------
-    All who came after the training share the last row, of zeros.
+    All who came after training share the last row, of zeros.
 
     >>> side = Side(n_owners=3, n_others=2, config=RRNConfig(stationary_size=4))
-    >>> side.start(torch.tensor([0, 1]), torch.tensor([0, 1]))  # owner 2 has no rating
+    >>> side.initialize(torch.tensor([0, 1]), torch.tensor([0, 1]))  # owner 2 has no rating
     >>> side.rows(torch.tensor([0, 2, 3, 17, -1])).tolist()
     [0, 2, 3, 3, 3]
     >>> side.stationary.weight.abs().sum(1).gt(0).tolist()
@@ -217,11 +141,11 @@ class Side(nn.Module):
     def __init__(self, n_owners, n_others, config):
         super().__init__()
         self.n_owners, self.n_others, self.config = n_owners, n_others, config
-        # W_embed: a row for the rating of each other one, and a row for its having been rated at all, since a
-        # rating of 0, the mean, is not the same as none. The very first row of each kind is common to all.
-        self.read = nn.Embedding(2 * (n_others + 2), config.embedding_size, sparse=True)
-        self.read_anchor = nn.Linear(config.dynamic_size, 2 * config.embedding_size, bias=False)
-        self.clock = nn.Linear(3, config.embedding_size)
+        # W_embed in three parts. Each of the others has two rows in the first: one that the rating multiplies, and one
+        # for its presence, since a rating of 0, the mean, is not the same as none. Row 0 of each kind is common to all.
+        self.embed = nn.Embedding(2 * (n_others + 2), config.embedding_size, sparse=True)
+        self.embed_anchor = nn.Linear(config.dynamic_size, 2 * config.embedding_size, bias=False)
+        self.embed_clock = nn.Linear(3, config.embedding_size)
         self.lstm = nn.LSTM(config.embedding_size, config.hidden_size)
         self.to_factors = nn.Linear(config.hidden_size, config.dynamic_size)
         self.anchor = nn.Embedding(n_owners + 1, config.dynamic_size, sparse=True)
@@ -229,100 +153,102 @@ class Side(nn.Module):
         self.bias = nn.Embedding(n_owners + 1, 1, sparse=True)
 
     @torch.no_grad()
-    def start(self, owners, others):
+    def initialize(self, owners, others):
         """Small random rows for all who have a rating in training, zeros for the others."""
-        known = owners.unique()
-        for table, std in ((self.anchor, 0.02), (self.stationary, 0.05), (self.bias, 0.0)):
-            rows = torch.randn(len(known), table.embedding_dim, device=known.device) * std
-            nn.init.zeros_(table.weight).index_copy_(0, known, rows)
-        rows = torch.cat([others.unique() + 1, others.new_zeros(1)])
-        rows = torch.cat([rows, rows + self.n_others + 2])
-        noise = torch.randn(len(rows), self.read.embedding_dim, device=known.device) * 0.1
-        nn.init.zeros_(self.read.weight).index_copy_(0, rows, noise)
-
-    def rows(self, owners):
-        """Each one's row of the tables, int64 [k]; -1 and all that were not there in training have the last."""
-        return torch.where((owners < 0) | (owners > self.n_owners), self.n_owners, owners)
+        known, read = owners.unique(), torch.cat([others.unique() + 1, others.new_zeros(1)])
+        read = torch.cat([read, read + self.n_others + 2])
+        for table, rows, std in ((self.anchor, known, 0.02), (self.stationary, known, 0.05), (self.bias, known, 0.0),
+                                 (self.embed, read, 0.1)):
+            noise = torch.randn(len(rows), table.embedding_dim, device=rows.device) * std
+            nn.init.zeros_(table.weight).index_copy_(0, rows, noise)
 
     @torch.no_grad()
-    def start_from(self, factors):
-        """Stationary factors [n_owners, s] to begin with; rows of those without a rating in training stay zero."""
+    def set_stationary(self, factors):
+        """Take over stationary factors [n_owners, s]; rows of those without a rating in training stay zero."""
         table = self.stationary.weight
         factors = torch.as_tensor(factors).to(table)
         if factors.shape != (self.n_owners, table.shape[1]):
             raise ValueError(f"factors to start from are {tuple(factors.shape)}; {self.n_owners} owners and "
                              f"stationary_size={table.shape[1]} need {(self.n_owners, table.shape[1])}")
-        known = (self.anchor.weight[:-1] != 0).any(1, keepdim=True)
-        table[:-1] = factors * known
+        table[:-1] = factors * (self.anchor.weight[:-1] != 0).any(1, keepdim=True)
 
-    def forward(self, steps, owners, n_before, last, clock, read):
-        """Dynamic factors at every place of some sequences.
+    def rows(self, owners):
+        """The row of each owner in the tables, int64 [k]: the last for -1 and for all who came after training."""
+        return torch.where((owners < 0) | (owners > self.n_owners), self.n_owners, owners)
 
-        A sequence reads the steps 1 … n_before of its owner and has n_before + 1 places. At place k it has read
-        the steps before k; its input is what the step before brought and the time of the place:
+    def embed_ratings(self, packed, values, anchors):
+        """W_embed x for the step that each reader reads, the sum over its ratings: float [R, e].
 
-            y_k = W_embed [x_{k−1}, 1_newbie, τ_k, τ_{k−1}],    h_k = LSTM(h_{k−1}, y_k)
+        Arguments as of `forward`. A row of W_embed is the common one, plus one for whom or what the rating is about,
+        plus a linear function of the anchor there.
+        """
+        # Each row that is needed is computed once, however many ratings need it.
+        index = F.pad(packed.others + 1, (1, 0))  # [1 + U], the common row first
+        rows = self.embed(torch.stack([index, index + self.n_others + 2]))  # [2, 1 + U, e]
+        of_anchors = self.embed_anchor(anchors).view(len(anchors), 2, -1).transpose(0, 1)  # [2, U, e]
+        rows = rows[:, :1] + rows[:, 1:] + of_anchors
+        two = torch.stack([packed.other, packed.other + len(anchors)], dim=1)  # [K, 2]: a rating, and that it is there
+        weights = torch.stack([values, torch.ones_like(values)], dim=1)
+        return F.embedding_bag(two.ravel(), rows.flatten(0, 1), 2 * packed.bags, mode="sum",
+                               per_sample_weights=weights.ravel())
 
-        where x_{k−1} is a bag of ratings, empty at the first place, which is the newbie's. Of a rating counts what its
-        subject's bias leaves. A row of W_embed is one of its own plus, from the subject's anchor, a linear function.
+    def forward(self, packed, clock, values, anchors):
+        """Dynamic factors at every place of some sequences:
+
+            y_k = W_embed [x_{k−1}, 1_newbie, τ_k, τ_{k−1}],    h_k = LSTM(h_{k−1}, y_k),    u_k = W_u h_k + b_u
+
+        where x_{k−1} holds the ratings of step k − 1, and nothing at the first place.
 
         Parameters
         ----------
-        steps : Steps
-        owners : int64 array [B]
-        n_before : int64 array [B]
-        last : float64 array [B]
-            The time of the last place, in seconds.
-        clock : callable(float64 array) -> float64 array
-            Seconds to the model's time.
-        read : callable(int64 array [k], int64 array [r]) -> (Tensor, float [k], Tensor, float [r, d])
-            The values of ratings of ``steps``, and the anchors of others.
+        packed : Sequences
+        clock : float array [P, 3]
+            1_newbie, τ_k, and what stands for τ_{k−1}: the gap.
+        values : Tensor, float [K]
+            The ratings read, less the bias of whom or what they are about.
+        anchors : Tensor, float [U, d]
+            The anchors of ``packed.others``.
 
         Returns
         -------
-        Tensor, float [sum of n_before + 1, d], sequence after sequence
+        Tensor, float [P, d]
         """
-        config, device, dtype = self.config, self.clock.weight.device, self.clock.weight.dtype
-        first, ends = steps.offsets[owners], np.cumsum(n_before + 1)
-        row = np.repeat(np.arange(len(owners)), n_before + 1)
-        place = _runs(np.zeros_like(first), n_before + 1)
-        time = np.empty(len(row))
-        time[ends - 1] = last
-        reads = _runs(first, n_before)  # the steps that are read, and read at the place after their own
-        earlier = np.ones(len(row), dtype=bool)
-        earlier[ends - 1] = False
-        time[earlier] = steps.time[reads]
+        n_places, n_sequences = int(packed.place.max()) + 1, int(packed.sequence[-1]) + 1
+        packed = Sequences(*(as_tensor(array, values) for array in packed))
+        y = self.embed_clock(as_tensor(clock, values))  # [P, e]
+        if len(packed.ratings):
+            y = y.index_add(0, packed.readers, self.embed_ratings(packed, values, anchors))
+        padded = y.new_zeros(n_places, n_sequences, self.config.embedding_size)  # [L, B, e]
+        h, _ = self.lstm(padded.index_put((packed.place, packed.sequence), y))  # [L, B, h]
+        return F.dropout(self.to_factors(h[packed.place, packed.sequence]), self.config.dropout, self.training)
 
-        size = steps.bags[reads + 1] - steps.bags[reads]
-        held = _runs(steps.bags[reads], size)
-        who, which = np.unique(np.minimum(steps.others[held], self.n_others), return_inverse=True)
+    def terms(self, dynamic, owners, cold=None):
+        """The Terms of k predictions: dynamic factors [k, d] and the static terms of their owners, int64 array [k].
 
-        since = np.zeros(len(row))
-        since[1:] = np.where(place[1:] > 0, np.diff(time), 0.0)
-        given = np.stack([(place == 0) * config.newbie, clock(time) * config.wall_clock,
-                          np.log1p(since / 3600) / 5 * config.wall_clock], axis=1)
+        The static terms are 0 where ``cold`` (Tensor, bool [n_owners], optional) says so.
+        """
+        # Each row of the tables is read once, and so its gradient is one row, however many ratings need it.
+        owners, place = (as_tensor(array, self.bias.weight) for array in np.unique(owners, return_inverse=True))
+        rows, kept = self.rows(owners), float(self.config.stationary)
+        if cold is not None:
+            kept = kept * (~cold[owners, None]).float()
+        anchor, stationary, bias = (F.embedding(place, rows_of_each) for rows_of_each in (
+            self.anchor(rows) * (kept * self.config.anchored), self.stationary(rows) * kept, self.bias(rows) * kept))
+        return Terms(dynamic, anchor, stationary, bias[:, 0])
 
-        def here(array, dtype):
-            return torch.from_numpy(np.ascontiguousarray(array)).to(device, dtype)
+    def penalty(self, owners, parts):
+        """R(θ) of some owners (int64 array [B]): of the squares of their static terms, one part in ``parts`` [B]."""
+        rows = self.rows(as_tensor(owners, self.bias.weight))
+        factors = self.anchor(rows).square().sum(1) + self.stationary(rows).square().sum(1)
+        penalty = self.config.penalty * factors + self.config.bias_penalty * self.bias(rows)[:, 0].square()
+        return (penalty / as_tensor(parts, penalty)).sum()
 
-        row, place = here(row, torch.int64), here(place, torch.int64)
-        y = self.clock(here(given, dtype))
-        if len(reads):
-            # The rows of W_embed that occur here, each made once: what is common to all, its own, and of its anchor.
-            value, anchor = read(held, who)
-            own = self.read(here(np.append(0, who + 1) + [[0], [self.n_others + 2]], torch.int64))
-            rows = own[:, :1] + own[:, 1:] + self.read_anchor(anchor).view(len(who), 2, -1).transpose(0, 1)
-            bag = F.embedding_bag(here(np.stack([which, which + len(who)], axis=1).ravel(), torch.int64),
-                                  rows.flatten(0, 1), here(2 * (np.cumsum(size) - size), torch.int64), mode="sum",
-                                  per_sample_weights=torch.stack([value, torch.ones_like(value)], dim=1).ravel())
-            y = y.index_add(0, here(np.flatnonzero(earlier), torch.int64) + 1, bag)
-        padded = y.new_zeros(int(n_before.max()) + 1, len(owners), config.embedding_size)
-        h = self.lstm(padded.index_put((place, row), y))[0][place, row]
-        return F.dropout(self.to_factors(h), config.dropout, self.training)
+
+# --- The model --------------------------------------------------------------------------------------------
 
 
 class Trajectory(NamedTuple):
-    """The way of one user or item through time.
+    """The path of one user or item through time.
 
     Examples
     --------
@@ -335,11 +261,11 @@ class Trajectory(NamedTuple):
     """
 
     times: np.ndarray  # float64 [k], seconds
-    factors: np.ndarray  # float32 [k, d]: the dynamic factors that predict at each time, from the ratings before it
+    factors: np.ndarray  # float32 [k, d]: dynamic factors plus anchor, from the ratings before each time
 
 
 class RRN(nn.Module):
-    r"""Users and items whose states move with each rating.
+    r"""Users and items whose states change with each rating.
 
     .. math::
         \hat r_{ij}(t) = \langle W_u u_i(t) + b_u + a_i,\; W_m m_j(t) + b_m + a_j \rangle
@@ -347,8 +273,8 @@ class RRN(nn.Module):
 
     in units of the training ratings' standard deviation, around their mean. :math:`u_i(t)` and :math:`m_j(t)` are the
     LSTMs' states after all steps strictly before t; p and q are stationary factors. The paper has neither the biases c,
-    which it can express in p and q, nor the anchors a (``anchored=False`` takes them out): with them what a user likes
-    now can meet what a movie always was, which no term of the paper's sum provides.
+    which it can express in p and q, nor the anchors a (``anchored=False`` takes them out). With anchors, a user's
+    present taste can meet what an item always was, which no term of the paper's sum provides.
 
     Parameters
     ----------
@@ -375,15 +301,16 @@ class RRN(nn.Module):
     >>> model = new_model(past, RRNConfig(), device="cpu")
     >>> model.follow(future).shape
     (10,)
-    >>> who, what, when = ["user-0", "a stranger"], ["item-1", "item-1"], [data.times[-1] + 1] * 2
-    >>> before = model.predict(who, what, when)
+    >>> users, items = ["user-0", "a new user"], ["item-1", "item-1"]
+    >>> times = [data.times[-1] + 1] * 2
+    >>> before = model.predict(users, items, times)
     >>> model.observe(future)
-    >>> model.seen.n_ratings, np.array_equal(before, model.predict(who, what, when))
+    >>> model.seen.n_ratings, np.array_equal(before, model.predict(users, items, times))
     (20, False)
     """
 
     Config = RRNConfig
-    BUILT_FROM: tuple[str, ...] = ("user_ids", "scale")  # beside settings and item_ids; what a checkpoint has to hold
+    BUILT_FROM: tuple[str, ...] = ("user_ids", "scale")  # besides settings and item_ids; a saved model has to hold it
 
     def __init__(self, item_ids, config, device="cpu", *, user_ids, scale):
         super().__init__()
@@ -396,9 +323,14 @@ class RRN(nn.Module):
             self.users, self.items = Side(n_users, n_items, config), Side(n_items, n_users, config)
 
     @property
+    def sides(self):
+        """The users' Side and the items'."""
+        return self.users, self.items
+
+    @property
     def device(self):
         """torch.device: where the parameters are."""
-        return self.users.clock.weight.device
+        return self.users.bias.weight.device
 
     def to_scale(self, ratings):
         """Ratings in the model's unit, the standard deviation of the training ratings, around their mean."""
@@ -414,121 +346,112 @@ class RRN(nn.Module):
         return (Steps(data.users, data.items, data.ratings, data.times, data.n_users, config.user_step),
                 Steps(data.items, data.users, data.ratings, data.times, data.n_items, config.item_step))
 
-    @property
-    def sides(self):
-        """The users' Side and the items'."""
-        return self.users, self.items
-
     def zeros(self, k):
         """Dynamic factors of 0, float [k, d]."""
-        return torch.zeros(k, self.config.dynamic_size, device=self.device, dtype=self.users.clock.weight.dtype)
+        return self.users.bias.weight.new_zeros(k, self.config.dynamic_size)
 
-    def run(self, side, steps, owners, n_before, last):
-        """`Side.forward`, or zeros where the model has no dynamic part."""
-        if not self.config.dynamic:
+    def dynamic_factors(self, side, steps, owners, n_before, last):
+        """Dynamic factors at all places of some sequences, float [P, d]; zeros where the model has no dynamic part.
+
+        Arguments as of `pack`. The other side's biases and anchors enter as numbers, without a gradient.
+        """
+        config = self.config
+        if not config.dynamic:
             return self.zeros(int((n_before + 1).sum()))
-        other = self.items if side is self.users else self.users
+        packed = pack(steps, owners, n_before, last, side.n_others)
+        clock = np.stack([(packed.place == 0) * config.newbie, self.to_clock(packed.time) * config.wall_clock,
+                          np.log1p(packed.gap / 3600) / 5 * config.wall_clock], axis=1)
+        with torch.no_grad():
+            other = self.items if side is self.users else self.users
+            others = as_tensor(packed.others, other.bias.weight)
+            anchors = other.anchor(others) * (config.stationary * config.anchored)  # [U, d]
+            biases = (other.bias(others) * config.stationary)[as_tensor(packed.other, others), 0]  # [K]
+            values = as_tensor(self.to_scale(steps.ratings[packed.ratings]), biases) - biases
+        return side(packed, clock, values, anchors)
 
-        def read(ratings, others):
-            value = torch.from_numpy(self.to_scale(steps.ratings[ratings])).to(self.device, self.zeros(0).dtype)
-            rated, rows = (other.rows(torch.from_numpy(i).to(self.device)) for i in (steps.others[ratings], others))
-            anchor = other.anchor(rows) * (self.config.stationary * self.config.anchored)
-            return value - other.bias(rated)[:, 0].detach() * self.config.stationary, anchor.detach()
-
-        return side(steps, owners, n_before, last, self.to_clock, read)
-
-    def at_steps(self, side, steps, owners):
-        """Dynamic factors at all steps of some owners, each from the steps before it.
+    def factors_at_steps(self, side, steps, owners):
+        """Dynamic factors at all steps of some owners (int64 array [B]), each from the steps before it.
 
         Returns
         -------
         numbers : int64 array [P]
-            Of the steps.
+            The steps.
         factors : Tensor, float [P, d]
         """
         first, end = steps.offsets[owners], steps.offsets[owners + 1]
-        return _runs(first, end - first), self.run(side, steps, owners, end - first - 1, steps.time[end - 1])
+        factors = self.dynamic_factors(side, steps, owners, end - first - 1, steps.time[end - 1])
+        return concatenated_ranges(first, end - first), factors
 
-    def at_all_steps(self, side, steps, owners=None):
-        """The same for many owners, batch by batch: float [S, d], zeros at the steps of the others."""
-        sizes = np.diff(steps.offsets)
-        owners = np.arange(len(sizes)) if owners is None else owners
-        parts = [self.at_steps(side, steps, batch) for batch in batches(sizes, 4 * self.config.batch_size, owners)]
+    def factors_at_all_steps(self, side, steps, owners=None):
+        """The same for all owners, or for many, in batches: float [S, d], zeros at the steps of the others."""
+        n_steps = np.diff(steps.offsets)
+        owners = np.arange(len(n_steps)) if owners is None else owners
+        parts = [self.factors_at_steps(side, steps, batch)
+                 for batch in batches_by_length(n_steps, 4 * self.config.batch_size, owners)]
         out = self.zeros(len(steps.time))
         if parts:  # in one go: a copy of all for each batch would cost the square of the number of steps
             numbers, factors = zip(*parts)
-            out = out.index_copy(0, torch.from_numpy(np.concatenate(numbers)).to(self.device), torch.cat(factors))
+            out = out.index_copy(0, as_tensor(np.concatenate(numbers), out), torch.cat(factors))
         return out
 
-    def at_times(self, side, steps, owners, times):
-        """Dynamic factors of some owners (int64 [k], -1: unknown) at any times (s, [k]): float [k, d]."""
-        times = _rounded(times, steps.width)
-        n_before = steps.before(owners, times)
+    def factors_at_times(self, side, steps, owners, times):
+        """Dynamic factors of some owners (int64 array [k], -1: unknown) at any times (s, [k]): float [k, d]."""
+        times = steps.round(times)
+        n_before = steps.count_before(owners, times)
         out = self.zeros(len(owners))
-        for batch in batches(n_before + 1, 4 * self.config.batch_size, np.arange(len(owners))):
-            factors = self.run(side, steps, owners[batch], n_before[batch], times[batch])
-            final = torch.from_numpy(np.cumsum(n_before[batch] + 1) - 1).to(self.device)
-            out[torch.from_numpy(batch).to(self.device)] = factors[final]
+        for batch in batches_by_length(n_before + 1, 4 * self.config.batch_size, np.arange(len(owners))):
+            factors = self.dynamic_factors(side, steps, owners[batch], n_before[batch], times[batch])
+            out[as_tensor(batch, out)] = factors[as_tensor(np.cumsum(n_before[batch] + 1) - 1, out)]  # the last places
         return out
 
-    def own(self, side, owners, known=None):
-        """What belongs to each owner alone: anchor [k, d], stationary factors [k, s], bias [k].
-
-        Parameters
-        ----------
-        owners : int64 array [k]
-        known : Tensor, bool [n_owners], optional
-            Where False, the owner is treated as such a stranger.
-        """
-        # Each row of the tables is read once, and so its gradient is one row, however many ratings need it.
-        owners, place = (torch.from_numpy(i).to(self.device) for i in np.unique(owners, return_inverse=True))
-        rows = side.rows(owners)
-        kept = float(self.config.stationary) if known is None else self.config.stationary * known[owners, None].float()
-        anchor, stationary, bias = (F.embedding(place, part) for part in (
-            side.anchor(rows) * (kept * self.config.anchored), side.stationary(rows) * kept, side.bias(rows) * kept))
-        return anchor, stationary, bias[:, 0]
-
-    def norm(self, side, owners, counts):
-        """R(θ) of some owners: the squares of what is each one's own, by their penalties.
-
-        One part in ``counts`` (float array [k]) of each: a rating carries one in as many as its owner has, so that
-        each owner (int64 array [k]) counts once an epoch on either side.
-        """
-        config, rows = self.config, side.rows(torch.from_numpy(owners).to(self.device))
-        counts = torch.from_numpy(counts).to(self.device, side.bias.weight.dtype)
-        factors = side.anchor(rows).square().sum(1) + side.stationary(rows).square().sum(1)
-        return ((config.penalty * factors + config.bias_penalty * side.bias(rows)[:, 0].square()) / counts).sum()
-
-    @staticmethod
-    def combine(u, m, ours, theirs):
-        """The prediction on the model's scale, float [k], from dynamic factors [k, d] and the `own` of both sides."""
-        (a, p, c), (b, q, d) = ours, theirs
-        return ((u + a) * (m + b)).sum(1) + (p * q).sum(1) + c + d
-
-    def ratings(self, u, m, users, items):
-        """`combine` on the data's scale, for indices (int64 [k]) of users and items: float64 array [k]."""
-        return self.combine(u, m, *self.own_of_both(users, items)).cpu().double().numpy() * self.scale["std"] \
-            + self.scale["mean"]
-
-    def own_of_both(self, users, items):
-        """What is the users' own and what the items', by indices (int64 arrays [k])."""
-        return [self.own(side, owners) for side, owners in zip(self.sides, (users, items))]
-
-    def ahead(self, data):
-        """Where users and items are at every rating of ``data``, if these came in one after another.
+    def terms_at(self, users, items, times):
+        """The Terms of raw user and item ids [k] at any times [k] (s), from what was seen; unknown ids are new.
 
         Returns
         -------
-        u, m : Tensors, float [data.n_ratings, d]
-            Dynamic factors of both sides.
-        users, items : int64 arrays [data.n_ratings]
-            Indices; those that training did not know come behind the others.
+        users, items : Terms
         """
-        both = concatenate(self.seen, data)
-        new = slice(self.seen.n_ratings, None)
-        u, m = (self.at_all_steps(side, steps, np.unique(who[new]))[torch.from_numpy(steps.step[new]).to(self.device)]
-                for side, steps, who in zip(self.sides, self.steps(both), (both.users, both.items)))
-        return u, m, both.users[new], both.items[new]
+        times = np.asarray(times, dtype=np.float64)
+        both = (pd.Index(ids).get_indexer(pd.Index(raw)).astype(np.int64)
+                for ids, raw in ((self.seen.user_ids, users), (self.seen.item_ids, items)))
+        return tuple(side.terms(self.factors_at_times(side, steps, owners, times), owners)
+                     for side, steps, owners in zip(self.sides, self.steps(self.seen), both))
+
+    def terms_following(self, data):
+        """The Terms of users and items at every rating of ``data``, if these came in one after another."""
+        both, new = concatenate(self.seen, data), slice(self.seen.n_ratings, None)
+
+        def terms(side, steps, owners):
+            factors = self.factors_at_all_steps(side, steps, np.unique(owners))
+            return side.terms(factors[as_tensor(steps.step_of[new], factors)], owners)
+
+        return tuple(map(terms, self.sides, self.steps(both), (both.users[new], both.items[new])))
+
+    @staticmethod
+    def combine(users, items):
+        """The prediction on the model's scale, float [k], from the Terms of both sides."""
+        return (((users.dynamic + users.anchor) * (items.dynamic + items.anchor)).sum(1)
+                + (users.stationary * items.stationary).sum(1) + users.bias + items.bias)
+
+    def ratings(self, users, items):
+        """`combine` on the data's scale: float64 array [k]."""
+        return self.combine(users, items).cpu().double().numpy() * self.scale["std"] + self.scale["mean"]
+
+    @torch.no_grad()
+    def predict(self, users, items, times):
+        """What these users would give these items at these times, from the ratings seen at earlier steps.
+
+        Parameters
+        ----------
+        users, items : sequences of raw ids [k]
+            Unknown ids get the prediction for a new user or item.
+        times : float array [k], seconds since 1970
+
+        Returns
+        -------
+        float64 array [k], on the scale of the ratings
+        """
+        return self.eval().ratings(*self.terms_at(users, items, times))
 
     @torch.no_grad()
     def follow(self, data):
@@ -544,35 +467,10 @@ class RRN(nn.Module):
         float64 array [data.n_ratings]
             Each from what was seen and from the ratings of ``data`` at earlier steps.
         """
-        return self.eval().ratings(*self.ahead(data))
-
-    def at(self, users, items, times):
-        """As `ahead`, of raw ids [k] at any times [k] (s), from what was seen; an unknown id has the index -1."""
-        times = np.asarray(times, dtype=np.float64)
-        users, items = (pd.Index(ids).get_indexer(pd.Index(raw)).astype(np.int64)
-                        for ids, raw in ((self.seen.user_ids, users), (self.seen.item_ids, items)))
-        u, m = (self.at_times(side, steps, owners, times)
-                for side, steps, owners in zip(self.sides, self.steps(self.seen), (users, items)))
-        return u, m, users, items
-
-    @torch.no_grad()
-    def predict(self, users, items, times):
-        """What these users would give these items at these times, from the ratings seen at earlier steps.
-
-        Parameters
-        ----------
-        users, items : sequences of raw ids [k]
-            Unknown ids get the prediction for a newcomer.
-        times : float array [k], seconds since 1970
-
-        Returns
-        -------
-        float64 array [k], on the scale of the ratings
-        """
-        return self.eval().ratings(*self.at(users, items, times))
+        return self.eval().ratings(*self.terms_following(data))
 
     def observe(self, data):
-        """Take in new ratings: predictions after them start from the moved states. Nothing is trained.
+        """Take in new ratings: later predictions start from states that have read them. Nothing is trained.
 
         Parameters
         ----------
@@ -583,7 +481,7 @@ class RRN(nn.Module):
 
     @torch.no_grad()
     def trajectory(self, user=None, *, item=None, times=None):
-        """The way of one user (or one item) through time.
+        """The path of one user (or one item) through time.
 
         Parameters
         ----------
@@ -601,22 +499,21 @@ class RRN(nn.Module):
         [owner] = pd.Index(ids).get_indexer([raw])
         if owner < 0:
             raise ValueError(f"{raw!r} has no ratings yet, so there is no trajectory")
-        self.eval()
-        side, steps = self.sides[which], self.steps(self.seen)[which]
+        side, steps = self.eval().sides[which], self.steps(self.seen)[which]
         if times is None:
             times = steps.time[steps.offsets[owner]:steps.offsets[owner + 1]]
             times = np.append(times, times[-1] + max(1.0, steps.width))
-        u = self.at_times(side, steps, np.full(len(times), owner), np.asarray(times, dtype=np.float64))
-        anchor, _, _ = self.own(side, np.array([owner]))
-        return Trajectory(np.asarray(times), (u + anchor).cpu().numpy())
+        owners, times = np.full(len(times), owner), np.asarray(times, dtype=np.float64)
+        terms = side.terms(self.factors_at_times(side, steps, owners, times), owners)
+        return Trajectory(times, (terms.dynamic + terms.anchor).cpu().numpy())
 
     def save(self, path):
         """Write the folder ``path``: parameters and seen ratings as safetensors, settings and ids as JSON."""
-        seen = {f"seen.{name}": torch.from_numpy(getattr(self.seen, name)) for name in SEEN}
-        more = {name: getattr(self, name) for name in self.BUILT_FROM} | {"user_ids": self.user_ids.tolist()}
-        training.save_model(self, path, extra_tensors=seen, **more,
-                            seen={"user_ids": self.seen.user_ids.tolist(), "item_ids": self.seen.item_ids.tolist(),
-                                  "name": self.seen.name})
+        seen = self.seen
+        training.save_model(
+            self, path, extra_tensors={f"seen.{name}": torch.from_numpy(getattr(seen, name)) for name in seen.ARRAYS},
+            **{name: getattr(self, name) for name in self.BUILT_FROM} | {"user_ids": self.user_ids.tolist()},
+            seen={"user_ids": seen.user_ids.tolist(), "item_ids": seen.item_ids.tolist(), "name": seen.name})
 
     @classmethod
     def load(cls, path, device="auto"):
@@ -624,154 +521,18 @@ class RRN(nn.Module):
         tensors, info = training.load_checkpoint(path)
         if not {"user_ids", "item_ids", "name"} <= info.get("seen", {}).keys():
             raise ValueError(f"{path}: info.json says nothing of the seen ratings; save the model again")
-        users, items, ratings, times = (tensors.pop(f"seen.{name}", torch.empty(0)).numpy() for name in SEEN)
+        arrays = [tensors.pop(f"seen.{name}", torch.empty(0)).numpy() for name in RatingData.ARRAYS]
+        seen = RatingData(*arrays, *(np.asarray(info["seen"][name]) for name in ("user_ids", "item_ids")),
+                          info["seen"]["name"])
+        if not (seen.fits_together() and seen.n_ratings):
+            raise ValueError(f"{path}: the seen ratings are damaged; save the model again")
         model = training.build_model(cls, cls.Config, tensors, info, path, device, cls.BUILT_FROM)
-        user_ids, item_ids = (np.asarray(info["seen"][name]) for name in ("user_ids", "item_ids"))
-        model.seen = RatingData(users, items, ratings, times, user_ids, item_ids, info["seen"]["name"])
-        _check_seen(model.seen, path)
+        model.seen = seen
         return model
 
 
-SEEN = {"users": np.int64, "items": np.int64, "ratings": np.float64, "times": np.float64}
-
-
-def _check_seen(seen, path):
-    """Raise ValueError unless the arrays of a checkpoint are ratings."""
-    fits = all(getattr(seen, name).dtype == kind and getattr(seen, name).shape == seen.times.shape
-               for name, kind in SEEN.items())
-    if not (fits and seen.n_ratings and np.isfinite(seen.ratings).all() and (np.diff(seen.times) >= 0).all()
-            and all(0 <= index.min() and index.max() < n
-                    for index, n in ((seen.users, seen.n_users), (seen.items, seen.n_items)))):
-        raise ValueError(f"{path}: the seen ratings are damaged; save the model again")
-
-
-# --- Training ---------------------------------------------------------------------------------------------
-
-
-class Targets(NamedTuple):
-    """The ratings to learn, in the order of the data.
-
-    Examples
-    --------
-    Ratings of 1, 3 and 5 have the mean 3 and the standard deviation 1.633: on the model's scale the first is -2/1.633.
-
-    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea",
-    ...                      "rating": [1.0, 3.0, 5.0], "time": range(3)})
-    >>> data = RatingData.from_frame(rows)
-    >>> learnt = targets(new_model(data, RRNConfig(), device="cpu"), data)
-    >>> [round(y, 4) for y in learnt.y.tolist()]
-    [-1.2247, 0.0, 1.2247]
-    """
-
-    owners: tuple  # of two int64 arrays [n]: users and items
-    counts: tuple  # of two int64 arrays [n_users] and [n_items]: how many ratings each has
-    y: torch.Tensor  # float [n]: ratings on the model's scale
-
-
-def targets(model, data):
-    """The Targets of a RatingData, what is to be predicted on the model's device.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea",
-    ...                      "rating": [1.0, 3.0, 5.0], "time": range(3)})
-    >>> data = RatingData.from_frame(rows)
-    >>> learnt = targets(new_model(data, RRNConfig(), device="cpu"), data)
-    >>> [owner.tolist() for owner in learnt.owners], [count.tolist() for count in learnt.counts]
-    ([[0, 1, 0], [0, 0, 0]], [[2, 1], [3]])
-    """
-    owners = data.users, data.items
-    counts = tuple(np.bincount(ids, minlength=n) for ids, n in zip(owners, (data.n_users, data.n_items)))
-    return Targets(owners, counts, torch.from_numpy(model.to_scale(data.ratings)).to(model.zeros(0)))
-
-
-def batch_of(model, which, owners, steps, data, fixed, known):
-    """All that the ratings of some owners are predicted from, with the other side's dynamic factors as they are.
-
-    What belongs to a user or an item alone is no sequence, and gets its gradient on either side.
-
-    Parameters
-    ----------
-    model : RRN
-    which : 0 for users, 1 for items
-        Whose sequences are run.
-    owners : int64 array [B]
-    steps : pair of Steps
-    data : Targets
-    fixed : Tensor, float [S', d], or None
-        The other side's dynamic factors at all its steps. None computes those that are needed, and the gradient
-        then goes through both sides: joint back-propagation.
-    known : Tensor, bool [n_owners]
-        Who is trained with parameters of their own, and who as a stranger.
-
-    Returns
-    -------
-    at : int64 array [k]
-        Places of the ratings in the data.
-    parts : u, m, ours, theirs
-        What `RRN.combine` takes, of users and items.
-
-    Examples
-    --------
-    Ann's ratings are the first and the third; the items' factors are computed with them, as ``fixed`` is None.
-
-    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea",
-    ...                      "rating": [1.0, 3.0, 5.0], "time": range(3)})
-    >>> data = RatingData.from_frame(rows)
-    >>> model = new_model(data, RRNConfig(dynamic_size=4), device="cpu")
-    >>> learnt, known = targets(model, data), torch.tensor([True, True])
-    >>> at, (u, m, ours, theirs) = batch_of(model, 0, np.array([0]), model.steps(data), learnt,
-    ...                                     None, known)
-    >>> at.tolist(), u.shape, m.shape
-    ([0, 2], torch.Size([2, 4]), torch.Size([2, 4]))
-    """
-    mine, theirs = steps[which], steps[1 - which]
-    numbers, factors = model.at_steps(model.sides[which], mine, owners)
-    size = mine.bags[numbers + 1] - mine.bags[numbers]
-    at = mine.order[_runs(mine.bags[numbers], size)]
-    place, their_step = (torch.from_numpy(i).to(model.device) for i in (
-        np.repeat(np.arange(len(numbers)), size), theirs.step[at]))
-    us, them = data.owners[which][at], data.owners[1 - which][at]
-    own, other = model.own(model.sides[which], us, known), model.own(model.sides[1 - which], them)
-    if fixed is None:
-        fixed = model.at_all_steps(model.sides[1 - which], theirs, np.unique(them))
-    one, two = (factors[place], own), (fixed[their_step], other)
-    (u, ours), (m, others) = (one, two) if which == 0 else (two, one)
-    return at, (u, m, ours, others)
-
-
-def batch_loss(model, data, at, parts):
-    """The loss over the ratings of a batch, from what `batch_of` returned.
-
-    Returns
-    -------
-    loss : Tensor, scalar
-        The mean squared error on the model's scale, and the penalties.
-    error : Tensor, scalar
-        The sum of squared errors.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea",
-    ...                      "rating": [1.0, 3.0, 5.0], "time": range(3)})
-    >>> data = RatingData.from_frame(rows)
-    >>> model = new_model(data, RRNConfig(penalty=0.0, bias_penalty=0.0), device="cpu")
-    >>> learnt, known = targets(model, data), torch.tensor([True, True])
-    >>> at, parts = batch_of(model, 0, np.array([0, 1]), model.steps(data), learnt, None, known)
-    >>> loss, error = batch_loss(model, learnt, at, parts)
-    >>> torch.isclose(loss, error / 3).item()  # without penalties, the mean over the three ratings
-    True
-    """
-    norm = 0.0
-    for side, ids, counts in zip(model.sides, data.owners, data.counts):
-        owners, here = np.unique(ids[at], return_counts=True)  # each once, with the shares of all its ratings here
-        norm = norm + model.norm(side, owners, counts[owners] / here)
-    error = (model.combine(*parts) - data.y[torch.from_numpy(at).to(model.device)]).square()
-    return error.mean() + norm / len(at), error.detach().sum()
-
-
 def new_model(train, config, *, device="auto", seed=0, start=None, kind=RRN):
-    """An untrained model of a kind of RRN that has seen ``train``; the caller's random numbers are left alone.
+    """An untrained model, an RRN or another kind of it, that has seen ``train``; see `fit` for the arguments.
 
     Examples
     --------
@@ -784,17 +545,242 @@ def new_model(train, config, *, device="auto", seed=0, start=None, kind=RRN):
     device = training.pick_device(device)
     scale = {"mean": float(train.ratings.mean()), "std": float(train.ratings.std()) or 1.0,
              "start": float(train.times[0]), "span": float(train.times[-1] - train.times[0]) or 1.0}
-    owners = [torch.from_numpy(i).to(device) for i in (train.users, train.items)]
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    users, items = (torch.from_numpy(ids).to(device) for ids in (train.users, train.items))
+    with training.seeded(seed, device):
         model = kind(train.item_ids, config, device, user_ids=train.user_ids, scale=scale)
-        for side, mine, theirs in zip(model.sides, owners, owners[::-1]):
-            side.start(mine, theirs)
+        model.users.initialize(users, items)
+        model.items.initialize(items, users)
     if start is not None:
         for side, factors in zip(model.sides, start):
-            side.start_from(factors)
+            side.set_stationary(factors)
     model.seen = train
     return model
+
+
+# --- The loss of a batch ----------------------------------------------------------------------------------
+
+
+class Batch(NamedTuple):
+    """Some ratings, and all that they are predicted from; see `batch_of`.
+
+    Examples
+    --------
+    >>> zero = Terms(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1))
+    >>> batch = Batch(np.array([4]), users=zero, items=zero)  # the fifth rating of the data
+    >>> RRN.combine(batch.users, batch.items)
+    tensor([0.])
+    """
+
+    ratings: np.ndarray  # int64 [k]: positions in the data
+    users: Terms
+    items: Terms
+
+
+def batch_of(model, which, owners, train, steps, fixed, cold):
+    """The Batch of all ratings of some owners.
+
+    The static terms are no sequence, so those of both sides have a gradient.
+
+    Parameters
+    ----------
+    model : RRN
+    which : 0 for users, 1 for items
+        Whose sequences are run.
+    owners : int64 array [B]
+    train : RatingData
+    steps : pair of Steps
+        Those of ``train``.
+    fixed : Tensor, float [S', d], or None
+        The other side's dynamic factors at all its steps. None computes those that are needed, and the gradient
+        then goes through both sides: joint back-propagation.
+    cold : Tensor, bool [n_owners]
+        Whose static terms are 0, as if they were new.
+
+    Returns
+    -------
+    Batch
+
+    Examples
+    --------
+    Ann's ratings are the first and the third; the items' factors are computed with them, as ``fixed`` is None.
+
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea",
+    ...                      "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> train = RatingData.from_frame(rows)
+    >>> model = new_model(train, RRNConfig(dynamic_size=4), device="cpu")
+    >>> cold = torch.tensor([False, False])
+    >>> batch = batch_of(model, 0, np.array([0]), train, model.steps(train), None, cold)
+    >>> batch.ratings.tolist(), batch.users.dynamic.shape, batch.items.dynamic.shape
+    ([0, 2], torch.Size([2, 4]), torch.Size([2, 4]))
+    """
+    side, other = model.sides[which], model.sides[1 - which]
+    our_steps, their_steps = steps[which], steps[1 - which]
+    numbers, factors = model.factors_at_steps(side, our_steps, owners)
+    sizes, ratings = our_steps.ratings_in(numbers)
+    ratings = our_steps.order[ratings]  # in the order of the data
+    us, them = (train.users, train.items) if which == 0 else (train.items, train.users)
+    if fixed is None:
+        fixed = model.factors_at_all_steps(other, their_steps, np.unique(them[ratings]))
+    of_place = as_tensor(np.repeat(np.arange(len(numbers)), sizes), factors)
+    ours = side.terms(factors[of_place], us[ratings], cold)
+    theirs = other.terms(fixed[as_tensor(their_steps.step_of[ratings], fixed)], them[ratings])
+    return Batch(ratings, ours, theirs) if which == 0 else Batch(ratings, theirs, ours)
+
+
+def batch_loss(model, train, steps, batch):
+    """The loss over the ratings of a batch.
+
+    Returns
+    -------
+    loss : Tensor, scalar
+        The mean squared error on the model's scale, and the penalties.
+    error : Tensor, scalar
+        The sum of squared errors.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"user": ["ann", "bob", "ann"], "item": "tea",
+    ...                      "rating": [1.0, 3.0, 5.0], "time": range(3)})
+    >>> train = RatingData.from_frame(rows)
+    >>> model = new_model(train, RRNConfig(penalty=0.0, bias_penalty=0.0), device="cpu")
+    >>> steps, cold = model.steps(train), torch.tensor([False, False])
+    >>> batch = batch_of(model, 0, np.array([0, 1]), train, steps, None, cold)
+    >>> loss, error = batch_loss(model, train, steps, batch)
+    >>> torch.isclose(loss, error / 3).item()  # without penalties, the mean over the three ratings
+    True
+    """
+    penalty = 0.0
+    for side, of_side, ids in zip(model.sides, steps, (train.users, train.items)):
+        # A rating carries one part in as many as its owner has, so each owner counts once an epoch on either side.
+        owners, here = np.unique(ids[batch.ratings], return_counts=True)
+        penalty = penalty + side.penalty(owners, of_side.n_ratings(owners) / here)
+    predicted = model.combine(batch.users, batch.items)
+    error = (predicted - as_tensor(model.to_scale(train.ratings[batch.ratings]), predicted)).square()
+    return error.mean() + penalty / len(batch.ratings), error.detach().sum()
+
+
+# --- Subspace descent -------------------------------------------------------------------------------------
+
+
+def half_epoch(model, which, train, steps):
+    """The batches of half an epoch, in random order, while the other side's dynamic factors stay as they are.
+
+    Parameters
+    ----------
+    model : RRN
+    which : 0 for users, 1 for items
+        Whose sequences are run.
+    train : RatingData
+    steps : pair of Steps
+        Those of ``train``.
+
+    Yields
+    ------
+    Batch
+        Computed with the parameters as they are by then.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import RatingWorld
+    >>> train = RatingWorld(n_users=5, n_steps=4).sample()
+    >>> model = new_model(train, RRNConfig(batch_size=8), device="cpu")
+    >>> batches = list(half_epoch(model, 0, train, model.steps(train)))
+    >>> sorted(len(batch.ratings) for batch in batches)  # two users, two users, one user
+    [4, 8, 8]
+    """
+    with torch.no_grad():
+        fixed = None if model.config.joint else model.eval().factors_at_all_steps(model.sides[1 - which],
+                                                                                  steps[1 - which])
+    model.train()
+    n_steps = np.diff(steps[which].offsets)
+    cold = torch.rand(len(n_steps), device=model.device) < model.config.cold_start
+    batches = batches_by_length(n_steps, model.config.batch_size, torch.randperm(len(n_steps)).numpy())
+    for i in torch.randperm(len(batches)).tolist():
+        yield batch_of(model, which, batches[i], train, steps, fixed, cold)
+
+
+def update(model, optimizer, loss):
+    """One step down the gradient of a loss, each of whose components is kept within ±clip where it is dense.
+
+    Examples
+    --------
+    Adam's first step is as long as its learning rate.
+
+    >>> from rnnbook.worlds import RatingWorld
+    >>> model = new_model(RatingWorld(n_users=5).sample(), RRNConfig(), device="cpu")
+    >>> bias = model.users.to_factors.bias
+    >>> before = bias.detach().clone()
+    >>> update(model, training.Adam({"bias": bias}, lr=0.25), (3 * bias).sum())
+    >>> torch.allclose(before - bias, torch.tensor(0.25))
+    True
+    """
+    optimizer.zero_grad()
+    loss.backward()
+    dense = [p for p in model.parameters() if p.grad is not None and not p.grad.is_sparse]
+    if dense:  # PyTorch refuses to clip nothing
+        nn.utils.clip_grad_value_(dense, model.config.clip)
+    optimizer.step()
+
+
+def descend(model, train, loss_of, *, seed, identity, valid=None, patience=3, checkpoint=None, progress=True,
+            callback=None, warm_up=None):
+    """The training of `fit`, with any loss.
+
+    Parameters
+    ----------
+    model : RRN
+    train, valid : RatingData, RatingData or None
+    loss_of : callable(model, train, steps, Batch) -> (loss, error)
+        `batch_loss`, or what stands in its place.
+    identity : dict
+        See `rnnbook.training.run`.
+    warm_up : callable(optimizer), optional
+        Called at the beginning of the first epoch.
+
+    Examples
+    --------
+    As `fit`, with a loss of one's own: here without the penalties.
+
+    >>> from rnnbook.worlds import RatingWorld
+    >>> train = RatingWorld(n_users=5, n_steps=4).sample()
+    >>> model = new_model(train, RRNConfig(n_epochs=2), device="cpu")
+    >>> def plain(model, train, steps, batch):
+    ...     y = torch.from_numpy(model.to_scale(train.ratings[batch.ratings]))
+    ...     error = (model.combine(batch.users, batch.items) - y).square()
+    ...     return error.mean(), error.detach().sum()
+    >>> descend(model, train, plain, seed=0, identity={}, progress=False)
+    >>> [point["epoch"] for point in model.history]
+    [1, 2]
+    """
+    config, steps = model.config, model.steps(train)
+    tables = {f"{name}.weight" for name, module in model.named_modules() if getattr(module, "sparse", False)}
+    optimizer = training.Adam(dict(model.named_parameters()), config.learning_rate, tables, config.table_learning_rate)
+    n_batches = sum(len(batches_by_length(n_steps, config.batch_size, np.arange(len(n_steps))))
+                    for n_steps in (np.diff(side.offsets) for side in steps))
+
+    def train_epoch(epoch, *_):
+        bar.update(epoch * n_batches - bar.n)
+        if warm_up and epoch == 0:
+            warm_up(optimizer)
+        if config.decay:
+            optimizer.slow_down(1 - epoch / config.n_epochs)
+        total = torch.zeros((), device=model.device)
+        for which in (0, 1):
+            for batch in half_epoch(model, which, train, steps):
+                loss, error = loss_of(model, train, steps, batch)
+                update(model, optimizer, loss)
+                total += error
+                bar.update()
+        return total.item() / (2 * train.n_ratings)
+
+    def validate():
+        return {"rmse": float(np.sqrt(np.mean((model.follow(valid) - valid.ratings) ** 2)))}
+
+    with training.progress_bar(config.n_epochs * n_batches, progress) as bar:
+        model.history = training.run(
+            model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer, identity=identity,
+            validate=valid and validate, patience=patience, metric="rmse", better=min, checkpoint=checkpoint,
+            callback=callback)
 
 
 def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None, progress=True,
@@ -812,7 +798,7 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     device : str or torch.device
         ``"auto"`` takes a GPU when there is one.
     seed : int
-        The same seed on the same machine gives the same model.
+        The same seed on the same machine gives the same model. The caller's random numbers are left alone.
     valid : RatingData, optional
         The ratings that come next. After each epoch the model follows them; the epoch of least RMSE is kept.
     patience : int
@@ -834,7 +820,7 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
 
     Examples
     --------
-    Users whose ratings are 4 or 2, all of them; 20 epochs tell who is who.
+    Users whose ratings are all 4 or all 2; after 20 epochs the model tells them apart.
 
     >>> rows = [(u, k % 3, 4.0 if u % 2 else 2.0, DAY * k + u) for u in range(10)
     ...         for k in range(10)]
@@ -854,81 +840,3 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
             progress=progress, callback=callback,
             identity=training.identity(config, train, valid, seed, start=start is not None))
     return model
-
-
-def descend(model, train, loss_of, *, seed, valid, patience, checkpoint, progress, callback, identity, before=None):
-    """The training of `fit`.
-
-    Parameters
-    ----------
-    model : RRN
-    train, valid : RatingData, RatingData or None
-    loss_of : callable
-        `batch_loss`, or what stands in its place.
-    identity : dict
-        See `rnnbook.training.run`.
-    before : callable(optimizer), optional
-        Called at the beginning of the first epoch.
-
-    Examples
-    --------
-    As `fit`, with a loss of one's own: here without the penalties.
-
-    >>> from rnnbook.worlds import RatingWorld
-    >>> train = RatingWorld(n_users=5, n_steps=4).sample()
-    >>> model = new_model(train, RRNConfig(n_epochs=2), device="cpu")
-    >>> def plain(model, data, at, parts):
-    ...     error = (model.combine(*parts) - data.y[at]).square()
-    ...     return error.mean(), error.detach().sum()
-    >>> descend(model, train, plain, seed=0, valid=None, patience=3, checkpoint=None,
-    ...         progress=False, callback=None, identity={})
-    >>> [point["epoch"] for point in model.history]
-    [1, 2]
-    """
-    config = model.config
-    tables = {name for name, _ in model.named_parameters() if name.split(".")[-2] in TABLES}
-    optimizer = training.Adam(dict(model.named_parameters()), config.learning_rate, tables, config.table_learning_rate)
-    dense = [p for name, p in model.named_parameters() if name not in tables]
-    steps = model.steps(train)
-    data = targets(model, train)
-    sizes = [np.diff(side.offsets) for side in steps]
-    n_steps = [len(batches(size, config.batch_size, np.arange(len(size)))) for size in sizes]
-    hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides
-    bar = tqdm(total=config.n_epochs * sum(n_steps), unit="step", leave=False, **hidden)
-
-    def train_epoch(epoch, *_):
-        bar.update(epoch * sum(n_steps) - bar.n)
-        if before and epoch == 0:
-            before(optimizer)
-        if config.decay:
-            optimizer.slow_down(1 - epoch / config.n_epochs)
-        total, n = torch.zeros((), device=model.device), 0
-        for which in (0, 1):
-            fixed = None
-            if not config.joint:
-                with torch.no_grad():
-                    fixed = model.eval().at_all_steps(model.sides[1 - which], steps[1 - which])
-            model.train()
-            known = torch.rand(len(sizes[which]), device=model.device) >= config.stranger
-            split = batches(sizes[which], config.batch_size, torch.randperm(len(sizes[which])).numpy())
-            for i in torch.randperm(len(split)).tolist():
-                optimizer.zero_grad()
-                at, parts = batch_of(model, which, split[i], steps, data, fixed, known)
-                loss, error = loss_of(model, data, at, parts)
-                loss.backward()
-                moved = [p for p in dense if p.grad is not None]
-                if moved:  # PyTorch refuses to clip nothing
-                    nn.utils.clip_grad_value_(moved, config.clip)
-                optimizer.step()
-                total, n = total + error, n + len(at)
-                bar.update()
-        return total.item() / n
-
-    def validate():
-        return {"rmse": float(np.sqrt(np.mean((model.follow(valid) - valid.ratings) ** 2)))}
-
-    model.history = training.run(
-        model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer, identity=identity,
-        validate=valid and validate, patience=patience, metric="rmse", better=min, checkpoint=checkpoint,
-        callback=callback)
-    bar.close()

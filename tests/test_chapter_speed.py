@@ -56,17 +56,16 @@ def test_users_and_items_one_by_one(which):
     with torch.no_grad():  # so that a bias that is read counts
         for side in model.sides:
             side.bias.weight.add_(0.3 * (side.anchor.weight[:, :1] != 0))
-    steps, data = model.steps(train), rrn.targets(model, train)
-    losses, found = [], []
-    for forward in (rrn.Side.forward, chapter_speed.sequences_one_by_one):
+    steps, losses, found = model.steps(train), [], []
+    for dynamic_factors in (rrn.RRN.dynamic_factors, chapter_speed.sequences_one_by_one):
         model.zero_grad()
-        with mock.patch.object(rrn.Side, "forward", forward):
+        with mock.patch.object(rrn.RRN, "dynamic_factors", dynamic_factors):
             with torch.no_grad():
-                fixed = model.at_all_steps(model.sides[1 - which], steps[1 - which])
+                fixed = model.factors_at_all_steps(model.sides[1 - which], steps[1 - which])
             owners = np.arange((9, 6)[which])
-            known = torch.ones(len(owners), dtype=torch.bool)
-            batch = rrn.batch_of(model.train(), which, owners, steps, data, fixed, known)
-            loss, _ = rrn.batch_loss(model, data, *batch)
+            cold = torch.zeros(len(owners), dtype=torch.bool)
+            batch = rrn.batch_of(model.train(), which, owners, train, steps, fixed, cold)
+            loss, _ = rrn.batch_loss(model, train, steps, batch)
         loss.backward()
         losses.append(loss.item())
         found.append(gradients(model))
@@ -80,10 +79,10 @@ def test_reviews_one_by_one():
     model = joint.new_model(reviews, config, device="cpu")
     texts, x = joint.Texts(reviews, model.alphabet, "cpu"), torch.rand(20, 3)
     found = []
-    for way, more in ((joint.text_gradient, [200]), (joint_cost.one_by_one, [])):
+    for way, more in ((joint_cost.in_batches, [200]), (joint_cost.one_by_one, [])):
         model.zero_grad()
-        told = way(model.writer, texts, np.arange(20), x, 1 / 20, *more)
-        found.append(gradients(model.writer) | {"x_joint": told})
+        of_x_joint = way(model.writer, texts, np.arange(20), x, 1 / 20, *more)
+        found.append(gradients(model.writer) | {"x_joint": of_x_joint})
     assert_equal(*found)
 
 

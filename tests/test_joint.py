@@ -1,21 +1,23 @@
 """The joint model against its slow forms: one review after another, the LSTM's equations by hand."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from resume import check_resumes
 
 from rnnbook import joint, rrn, training
 from rnnbook.interactions import DAY, RatingData, ReviewData
 from rnnbook.joint import (END, UNKNOWN, Joint, JointConfig, Texts, alphabet_of, batch_loss, decode, encode,
-                           evaluate_text, fit, new_model, side_by_side, text_gradient)
+                           evaluate_text, fit, new_model, padded_batches, text_loss, warm_up)
 from rnnbook.rrn import RRN
 from rnnbook.worlds import ReviewWorld
 
 N_USERS, N_ITEMS = 5, 6
-SMALL = JointConfig(hidden_size=5, embedding_size=4, dynamic_size=3, stationary_size=2, dropout=0.0, stranger=0.0,
+SMALL = JointConfig(hidden_size=5, embedding_size=4, dynamic_size=3, stationary_size=2, dropout=0.0, cold_start=0.0,
                     batch_size=20, n_epochs=2, learning_rate=0.01, character_size=4, joint_size=3, text_hidden_size=6,
                     min_count=1, text_batch=100, warm_up=1, text_weight=0.7)
 WORDS = ["good", "bad", "so so", "ä ö ü", "🙂👍", "", "tab\there\n", "a" * 40]
@@ -33,6 +35,7 @@ def some_reviews(n=50, seed=0, start=0.0, words=WORDS):
 
 
 TRAIN, LATER = some_reviews(), some_reviews(20, seed=1, start=31 * DAY)
+WARM = torch.zeros(N_USERS, dtype=torch.bool)  # nobody is cold
 
 
 @pytest.fixture
@@ -53,12 +56,11 @@ def untrained(**changes):
 
 
 def everything(model):
-    """Of all training ratings as one batch of users: the Targets, and what `batch_of` returns."""
-    steps, data = model.steps(TRAIN.ratings), rrn.targets(model, TRAIN.ratings)
+    """All training ratings as one batch of users: the Steps, and the Batch."""
+    steps = model.steps(TRAIN.ratings)
     with torch.no_grad():
-        fixed = model.at_all_steps(model.items, steps[1])
-    known = torch.ones(N_USERS, dtype=torch.bool)
-    return data, rrn.batch_of(model, 0, np.arange(N_USERS), steps, data, fixed, known)
+        fixed = model.factors_at_all_steps(model.items, steps[1])
+    return steps, rrn.batch_of(model, 0, np.arange(N_USERS), TRAIN.ratings, steps, fixed, WARM)
 
 
 def nats_by_hand(writer, symbols, x):
@@ -120,15 +122,15 @@ def test_packed_reviews_by_hand():
 # --- The loss against one review after another, in float64 ------------------------------------------------
 
 
-def test_runs_are_full_but_not_overfull_and_hold_each_review_once():
+def test_padded_batches_are_full_but_not_overfull_and_hold_each_review_once():
     lengths = np.array([3, 0, 9, 4, 4, 120, 1, 3])
-    runs = side_by_side(lengths, 20, np.array([7, 6, 5, 4, 3, 2, 1, 0]))
-    assert [run.tolist() for run in runs] == [[5], [3, 2], [6, 7, 0, 4]]  # 121 alone, 2 × 10, 4 × 5
-    assert side_by_side(lengths, 20, np.array([1])) == side_by_side(lengths, 20, np.array([], dtype=int)) == []
+    batches = padded_batches(lengths, 20, np.array([7, 6, 5, 4, 3, 2, 1, 0]))
+    assert [batch.tolist() for batch in batches] == [[5], [3, 2], [6, 7, 0, 4]]  # 121 alone, 2 × 10, 4 × 5
+    assert padded_batches(lengths, 20, np.array([1])) == padded_batches(lengths, 20, np.array([], dtype=int)) == []
     lengths = np.random.default_rng(0).geometric(0.01, size=3000) - 1
-    runs = side_by_side(lengths, 4096, np.arange(3000))
-    assert np.array_equal(np.sort(np.concatenate(runs)), np.flatnonzero(lengths))
-    padded = np.array([(lengths[run].max() + 1) * len(run) for run in runs])
+    batches = padded_batches(lengths, 4096, np.arange(3000))
+    assert np.array_equal(np.sort(np.concatenate(batches)), np.flatnonzero(lengths))
+    padded = np.array([(lengths[batch].max() + 1) * len(batch) for batch in batches])
     assert (padded <= 4096).all() and padded.sum() < 1.1 * (lengths + 1).sum()
 
 
@@ -150,7 +152,8 @@ def most_kept(n_reviews, text_batch):
 
     with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
         x = torch.rand(n_reviews, SMALL.joint_size)
-        text_gradient(model.writer, texts, np.arange(n_reviews), x, 1.0, text_batch)
+        loss = text_loss(model.writer, texts, np.arange(n_reviews), x.requires_grad_(), 1.0, text_batch)
+        loss.backward()
     return most
 
 
@@ -162,39 +165,48 @@ def test_what_is_kept_does_not_grow_with_the_text_of_a_batch():
 
 def test_nats_and_x_joint_are_those_of_the_equations(float64):
     model = untrained()
-    texts, (_, (at, parts)) = Texts(TRAIN, model.alphabet, "cpu"), everything(model)
-    x = model.writer.x_joint(*parts)
-    (u, m, (a, p, c), (b, q, d)) = parts
+    texts, (_, batch) = Texts(TRAIN, model.alphabet, "cpu"), everything(model)
+    x = model.writer.x_joint(batch.users, batch.items)
+    (u, a, p, c), (m, b, q, d) = batch.users, batch.items
     for k in (0, 7, 31):
-        told = torch.cat([u[k], m[k], a[k], b[k], p[k], q[k], c[k, None], d[k, None]])
-        by_hand = torch.tanh(model.writer.tell.weight @ told + model.writer.tell.bias)
+        terms = torch.cat([u[k], m[k], a[k], b[k], p[k], q[k], c[k, None], d[k, None]])
+        by_hand = torch.tanh(model.writer.to_joint.weight @ terms + model.writer.to_joint.bias)
         np.testing.assert_allclose(x[k].detach(), by_hand.detach())
-    nats = model.writer.nats(texts, at, x)
-    for k, i in enumerate(at.tolist()):
+    nats = model.writer.nats(texts, batch.ratings, x)
+    for k, i in enumerate(batch.ratings.tolist()):
         symbols = encode(TRAIN.characters[TRAIN.offsets[i]:TRAIN.offsets[i + 1]], model.alphabet)
         by_hand = nats_by_hand(model.writer, symbols, x[k])
         assert nats[k].item() == pytest.approx(by_hand.item(), rel=1e-10)
 
 
+def slow_loss(model):
+    """The loss of `everything`, written out review by review."""
+    steps, batch = everything(model)
+    loss, _ = rrn.batch_loss(model, TRAIN.ratings, steps, batch)
+    x = model.writer.x_joint(batch.users, batch.items)
+    for k, i in enumerate(batch.ratings.tolist()):
+        symbols = encode(TRAIN.characters[TRAIN.offsets[i]:TRAIN.offsets[i + 1]], model.alphabet)
+        if len(symbols):
+            loss = loss + 0.7 * nats_by_hand(model.writer, symbols, x[k]) / (len(symbols) + 1) / len(batch.ratings)
+    return loss
+
+
 @pytest.mark.claim("text-reaches-both")
 @pytest.mark.parametrize("text_batch", [1, 100, 10_000])
-def test_the_gradient_is_that_of_the_loss_written_out_whatever_runs_side_by_side(float64, text_batch):
+def test_loss_and_gradient_are_those_written_out_however_reviews_are_batched(float64, text_batch):
     model = untrained(text_batch=text_batch)
-    texts, (data, (at, parts)) = Texts(TRAIN, model.alphabet, "cpu"), everything(model)
-    loss, _ = batch_loss(model, texts, data, at, parts)
-    loss.backward()
+    texts, (steps, batch) = Texts(TRAIN, model.alphabet, "cpu"), everything(model)
+    loss, error = batch_loss(model, TRAIN.ratings, steps, batch, texts)
+    assert not any(p.grad is not None for p in model.parameters())  # a loss computes a loss
+    (3 * loss).backward()
     found = gradients(model)
 
     model.zero_grad()
-    data, (at, parts) = everything(model)
-    loss, _ = rrn.batch_loss(model, data, at, parts)
-    x = model.writer.x_joint(*parts)
-    for k, i in enumerate(at.tolist()):
-        symbols = encode(TRAIN.characters[TRAIN.offsets[i]:TRAIN.offsets[i + 1]], model.alphabet)
-        if len(symbols):
-            loss = loss + 0.7 * nats_by_hand(model.writer, symbols, x[k]) / (len(symbols) + 1) / len(at)
-    loss.backward()
+    slow = slow_loss(model)
+    (3 * slow).backward()
     wanted = gradients(model)
+    assert loss.item() == pytest.approx(slow.item(), rel=1e-10)
+    assert error.item() == rrn.batch_loss(model, TRAIN.ratings, steps, batch)[1].item()
     assert found.keys() == wanted.keys() and any(name.startswith("writer.lstm") for name in found)
     for name, grad in wanted.items():
         np.testing.assert_allclose(found[name], grad, rtol=1e-8, atol=1e-12, err_msg=name)
@@ -202,26 +214,32 @@ def test_the_gradient_is_that_of_the_loss_written_out_whatever_runs_side_by_side
 
 
 @pytest.mark.claim("text-reaches-both")
-def test_the_text_reaches_states_and_own_parameters_of_both(float64):
+def test_the_text_reaches_states_and_static_terms_of_both(float64):
     model = untrained(joint=True)
-    steps, data = model.steps(TRAIN.ratings), rrn.targets(model, TRAIN.ratings)
-    known = torch.ones(N_USERS, dtype=torch.bool)
-    at, parts = rrn.batch_of(model, 0, np.arange(N_USERS), steps, data, None, known)
-    x = model.writer.x_joint(*parts)
-    (x * text_gradient(model.writer, Texts(TRAIN, model.alphabet, "cpu"), at, x, 1.0, 500)).sum().backward()
+    batch = rrn.batch_of(model, 0, np.arange(N_USERS), TRAIN.ratings, model.steps(TRAIN.ratings), None, WARM)
+    x = model.writer.x_joint(batch.users, batch.items)
+    text_loss(model.writer, Texts(TRAIN, model.alphabet, "cpu"), batch.ratings, x, 1.0, 500).backward()
     reached = {name for name, grad in gradients(model).items() if grad.abs().max() > 1e-9}
     for side in ("users", "items"):
-        assert {f"{side}.{part}" for part in ("lstm.weight_ih_l0", "lstm.weight_hh_l0", "read.weight", "anchor.weight",
+        assert {f"{side}.{part}" for part in ("lstm.weight_ih_l0", "lstm.weight_hh_l0", "embed.weight", "anchor.weight",
                                               "stationary.weight", "bias.weight", "to_factors.weight")} <= reached
 
 
 def test_without_a_review_there_is_no_text_loss(float64):
     model, silent = untrained(), replace(TRAIN, characters=TRAIN.characters[:0], offsets=0 * TRAIN.offsets)
-    data, (at, parts) = everything(model)
-    loss, _ = batch_loss(model, Texts(silent, model.alphabet, "cpu"), data, at, parts)
-    assert loss.item() == rrn.batch_loss(model, data, at, parts)[0].item()
+    steps, batch = everything(model)
+    loss, _ = batch_loss(model, TRAIN.ratings, steps, batch, Texts(silent, model.alphabet, "cpu"))
+    assert loss.item() == rrn.batch_loss(model, TRAIN.ratings, steps, batch)[0].item()
     loss.backward()
     assert not any("writer.lstm" in name for name in gradients(model))
+
+
+def test_dropout_falls_on_x_joint_in_training_alone():
+    model = untrained(dropout=0.8)
+    _, batch = everything(model)
+    assert (model.writer.x_joint(batch.users, batch.items) != 0).all()
+    x = model.train().writer.x_joint(batch.users, batch.items)
+    assert 0.7 < (x == 0).float().mean() < 0.9
 
 
 def test_a_step_runs_on_the_meta_device():
@@ -274,7 +292,7 @@ def test_perplexity_is_the_same_however_reviews_are_batched(float64):
     assert scores.word_perplexity == pytest.approx(np.exp(scores.nats.sum() / words))
 
 
-def test_training_foretells_better_than_the_frequency_of_characters():
+def test_training_predicts_better_than_the_frequency_of_characters():
     world = ReviewWorld(n_items=150, n=3)
     train, valid, _ = world.split(world.sample())
     config = replace(SMALL, n_epochs=6, warm_up=4, text_hidden_size=24, text_batch=1000, learning_rate=0.02,
@@ -289,13 +307,29 @@ def test_training_foretells_better_than_the_frequency_of_characters():
 
 
 def test_the_writer_is_warmed_up_before_the_first_epoch(monkeypatch):
-    told = []
-    real = joint.text_gradient
-    monkeypatch.setattr(joint, "text_gradient", lambda writer, texts, rows, x, *rest: (
-        told.append(bool(x.any())), real(writer, texts, rows, x, *rest))[1])
-    fit(TRAIN, replace(SMALL, warm_up=2), device="cpu", progress=False)
-    n = told.index(True)
-    assert n > 0 and not any(told[:n]) and all(told[n:])
+    """With x_joint = 0, so many times on every review; the weight of each is a share of its batch."""
+    calls, real = [], joint.text_loss
+    monkeypatch.setattr(joint, "text_loss", lambda writer, texts, rows, x, weight, most: (
+        calls.append((rows, bool(x.any()), weight, most)), real(writer, texts, rows, x, weight, most))[1])
+    fit(TRAIN, replace(SMALL, warm_up=2, n_epochs=1), device="cpu", progress=False)
+    n = [with_x for _, with_x, *_ in calls].index(True)
+    assert not any(with_x for _, with_x, *_ in calls[:n]) and all(with_x for _, with_x, *_ in calls[n:])
+    counts = np.bincount(np.concatenate([rows for rows, *_ in calls[:n]]), minlength=TRAIN.n_ratings)
+    assert (counts == 2 * (TRAIN.lengths > 0)).all()
+    for rows, with_x, weight, most in calls:
+        assert weight == (SMALL.text_weight if with_x else 1.0) / len(rows) and most == SMALL.text_batch
+    ends = [rows[-1] for rows, *_ in calls[:n // 2]], [rows[-1] for rows, *_ in calls[n // 2:n]]
+    assert ends[0] != ends[1]  # in another order each time
+
+
+def test_warming_up_moves_the_writer_alone():
+    model = untrained(warm_up=3)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = training.Adam(dict(model.named_parameters()), 0.01)
+    warm_up(model, Texts(TRAIN, model.alphabet, "cpu"), optimizer)
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert {name.split(".")[1] for name in moved} == {"character", "lstm", "out"}
+    assert all(name.startswith("writer.") for name in moved)
 
 
 def test_without_weight_the_writer_learns_nothing_and_the_ratings_do():
@@ -305,31 +339,13 @@ def test_without_weight_the_writer_learns_nothing_and_the_ratings_do():
     assert changed and not any(name.startswith("writer") for name in changed)
 
 
-@pytest.mark.parametrize("at", [1, 2])
-def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, at):
-    class Killed(Exception):
-        pass
-
-    config, saves = replace(SMALL, n_epochs=3, dropout=0.3, stranger=0.4), []
-    options = {"device": "cpu", "seed": 1, "progress": False, "valid": LATER}
-    uncut, save = fit(TRAIN, config, **options), training.save_checkpoint
-
-    def save_and_die(*args):
-        save(*args)
-        saves.append(args)
-        if len(saves) == at:
-            raise Killed
-
-    monkeypatch.setattr(training, "save_checkpoint", save_and_die)
-    with pytest.raises(Killed):
-        fit(TRAIN, config, checkpoint=tmp_path / "run", **options)
-    resumed = fit(TRAIN, config, checkpoint=tmp_path / "run", **options)
-    assert resumed.history == uncut.history
-    for name, tensor in uncut.state_dict().items():
-        assert torch.equal(tensor, resumed.state_dict()[name])
+@pytest.mark.parametrize("saves", [1, 2])
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, saves):
+    config, options = replace(SMALL, n_epochs=3, dropout=0.3, cold_start=0.4), {"seed": 1, "valid": LATER}
+    check_resumes(partial(fit, TRAIN, config, device="cpu", progress=False, **options), tmp_path / "run", saves)
     edited = replace(TRAIN, characters=TRAIN.characters[::-1].copy())
     with pytest.raises(ValueError, match="train"):
-        fit(edited, config, checkpoint=tmp_path / "run", **options)
+        fit(edited, config, device="cpu", progress=False, checkpoint=tmp_path / "run", **options)
 
 
 def test_long_reviews_and_odd_characters_go_through():
@@ -342,7 +358,7 @@ def test_long_reviews_and_odd_characters_go_through():
     assert set(model.write(100, "item-1", seed=3)) <= set(model.alphabet) | {"\ufffd"}
 
 
-def test_silence_throughout_is_no_obstacle_to_training_but_to_scores():
+def test_without_any_text_it_trains_but_has_no_perplexity():
     silent = replace(TRAIN, characters=TRAIN.characters[:0], offsets=0 * TRAIN.offsets)
     model = fit(silent, SMALL, device="cpu", progress=False)
     assert model.alphabet == ""
@@ -352,11 +368,25 @@ def test_silence_throughout_is_no_obstacle_to_training_but_to_scores():
         fit(TRAIN.take(slice(0)), SMALL, device="cpu", progress=False)
 
 
-@pytest.mark.parametrize("name,value", [("text_weight", -1.0), ("warm_up", -1), ("text_layers", 0), ("joint_size", 2.5),
-                                        ("min_count", 0), ("hidden_size", 0)])
-def test_settings_that_make_no_sense_are_refused(name, value):
-    with pytest.raises(ValueError, match=name):
-        JointConfig(**{name: value})
+WRONG = {"Size": [0, -1, 2.5, "3", True, None], "Count": [-1, 0.5, "1", None],
+         "Weight": [-0.1, np.nan, "1", True, None]}
+OWN = [field for field in fields(JointConfig) if field.name in JointConfig.__annotations__]
+
+
+@pytest.mark.parametrize("field", OWN, ids=lambda field: field.name)
+def test_a_wrong_setting_is_refused_with_its_name_its_value_and_what_is_allowed(field):
+    for value in WRONG[field.type]:
+        with pytest.raises(ValueError, match=rf"^{field.name}={value!r}; it must be \S"):
+            JointConfig(**{field.name: value})
+
+
+def test_settings_of_the_ratings_are_checked_too():
+    with pytest.raises(ValueError, match="learning_rate=-1"):
+        JointConfig(learning_rate=-1)
+    with pytest.raises(ValueError, match="nothing is left"):
+        JointConfig(dynamic=False, stationary=False)
+    config = JointConfig()  # the paper's
+    assert (config.character_size, config.joint_size, config.text_layers) == (30, 40, 2)
 
 
 # --- Writing ----------------------------------------------------------------------------------------------
@@ -369,7 +399,12 @@ def test_writing_is_repeatable_bounded_and_from_the_alphabet():
     assert len({model.write(101, "item-2", max_length=60, seed=s) for s in range(6)}) > 1
     assert len(model.write(101, "item-2", max_length=7, temperature=50.0)) <= 7
     assert set(text) <= set(model.alphabet) | {"\ufffd"}
-    assert model.write("nobody", "nothing", seed=1, max_length=5) is not None
+    news = [model.write(user, item, seed=1, max_length=30) for user, item in (("nobody", "nothing"), (-7, "no item"))]
+    assert news[0] == news[1] and 0 < len(news[0]) <= 30  # all new ones are the same to it
+    with torch.no_grad():
+        model.writer.to_joint.weight.mul_(8)
+    known = model.sample_characters(101, "item-2", max_length=1), model.sample_characters(-7, "none", max_length=1)
+    assert np.abs(np.subtract(*(next(characters)[1] for characters in known))).max() > 1e-5  # and unlike the known
     for bad in ({"temperature": -1.0}, {"max_length": 0}):
         with pytest.raises(ValueError, match="the first must not be negative"):
             model.write(101, "item-2", **bad)
@@ -378,11 +413,10 @@ def test_writing_is_repeatable_bounded_and_from_the_alphabet():
 def test_the_probabilities_are_those_that_score_a_review(float64):
     model = untrained()
     when = TRAIN.ratings.times[-1] + 5
-    steps = [step for step in model.writing(101, "item-2", time=when, seed=3, max_length=30) if step[0]]
+    steps = [step for step in model.sample_characters(101, "item-2", time=when, seed=3, max_length=30) if step[0]]
     text = "".join(c for c, _ in steps)
     assert text and all(p.sum() == pytest.approx(1) for _, p in steps)
-    u, m, users, items = model.at([101], ["item-2"], [when])
-    x = model.writer.x_joint(u, m, *model.own_of_both(users, items))[0]
+    x = model.writer.x_joint(*model.terms_at([101], ["item-2"], [when]))[0]
     symbols = encode(np.array([ord(c) for c in text], dtype=np.uint32), model.alphabet)
     so_far = -sum(np.log(p[s]) for s, (_, p) in zip(symbols, steps))
     h, _ = model.writer(torch.tensor([[END], *symbols[:, None].tolist()]), x[None])
@@ -392,7 +426,7 @@ def test_the_probabilities_are_those_that_score_a_review(float64):
 
 def test_temperature_zero_takes_the_likeliest():
     model = untrained()
-    for c, p in model.writing(101, "item-2", temperature=0.0, max_length=10):
+    for c, p in model.sample_characters(101, "item-2", temperature=0.0, max_length=10):
         assert encode(np.array([ord(x) for x in c], dtype=np.uint32), model.alphabet).tolist() == [p.argmax()][:len(c)]
 
 
@@ -400,7 +434,7 @@ def test_the_end_comes_with_its_probability():
     model = untrained()
     with torch.no_grad():
         model.writer.out.bias[END] += 3
-    *steps, (last, p) = model.writing(101, "item-2", seed=1)
+    *steps, (last, p) = model.sample_characters(101, "item-2", seed=1)
     assert last == "" and p[END] > 0.3 and all(c for c, _ in steps)
     assert "".join(c for c, _ in steps) == model.write(101, "item-2", seed=1)
 
@@ -408,12 +442,12 @@ def test_the_end_comes_with_its_probability():
 def test_a_wanted_rating_changes_what_is_written_through_the_bias_alone():
     model = untrained()
     with torch.no_grad():
-        model.writer.tell.weight.mul_(8)
+        model.writer.to_joint.weight.mul_(8)
     when = LATER.ratings.times[0]
     [predicted] = model.predict([101], ["item-2"], [when])
 
     def first(rating):
-        return next(model.writing(101, "item-2", rating, when, seed=0))[1]
+        return next(model.sample_characters(101, "item-2", rating, when, seed=0))[1]
 
     np.testing.assert_allclose(first(predicted), first(None), rtol=1e-5)
     wanted = first(5.0)

@@ -1,20 +1,25 @@
 """The RRN against its slow forms: dense ratings vectors, the LSTM's equations by hand, one rating after another."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from resume import check_resumes
+from torch import nn
 
 from rnnbook import metrics, training
 from rnnbook.interactions import DAY, RatingData, concatenate
-from rnnbook.rrn import RRN, RRNConfig, Steps, Targets, batch_loss, batch_of, batches, fit, new_model, targets
+from rnnbook.interactions.ragged import batches_by_length
+from rnnbook.interactions.steps import Steps, pack
+from rnnbook.rrn import RRN, RRNConfig, batch_loss, batch_of, fit, half_epoch, new_model, update
 from rnnbook.worlds import RatingWorld
 
 N_USERS, N_ITEMS = 6, 8
-SMALL = RRNConfig(hidden_size=5, embedding_size=4, dynamic_size=3, stationary_size=2, dropout=0.0, stranger=0.0,
+SMALL = RRNConfig(hidden_size=5, embedding_size=4, dynamic_size=3, stationary_size=2, dropout=0.0, cold_start=0.0,
                   batch_size=20, n_epochs=2, learning_rate=0.01)
 
 
@@ -28,6 +33,7 @@ def random_ratings(n=60, seed=0, start=0.0, n_users=N_USERS, n_items=N_ITEMS, da
 
 
 TRAIN, LATER = random_ratings(), random_ratings(25, seed=1, start=31 * DAY)
+WARM = torch.zeros(max(N_USERS, N_ITEMS), dtype=torch.bool)  # nobody is cold
 
 
 @pytest.fixture
@@ -41,8 +47,8 @@ def untrained(train=TRAIN, seed=0, **changes):
     return new_model(train, replace(SMALL, **changes), device="cpu", seed=seed).eval()
 
 
-def as_time_is_read(model):
-    """The model's own parameters made large enough to matter in a comparison."""
+def enlarged(model):
+    """The model with some parameters made large enough to matter in a comparison."""
     with torch.no_grad():
         for side in model.sides:
             for p in side.lstm.parameters():
@@ -62,20 +68,23 @@ def test_steps_by_hand():
     assert steps.offsets.tolist() == [0, 2, 4, 4]
     assert steps.bags.tolist() == [0, 1, 2, 4, 5]
     assert steps.others.tolist() == [6, 9, 5, 7, 8] and steps.ratings.tolist() == [2, 5, 1, 3, 4]
-    assert steps.order.tolist() == [1, 4, 0, 2, 3] and steps.step.tolist() == [2, 0, 2, 3, 1]
-    assert steps.before(np.array([0, 0, 1, 2]), np.array([10.0, 31, 20, 99])).tolist() == [0, 2, 1, 0]
+    assert steps.n_ratings(np.array([2, 0, 1])).tolist() == [0, 2, 3]
+    sizes, ratings = steps.ratings_in(np.array([3, 2]))
+    assert sizes.tolist() == [1, 2] and ratings.tolist() == [4, 2, 3]
+    assert steps.order.tolist() == [1, 4, 0, 2, 3] and steps.step_of.tolist() == [2, 0, 2, 3, 1]
+    assert steps.count_before(np.array([0, 0, 1, 2]), np.array([10.0, 31, 20, 99])).tolist() == [0, 2, 1, 0]
 
 
 def test_instants_are_steps_where_the_width_is_zero():
     steps = Steps(np.zeros(4, int), np.arange(4), np.ones(4), np.array([1.0, 1, 1.5, 2]), 1, 0)
-    assert steps.time.tolist() == [1, 1.5, 2] and steps.step.tolist() == [0, 0, 1, 2]
+    assert steps.time.tolist() == [1, 1.5, 2] and steps.step_of.tolist() == [0, 0, 1, 2]
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(1, 12))
 @settings(max_examples=60, deadline=None)
 def test_batches_hold_every_owner_with_steps_once(sizes, batch_size):
     sizes = np.array(sizes)
-    parts = batches(sizes, batch_size, np.arange(len(sizes))[::-1])
+    parts = batches_by_length(sizes, batch_size, np.arange(len(sizes))[::-1])
     assert sorted(np.concatenate([*parts, []]).tolist()) == np.flatnonzero(sizes).tolist()
     for part in parts:
         assert sizes[part[:-1]].sum() < batch_size
@@ -93,6 +102,17 @@ def test_what_is_stored_grows_with_ratings_and_with_nothing_else():
     assert floats(100, 100, n) <= 2 * (6 * n + 1) + 202
     assert floats(100, 100, 2 * n) <= 2.1 * floats(100, 100, n)
     assert floats(1000, 1000, n) - floats(100, 100, n) <= 2 * 2 * n + 1800  # never users x items
+
+
+def test_packed_sequences_by_hand():
+    owners, others = np.array([0, 0, 0, 1, 0]), np.array([3, 1, 1, 0, 9])
+    steps = Steps(owners, others, np.ones(5), np.array([10.0, 10, 20, 25, 50]), 3, 0)
+    packed = pack(steps, np.array([1, 0, 2]), np.array([0, 3, 0]), np.array([7.0, 99, 8]), n_others=5)
+    assert packed.sequence.tolist() == [0, 1, 1, 1, 1, 2] and packed.place.tolist() == [0, 0, 1, 2, 3, 0]
+    assert packed.time.tolist() == [7, 10, 20, 50, 99, 8] and packed.gap.tolist() == [0, 0, 10, 30, 49, 0]
+    assert packed.readers.tolist() == [2, 3, 4] and packed.bags.tolist() == [0, 2, 3]
+    assert steps.order[packed.ratings].tolist() == [0, 1, 2, 4]
+    assert packed.others.tolist() == [1, 3, 5] and packed.other.tolist() == [1, 0, 0, 2]  # the one unknown is 5
 
 
 # --- The network ------------------------------------------------------------------------------------------
@@ -115,16 +135,21 @@ def slow_states(model, which, data, owner, time):
         if k:
             for j in np.flatnonzero(rated & (clock == times[k - 1])):
                 value = (data.ratings[j] - model.scale["mean"]) / model.scale["std"]
-                value -= other.bias.weight[theirs[j], 0].item()
-                per_value, per_rating = side.read_anchor.weight.chunk(2)
-                anchors = anchors + (value * per_value + per_rating) @ other.anchor.weight[theirs[j]].detach()
+                if config.stationary:
+                    value -= other.bias.weight[theirs[j], 0].item()
+                per_value, per_rating = side.embed_anchor.weight.chunk(2)
+                if config.stationary and config.anchored:
+                    anchors = anchors + (value * per_value + per_rating) @ other.anchor.weight[theirs[j]].detach()
                 for row in (theirs[j] + 1, 0):
                     x[row] += value
                     present[row] += 1
         since = now - times[k - 1] if k else 0.0
         tau = (now - model.scale["start"]) / model.scale["span"]
-        y = torch.cat([x, present]) @ side.read.weight + anchors
-        y = y + side.clock.weight @ torch.tensor([float(k == 0), tau, np.log1p(since / 3600) / 5]) + side.clock.bias
+        y = torch.cat([x, present]) @ side.embed.weight + anchors + side.embed_clock.bias
+        if config.newbie and k == 0:
+            y = y + side.embed_clock.weight[:, 0]
+        if config.wall_clock:
+            y = y + side.embed_clock.weight[:, 1:] @ torch.tensor([tau, np.log1p(since / 3600) / 5])
         W, U, b, d = (getattr(side.lstm, name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"))
         i, f, g, o = (W @ y + b + U @ h + d).chunk(4)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
@@ -133,20 +158,28 @@ def slow_states(model, which, data, owner, time):
 
 
 def slow_prediction(model, data, user, item, time):
-    a, b = model.sides
+    (a, b), config = model.sides, model.config
     u, m = slow_states(model, 0, data, user, time), slow_states(model, 1, data, item, time)
-    r = ((u + a.anchor.weight[user]) @ (m + b.anchor.weight[item])
-         + a.stationary.weight[user] @ b.stationary.weight[item] + a.bias.weight[user, 0] + b.bias.weight[item, 0])
+    if not config.dynamic:
+        u, m = 0 * u, 0 * m
+    if config.stationary and config.anchored:
+        u, m = u + a.anchor.weight[user], m + b.anchor.weight[item]
+    r = u @ m
+    if config.stationary:
+        r = r + (a.stationary.weight[user] @ b.stationary.weight[item] + a.bias.weight[user, 0]
+                 + b.bias.weight[item, 0])
     return r.item() * model.scale["std"] + model.scale["mean"]
 
 
-@pytest.mark.parametrize("widths", [(0.0, DAY), (DAY, 0.0), (7 * DAY, 2 * DAY)])
-def test_predictions_are_those_of_the_equations(float64, widths):
-    model = as_time_is_read(untrained(user_step=widths[0], item_step=widths[1]))
+@pytest.mark.parametrize("changes", [
+    {}, {"user_step": DAY, "item_step": 0.0}, {"user_step": 7 * DAY, "item_step": 2 * DAY}, {"newbie": False},
+    {"wall_clock": False}, {"dynamic": False}, {"stationary": False}, {"anchored": False}], ids=str)
+def test_predictions_are_those_of_the_equations(float64, changes):
+    model = enlarged(untrained(**changes))
     both = concatenate(TRAIN, LATER)
     expected = [slow_prediction(model, both, *case) for case in zip(LATER.users, LATER.items, LATER.times)]
     np.testing.assert_allclose(model.follow(LATER), expected, rtol=0, atol=1e-10)
-    assert np.std(expected) > 0.05  # they do differ
+    assert np.std(expected) > 0.01  # they do differ
     model.observe(LATER)
     cases = [(100, "item-3", 5 * DAY), (103, "item-0", 40 * DAY), (105, "item-7", 0.0), (105, "item-7", 90 * DAY)]
     expected = [slow_prediction(model, both, user - 100, int(item[-1]), time) for user, item, time in cases]
@@ -156,19 +189,18 @@ def test_predictions_are_those_of_the_equations(float64, widths):
 @pytest.mark.parametrize("which", [0, 1])
 def test_gradients_are_those_of_the_equations(float64, which):
     """A half moves its own side's parameters and the tables of both, by the gradient of the slow form."""
-    model = as_time_is_read(untrained(penalty=0.3, bias_penalty=0.7))
+    model = enlarged(untrained(penalty=0.3, bias_penalty=0.7))
     steps = model.steps(TRAIN)
-    data = targets(model, TRAIN)
-    owners, known = np.arange(len(steps[which].offsets) - 1), torch.ones(10, dtype=torch.bool)
+    owners = np.arange(len(steps[which].offsets) - 1)
     with torch.no_grad():
-        fixed = model.at_all_steps(model.sides[1 - which], steps[1 - which])
-    at, parts = batch_of(model, which, owners, steps, data, fixed, known)
-    (loss, error), n = batch_loss(model, data, at, parts), len(at)
+        fixed = model.factors_at_all_steps(model.sides[1 - which], steps[1 - which])
+    batch = batch_of(model, which, owners, TRAIN, steps, fixed, WARM)
+    (loss, error), n = batch_loss(model, TRAIN, steps, batch), len(batch.ratings)
     loss.backward()
     fast = {name: p.grad.to_dense().clone() for name, p in model.named_parameters() if p.grad is not None}
     for side in model.sides:  # rows for owners, not for ratings: one of the prediction and one of the penalty
         assert side.stationary.weight.grad._nnz() <= 2 * side.n_owners < n
-    assert model.sides[which].read.weight.grad._nnz() <= 2 * (1 + model.sides[which].n_others) < n
+    assert model.sides[which].embed.weight.grad._nnz() <= 2 * (1 + model.sides[which].n_others) < n
     assert n == TRAIN.n_ratings
     other = {name for name in fast if name.startswith(("items", "users")[which])}
     assert {name.split(".")[1] for name in other} == {"anchor", "stationary", "bias"}
@@ -182,9 +214,9 @@ def test_gradients_are_those_of_the_equations(float64, which):
         theirs = (b.anchor.weight[item], b.stationary.weight[item], b.bias.weight[item])
         r = (u + ours[0]) @ (m + theirs[0]) + ours[1] @ theirs[1] + ours[2].sum() + theirs[2].sum()
         total = total + (r - (rating - model.scale["mean"]) / model.scale["std"]) ** 2
-    norm = sum(0.3 * (side.anchor.weight.square().sum() + side.stationary.weight.square().sum())
-               + 0.7 * side.bias.weight.square().sum() for side in model.sides)  # a stranger's row is zero
-    slow = total / n + norm / n
+    penalty = sum(0.3 * (side.anchor.weight.square().sum() + side.stationary.weight.square().sum())
+                  + 0.7 * side.bias.weight.square().sum() for side in model.sides)  # the row of new ones is zero
+    slow = total / n + penalty / n
     torch.testing.assert_close(loss, slow, rtol=0, atol=1e-10)
     torch.testing.assert_close(error, total.detach(), rtol=0, atol=1e-9)
     slow.backward()
@@ -195,17 +227,33 @@ def test_gradients_are_those_of_the_equations(float64, which):
             assert grad.abs().max() > 1e-6
 
 
+def test_a_batch_of_some_owners_has_their_share_of_the_loss(float64):
+    """The batches of a half add up to the gradient of the whole: no penalty is counted twice, none is left out."""
+    model = enlarged(untrained(penalty=0.3, bias_penalty=0.7))
+    steps = model.steps(TRAIN)
+    with torch.no_grad():
+        fixed = model.factors_at_all_steps(model.items, steps[1])
+    gradients = []
+    for split in ([np.arange(N_USERS)], [np.array([4, 0]), np.array([1]), np.array([5, 2, 3])]):
+        model.zero_grad()
+        for owners in split:
+            batch = batch_of(model, 0, owners, TRAIN, steps, fixed, WARM)
+            loss, _ = batch_loss(model, TRAIN, steps, batch)
+            (loss * len(batch.ratings) / TRAIN.n_ratings).backward()
+        gradients.append([p.grad.to_dense() for p in model.parameters() if p.grad is not None])
+    for whole, parts in zip(*gradients):
+        torch.testing.assert_close(whole, parts, rtol=0, atol=1e-12)
+
+
 def test_joint_back_propagation_reaches_both_sides_with_the_same_error():
     errors, sides = [], []
     for joint in (False, True):
-        model = as_time_is_read(untrained())
+        model = enlarged(untrained(joint=joint))
         steps = model.steps(TRAIN)
-        data = targets(model, TRAIN)
         with torch.no_grad():
-            fixed = model.at_all_steps(model.items, steps[1])
-        known = torch.ones(N_USERS, dtype=torch.bool)
-        batch = batch_of(model, 0, np.array([1, 3]), steps, data, None if joint else fixed, known)
-        loss, error = batch_loss(model, data, *batch)
+            fixed = model.factors_at_all_steps(model.items, steps[1])
+        batch = batch_of(model, 0, np.array([1, 3]), TRAIN, steps, None if joint else fixed, WARM)
+        loss, error = batch_loss(model, TRAIN, steps, batch)
         loss.backward()
         errors.append(error.item())
         sides.append({side for side in ("users", "items") if getattr(model, side).lstm.weight_ih_l0.grad is not None})
@@ -213,32 +261,90 @@ def test_joint_back_propagation_reaches_both_sides_with_the_same_error():
     assert sides == [{"users"}, {"users", "items"}]
 
 
-def test_a_stranger_is_predicted_without_what_is_his_own():
-    model = as_time_is_read(untrained())
-    users = np.arange(N_USERS)
-    for part in model.own(model.users, users, torch.zeros(N_USERS, dtype=torch.bool)):
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("which", [0, 1])
+def test_half_an_epoch_reaches_one_side_and_joint_back_propagation_both(which, joint):
+    model = untrained(joint=joint)
+    reached, n = set(), 0
+    for batch in half_epoch(model, which, TRAIN, model.steps(TRAIN)):
+        batch_loss(model, TRAIN, model.steps(TRAIN), batch)[0].backward()
+        reached |= {side for side in ("users", "items") if getattr(model, side).lstm.weight_ih_l0.grad is not None}
+        n += len(batch.ratings)
+    assert reached == ({"users", "items"} if joint else {("users", "items")[which]})
+    assert n == TRAIN.n_ratings
+
+
+def test_the_other_side_is_held_fixed_without_dropout():
+    model = untrained(dropout=0.9)
+    steps = model.steps(TRAIN)
+    expected = model.factors_at_all_steps(model.items, steps[1])[torch.from_numpy(steps[1].step_of)]
+    for batch in half_epoch(model, 0, TRAIN, steps):
+        assert model.training and not batch.items.dynamic.requires_grad
+        torch.testing.assert_close(batch.items.dynamic, expected[batch.ratings])
+        assert (batch.users.dynamic == 0).float().mean() > 0.7
+
+
+# --- Cold start -------------------------------------------------------------------------------------------
+
+
+def test_cold_owners_and_new_ones_have_no_static_terms():
+    model = enlarged(untrained())
+    users, dynamic = np.arange(N_USERS), torch.rand(N_USERS, 3)
+    cold = torch.tensor([True, False] * 3)
+    terms, warm = model.users.terms(dynamic, users, cold), model.users.terms(dynamic, users)
+    for part, without in zip(terms[1:], warm[1:]):
+        assert not part[::2].any() and torch.equal(part[1::2], without[1::2]) and without.reshape(6, -1).any(1).all()
+    assert terms.dynamic is dynamic
+    for part in model.users.terms(dynamic[:3], np.array([-1, N_USERS, N_USERS + 7]))[1:]:
         assert not part.any()
-    assert all(part.any() for part in model.own(model.users, users))
-    for row in model.own(model.users, np.array([-1, N_USERS, N_USERS + 7])):
-        assert not row.any()
 
 
-@pytest.mark.parametrize("part,reached", [("newbie", "clock"), ("wall_clock", "clock"), ("dynamic", "lstm"),
-                                          ("stationary", "stationary"), ("anchored", "anchor")])
-def test_each_part_can_be_switched_off_alone(part, reached):
-    torch.manual_seed(0)
-    on, off = (as_time_is_read(untrained(**{part: value})) for value in (True, False))
-    assert np.abs(on.follow(LATER) - off.follow(LATER)).max() > 1e-4
-    if part == "wall_clock":  # then only the order of the steps counts
-        stretched = replace(LATER, times=LATER.times[0] + 3 * (LATER.times - LATER.times[0]))
-        one = replace(off.config, item_step=0.0)
-        off.config = on.config = one
-        off.config, on.config = replace(one, wall_clock=False), one
-        np.testing.assert_allclose(off.follow(stretched), off.follow(LATER), atol=1e-5)
-        assert np.abs(on.follow(stretched) - on.follow(LATER)).max() > 1e-4
-    if part == "dynamic":
-        news = replace(LATER, ratings=6 - LATER.ratings)
-        np.testing.assert_array_equal(off.follow(news), off.follow(LATER))
+@pytest.mark.parametrize("rate", [0.0, 0.25, 0.9])
+@pytest.mark.parametrize("which", [0, 1])
+def test_in_training_so_many_sequences_are_cold(rate, which):
+    """A cold owner's bias has no gradient in the half that runs its sequence; the other side's are all there."""
+    data = random_ratings(4000, n_users=400, n_items=400)
+    model = untrained(data, cold_start=rate, penalty=0.0, bias_penalty=0.0, batch_size=10_000)
+    steps, draws = model.steps(data), []
+    for _ in range(2):
+        model.zero_grad()
+        [batch] = half_epoch(model, which, data, steps)
+        batch_loss(model, data, steps, batch)[0].backward()
+        mine, other = (model.sides[i].bias.weight.grad.to_dense()[:-1, 0] for i in (which, 1 - which))
+        assert (other != 0).all()
+        assert (mine == 0).float().mean() == pytest.approx(rate, abs=0.06)
+        draws.append(mine == 0)
+    assert torch.equal(*draws) == (rate == 0)  # each half draws anew
+
+
+# --- Parts that can be switched off -----------------------------------------------------------------------
+
+WEIGHTS = {"embed": [], "embed_anchor": [], "newbie": [0], "clock": [1, 2], "lstm": [], "to_factors": [], "anchor": [],
+           "stationary": [], "bias": []}  # of a Side, and the columns if not all
+PARTS = {"newbie": {"newbie"}, "wall_clock": {"clock"}, "anchored": {"anchor", "embed_anchor"},
+         "stationary": {"anchor", "embed_anchor", "stationary", "bias"},
+         "dynamic": {"embed", "embed_anchor", "newbie", "clock", "lstm", "to_factors"}}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_can_be_switched_off_alone(part):
+    """The weights of what is off do not matter, and all others do."""
+    def matters(model, side, name):
+        before, module = model.follow(LATER), getattr(getattr(model, side), {
+            "newbie": "embed_clock", "clock": "embed_clock"}.get(name, name))
+        with torch.no_grad():
+            for p in module.parameters():
+                if not WEIGHTS[name]:
+                    p += 0.3
+                elif p.ndim == 2:
+                    p[:, WEIGHTS[name]] += 0.3
+        return np.abs(model.follow(LATER) - before).max() > 1e-4
+
+    for side in ("users", "items"):
+        for name in WEIGHTS:
+            assert matters(enlarged(untrained()), side, name), (side, name)
+            off = enlarged(untrained(**{part: False}))
+            assert matters(off, side, name) == (name not in PARTS[part]), (side, name)
 
 
 # --- Causality --------------------------------------------------------------------------------------------
@@ -247,7 +353,7 @@ def test_each_part_can_be_switched_off_alone(part, reached):
 @pytest.mark.claim("no-rating-predicts-itself")
 @pytest.mark.parametrize("field", ["users", "items", "ratings", "times"])
 def test_a_later_event_moves_no_earlier_prediction(field):
-    model = as_time_is_read(untrained())
+    model = enlarged(untrained())
     before = model.follow(LATER)
     moved = 0
     for at in range(2, LATER.n_ratings):
@@ -266,7 +372,7 @@ def test_a_later_event_moves_no_earlier_prediction(field):
 
 @pytest.mark.claim("no-rating-predicts-itself")
 def test_ratings_of_one_instant_do_not_see_each_other():
-    model = as_time_is_read(untrained())
+    model = enlarged(untrained())
     together = replace(LATER, users=np.full(25, 2), times=np.full(25, LATER.times[0]))
     before = model.follow(together)
     changed = together.ratings.copy()
@@ -277,7 +383,7 @@ def test_ratings_of_one_instant_do_not_see_each_other():
 
 
 def test_following_is_observing_and_predicting_rating_by_rating():
-    model, other = as_time_is_read(untrained()), as_time_is_read(untrained())
+    model, other = enlarged(untrained()), enlarged(untrained())
     expected = []
     for i in range(LATER.n_ratings):
         now = LATER.take(slice(i, i + 1))
@@ -292,7 +398,7 @@ def test_following_is_observing_and_predicting_rating_by_rating():
 
 
 def test_newcomers_get_a_prediction_and_learn():
-    model = as_time_is_read(untrained())
+    model = enlarged(untrained())
     night = np.full(3, 100 * DAY)
     first = model.predict([999, 100, 999], ["item-0", "new", "new"], night)
     assert np.isfinite(first).all()
@@ -306,18 +412,18 @@ def test_newcomers_get_a_prediction_and_learn():
         model.observe(TRAIN)
 
 
-def test_those_without_a_training_rating_are_strangers():
+def test_those_without_a_training_rating_are_new():
     less = TRAIN.take(TRAIN.users != 4)
-    model = as_time_is_read(untrained(less))
+    model = enlarged(untrained(less))
     at = 50 * DAY
     named, unknown = model.predict([104, 999], ["item-1", "item-1"], [at, at])
     assert named == pytest.approx(unknown, abs=1e-6)
-    assert not model.users.anchor.weight[4].any() and not model.items.read.weight[5].any()
-    assert model.items.read.weight[4].any() and model.items.read.weight[0].any()
+    assert not model.users.anchor.weight[4].any() and not model.items.embed.weight[5].any()
+    assert model.items.embed.weight[4].any() and model.items.embed.weight[0].any()
 
 
 def test_trajectories_are_what_predicts():
-    model = as_time_is_read(untrained(anchored=False, stationary=False))
+    model = enlarged(untrained(anchored=False, stationary=False))
     way = model.trajectory(103)
     mine = np.unique(TRAIN.times[TRAIN.users == 3])
     assert way.times[:-1].tolist() == mine.tolist() and way.times[-1] > mine[-1]
@@ -335,12 +441,10 @@ def test_trajectories_are_what_predicts():
 def test_a_step_runs_on_the_meta_device():
     model = RRN(TRAIN.item_ids, replace(SMALL, dropout=0.2), "meta", user_ids=TRAIN.user_ids,
                 scale={"mean": 3.0, "std": 1.0, "start": 0.0, "span": DAY}).train()
-    data = Targets((TRAIN.users, TRAIN.items), (np.ones(N_USERS), np.ones(N_ITEMS)),
-                   torch.empty(TRAIN.n_ratings, device="meta"))
     steps = model.steps(TRAIN)
     fixed = torch.empty(len(steps[1].time), 3, device="meta")
-    known = torch.ones(N_USERS, dtype=torch.bool, device="meta")
-    loss, _ = batch_loss(model, data, *batch_of(model, 0, np.arange(N_USERS), steps, data, fixed, known))
+    batch = batch_of(model, 0, np.arange(N_USERS), TRAIN, steps, fixed, WARM.to("meta"))
+    loss, _ = batch_loss(model, TRAIN, steps, batch)
     loss.backward()
     assert loss.device.type == "meta"
 
@@ -353,29 +457,49 @@ def test_cuda_trains_to_the_same_model():
     np.testing.assert_allclose(cpu.follow(LATER), cuda.follow(LATER), atol=0.05)
 
 
-@pytest.mark.parametrize("at", [1, 2])
-def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, monkeypatch, at):
-    class Killed(Exception):
-        pass
+@pytest.mark.parametrize("saves", [1, 2])
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, saves):
+    config = replace(SMALL, n_epochs=3, dropout=0.3, cold_start=0.4, decay=True)
+    run = partial(fit, TRAIN, config, device="cpu", seed=1, progress=False, valid=LATER)
+    check_resumes(run, tmp_path / "run", saves)
+    start = np.ones((N_USERS, 2)), np.ones((N_ITEMS, 2))
+    with pytest.raises(ValueError, match="start"):
+        run(checkpoint=tmp_path / "run", start=start)
 
-    config, saves = replace(SMALL, dropout=0.3, stranger=0.4, decay=True), []
-    options = {"device": "cpu", "seed": 1, "progress": False, "valid": LATER}
-    uncut = fit(TRAIN, config, **options)
-    save = training.save_checkpoint
 
-    def save_and_die(*args):
-        save(*args)
-        saves.append(args)
-        if len(saves) == at:
-            raise Killed
+def test_gradients_are_clipped_where_they_are_dense_and_then_followed():
+    model = untrained(clip=0.5)
+    a, b, table = model.users.to_factors.bias, model.items.to_factors.bias, model.users.bias
+    before, changes = [p.detach().clone() for p in (a, b, table.weight)], []
 
-    monkeypatch.setattr(training, "save_checkpoint", save_and_die)
-    with pytest.raises(Killed):
-        fit(TRAIN, config, checkpoint=tmp_path / "run", **options)
-    resumed = fit(TRAIN, config, checkpoint=tmp_path / "run", **options)
-    assert resumed.history == uncut.history
-    for name, tensor in uncut.state_dict().items():
-        assert torch.equal(tensor, resumed.state_dict()[name])
+    class Descent:
+        def zero_grad(self):
+            changes.append("zeroed")
+            for p in model.parameters():
+                p.grad = None
+
+        def step(self):
+            changes.extend([a.grad, b.grad, table.weight.grad.coalesce()])
+
+    a.grad = torch.full_like(a, 7.0)  # of a step before
+    loss = a @ torch.tensor([-9.0, 0.1, 0.6]) + 0.4 * b.sum() + 30 * table(torch.tensor([2])).sum()
+    update(model, Descent(), loss)
+    assert changes[0] == "zeroed"
+    np.testing.assert_allclose(changes[1], [-0.5, 0.1, 0.5])
+    np.testing.assert_allclose(changes[2], 0.4)
+    assert changes[3].indices().tolist() == [[2]] and changes[3].values().tolist() == [[30]]
+    assert all(torch.equal(p, old) for p, old in zip((a, b, table.weight), before))
+    update(model, Descent(), 30 * table(torch.tensor([2])).sum())  # nothing to clip
+
+
+def test_the_clip_of_the_settings_is_used_in_training(monkeypatch):
+    clips, real = [], nn.utils.clip_grad_value_
+    monkeypatch.setattr(nn.utils, "clip_grad_value_", lambda p, clip: (clips.append(clip), real(p, clip)))
+    fit(TRAIN, replace(SMALL, clip=0.125), device="cpu", progress=False)
+    assert set(clips) == {0.125}
+    free, tight = (fit(TRAIN, replace(SMALL, clip=clip), device="cpu", progress=False).follow(LATER)
+                   for clip in (1e3, 1e-9))
+    assert np.abs(free - tight).max() > 1e-3
 
 
 def test_decay_lets_both_learning_rates_fall_to_nothing(monkeypatch):
@@ -451,11 +575,27 @@ def test_stationary_factors_can_start_from_others():
         new_model(TRAIN, SMALL, device="cpu", start=start[::-1])
 
 
-@pytest.mark.parametrize("field,value", [("hidden_size", 0), ("dropout", 1.0), ("stranger", -0.1), ("penalty", -1.0),
-                                         ("user_step", -5.0)])
-def test_bad_settings_are_named(field, value):
-    with pytest.raises(ValueError, match=field):
-        RRNConfig(**{field: value})
+def test_default_settings_are_those_of_the_papers():
+    """Sizes: Wu et al., "Recurrent Recommender Networks", section 4.1. The rest: their later paper."""
+    config = RRNConfig()
+    assert (config.hidden_size, config.embedding_size, config.stationary_size) == (40, 40, 160)
+    assert (config.dropout, config.clip, config.learning_rate) == (0.5, 15.0, 1.5e-3)
+    assert config.newbie and config.wall_clock and config.dynamic and config.stationary and not config.joint
+
+
+WRONG = {"Size": [0, -1, 2.5, "3", True, None], "Weight": [-0.1, np.nan, np.inf, "1", True, None],
+         "Rate": [0.0, -1, np.nan, "1", True, None], "Rate | None": [0.0, -1, np.nan, "1", True],
+         "Dropout": [-0.1, 1.0, 1.5, np.nan, "0", None], "bool": ["no", 1, 0.0, None]}
+
+
+@pytest.mark.parametrize("field", fields(RRNConfig), ids=lambda field: field.name)
+def test_a_wrong_setting_is_refused_with_its_name_its_value_and_what_is_allowed(field):
+    for value in WRONG[field.type]:
+        with pytest.raises(ValueError, match=rf"^{field.name}={value!r}; it must be \S"):
+            RRNConfig(**{field.name: value})
+
+
+def test_a_model_without_any_part_is_refused():
     with pytest.raises(ValueError, match="nothing is left"):
         RRNConfig(dynamic=False, stationary=False)
 
@@ -492,6 +632,16 @@ def test_moving_tastes_are_followed_and_the_mean_is_not_enough():
     assert np.sqrt(np.mean((model.follow(deaf) - test.ratings) ** 2)) > ours
 
 
-def test_equal_ratings_are_predicted_as_they_are():
+def test_users_who_always_give_the_same_rating_are_told_apart():
+    """The mean is wrong by 1 for everybody."""
+    def habits(data):
+        return replace(data, ratings=np.where(data.users % 2, 4.0, 2.0))
+
+    model = fit(habits(TRAIN), replace(SMALL, n_epochs=12, penalty=1.0, learning_rate=0.03), device="cpu", progress=False)
+    np.testing.assert_allclose(model.follow(habits(LATER)), habits(LATER).ratings, atol=0.5)
+
+
+def test_ratings_that_are_all_equal_stay_finite():
     model = fit(replace(TRAIN, ratings=np.full(60, 4.0)), SMALL, device="cpu", progress=False)
-    np.testing.assert_allclose(model.follow(LATER), 4.0, atol=0.1)
+    assert model.scale["std"] == 1.0
+    np.testing.assert_allclose(model.follow(replace(LATER, ratings=np.full(25, 4.0))), 4.0, atol=0.1)

@@ -21,6 +21,7 @@ from scipy.special import expit
 from torch.nn import functional as F
 
 from rnnbook.interactions import DataError, concatenate
+from rnnbook.interactions.ragged import batches_in_order, concatenated_ranges
 from rnnbook.training import Adam
 
 
@@ -95,7 +96,7 @@ def _instants(times):
 
 
 class _Grouped:
-    """The places of each row's ratings, as one array after the other."""
+    """The positions of each row's ratings in the data, row after row."""
 
     def __init__(self, rows, n_rows):
         self.places = np.argsort(rows, kind="stable")
@@ -104,15 +105,11 @@ class _Grouped:
 
     def of(self, rows):
         """Places of the ratings of ``rows``, row after row."""
-        counts = self.counts[rows]
-        shift = np.repeat(self.starts[rows] - (np.cumsum(counts) - counts), counts)
-        return self.places[shift + np.arange(len(shift))]
+        return self.places[concatenated_ranges(self.starts[rows], self.counts[rows])]
 
     def batches(self, batch_size, rng):
         """All rows with ratings in random order, cut into batches of about ``batch_size`` ratings."""
-        rows = rng.permutation(np.flatnonzero(self.counts))
-        before = np.cumsum(self.counts[rows]) - self.counts[rows]
-        return np.split(rows, np.flatnonzero(np.diff(before // batch_size)) + 1)
+        return batches_in_order(self.counts, batch_size, rng.permutation(np.flatnonzero(self.counts)))
 
 
 # Ridge --------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,8 @@ class RatingData:
     >>> future
     ratings: 1 ratings by 2 users of 2 items, 2024-01-03 to 2024-01-03
     """
+
+    ARRAYS: ClassVar = {"users": np.int64, "items": np.int64, "ratings": np.float64, "times": np.float64}
 
     users: np.ndarray
     items: np.ndarray
@@ -168,6 +171,15 @@ class RatingData:
         return replace(kept, users=(active.cumsum() - 1)[kept.users], items=(rated.cumsum() - 1)[kept.items],
                        user_ids=self.user_ids[active], item_ids=self.item_ids[rated],
                        report=self.report | {lost: int((~keep).sum())})
+
+    def fits_together(self):
+        """Whether the arrays have their dtypes, one length, and values that are possible; what a file holds may not."""
+        arrays = [getattr(self, name) for name in self.ARRAYS]
+        return bool(all(array.dtype == dtype and array.shape == self.times.shape
+                        for array, dtype in zip(arrays, self.ARRAYS.values()))
+                    and np.isfinite(self.ratings).all() and (np.diff(self.times) >= 0).all()
+                    and all(((0 <= index) & (index < n)).all()
+                            for index, n in ((self.users, self.n_users), (self.items, self.n_items))))
 
     def __repr__(self):
         text = f"{self.name}: {self.n_ratings:,} ratings by {self.n_users:,} users of {self.n_items:,} items"

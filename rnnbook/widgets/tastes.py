@@ -13,7 +13,7 @@ from rnnbook.widgets.base import HERE, Widget, source
 
 MOST = 8  # users to choose from
 LATEST = 12  # ratings listed between two dates
-_CSS = Widget._css + (HERE / "tastes.css").read_text(encoding="utf-8")
+CSS = Widget._css + (HERE / "tastes.css").read_text(encoding="utf-8")
 
 
 def _owners(model, users):
@@ -31,9 +31,9 @@ def _names(ids, titles):
     return [str(titles.get(each, each)) for each in ids.tolist()]
 
 
-def _short(values):
-    """Numbers or nested sequences of them as nested lists, four digits each: the state is a part of the page."""
-    return [_short(v) for v in values] if np.ndim(values) else float(f"{values:.4g}")
+def rounded(values):
+    """Numbers, or nested sequences of them, as nested lists with four digits each, to keep the page small."""
+    return [rounded(v) for v in values] if np.ndim(values) else float(f"{values:.4g}")
 
 
 def _plane(points):
@@ -46,11 +46,11 @@ def _plane(points):
 
 
 class TasteExplorer(Widget):
-    """The way of a user's taste through the plane, and step by step what was rated and what had been predicted.
+    """The path of a user's taste in the plane, and for each step the ratings and what had been predicted.
 
     The dynamic factors of all users at all their steps are shown on their first two principal components. The
-    point of a step is the taste that predicts its ratings, from the steps before it; the next is where they, and
-    the time that passes, move it.
+    point of a step is the taste that predicts its ratings, from the steps before it. These ratings, and the time that
+    passes, move it to the next point.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class TasteExplorer(Widget):
     (4, 5)
     """
 
-    _esm, _css = source("tastes.js"), _CSS
+    _esm, _css = source("tastes.js"), CSS
     users = traitlets.List().tag(sync=True)  # [n_users] names
     items = traitlets.List().tag(sync=True)  # titles of the items rated
     shares = traitlets.List().tag(sync=True)  # [2] of the variance
@@ -93,21 +93,21 @@ class TasteExplorer(Widget):
     def __init__(self, model, users, *, titles=None, **kwargs):
         owners, seen = _owners(model, users), model.seen
         steps, _ = model.steps(seen)
-        ways = [model.trajectory(user).factors for user in users]
-        points, shares = _plane(np.concatenate(ways))
+        paths = [model.trajectory(user).factors for user in users]
+        points, shares = _plane(np.concatenate(paths))
         bags = [[steps.order[steps.bags[k]:steps.bags[k + 1]] for k in range(*steps.offsets[[i, i + 1]])]
                 for i in owners]  # [user][step] -> places of its ratings in the data
         rows = np.concatenate([bag for each in bags for bag in each])
         items, codes = np.unique(seen.items[rows], return_inverse=True)
         predicted = model.predict(seen.user_ids[seen.users[rows]], seen.item_ids[seen.items[rows]],
                                   seen.times[rows])
-        told = dict(zip(rows.tolist(), zip(codes.tolist(), _short(seen.ratings[rows]), _short(predicted))))
+        shown = dict(zip(rows.tolist(), zip(codes.tolist(), rounded(seen.ratings[rows]), rounded(predicted))))
         super().__init__(
-            users=[str(user) for user in users], items=_names(seen.item_ids[items], titles), shares=_short(shares),
-            paths=[_short(way) for way in np.split(points, np.cumsum([len(way) for way in ways[:-1]]))],
+            users=[str(user) for user in users], items=_names(seen.item_ids[items], titles), shares=rounded(shares),
+            paths=[rounded(path) for path in np.split(points, np.cumsum([len(path) for path in paths[:-1]]))],
             times=[[f"{datetime.fromtimestamp(seen.times[bag[0]], UTC):%Y-%m-%d %H:%M}" for bag in each]
                    for each in bags],
-            ratings=[[[list(told[row]) for row in bag.tolist()] for bag in each] for each in bags],
+            ratings=[[[list(shown[row]) for row in bag.tolist()] for bag in each] for each in bags],
             step=len(bags[0]) - 1, **kwargs)
 
     def summary(self):
@@ -124,13 +124,14 @@ def _forecasts(model, owners, times):
     model.eval()
     items = np.arange(len(model.item_ids))
 
-    def states(side, steps, who):  # [len(who), n_times, d]
-        each = model.at_times(side, steps, np.repeat(who, len(times)), np.tile(times, len(who)))
-        return each.view(len(who), len(times), -1)
+    def factors(side, steps, owners):  # [len(owners), n_times, d]
+        each = model.factors_at_times(side, steps, np.repeat(owners, len(times)), np.tile(times, len(owners)))
+        return each.view(len(owners), len(times), -1)
 
-    u, m = map(states, model.sides, model.steps(model.seen), (owners, items))
-    return np.array([[model.ratings(u[i, t], m[:, t], np.full_like(items, owner), items)
-                      for t in range(len(times))] for i, owner in enumerate(owners)])
+    u, m = map(factors, model.sides, model.steps(model.seen), (owners, items))
+    return np.array([[model.ratings(model.users.terms(u[i, t], np.full_like(items, owner)),
+                                    model.items.terms(m[:, t], items)) for t in range(len(times))]
+                     for i, owner in enumerate(owners)])
 
 
 class TimeTravel(Widget):
@@ -168,7 +169,7 @@ class TimeTravel(Widget):
     (['2020-01-01', '2020-01-04'], [3, 3])
     """
 
-    _esm, _css = source("tastes.js"), _CSS
+    _esm, _css = source("tastes.js"), CSS
     users = traitlets.List().tag(sync=True)  # [n_users] names
     items = traitlets.List().tag(sync=True)  # titles of the items below
     dates = traitlets.List().tag(sync=True)  # [n_times] ISO days
@@ -193,9 +194,9 @@ class TimeTravel(Widget):
                 left = np.setdiff1d(np.arange(len(predicted)), seen.items[mine[:end]])
                 best = left[np.argsort(-predicted[left], kind="stable")[:k]]
                 since = mine[start:end][::-1][:LATEST]
-                lists[i].append(list(zip(best.tolist(), _short(predicted[best]))))
-                unrated[i].append([len(left), _short(predicted[left].sum() / max(len(left), 1))])
-                rated[i].append(list(zip(seen.items[since].tolist(), _short(seen.ratings[since]))))
+                lists[i].append(list(zip(best.tolist(), rounded(predicted[best]))))
+                unrated[i].append([len(left), rounded(predicted[left].sum() / max(len(left), 1))])
+                rated[i].append(list(zip(seen.items[since].tolist(), rounded(seen.ratings[since]))))
                 n_rated[i].append(int(end - start))
         items = sorted({item for kind in (lists, rated) for each in kind for rows in each for item, _ in rows})
         code = {item: c for c, item in enumerate(items)}

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import log_ndtr, logsumexp, softmax, xlogy
 
 from rnnbook.interactions import DAY, RatingData, ReviewData, concatenate
+from rnnbook.interactions.ragged import concatenated_ranges
 from rnnbook.worlds.ratings import START
 
 # A review is an opening, a word and a closing. The words are graded, worst first; the rest says nothing. Each
@@ -361,6 +362,5 @@ def _before(items, known):
 
 
 def _gathered(characters, starts, lengths):
-    """The stretches of ``characters`` from ``starts`` on, of these lengths, one after the other, and their offsets."""
-    offsets = np.append(0, np.cumsum(lengths))
-    return characters[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)], offsets
+    """The ranges of ``characters`` from ``starts`` on, of these lengths, one after the other, and their offsets."""
+    return characters[concatenated_ranges(starts, lengths)], np.append(0, np.cumsum(lengths))
