@@ -15,9 +15,12 @@ from torch.nn import functional as F
 from recommender_contract import RecommenderContract
 from rnnbook import metrics, training
 from rnnbook.baselines import Popularity
-from rnnbook.interactions import SessionData
 from rnnbook.improved import (MODELS, Batch, ImprovedConfig, ImprovedRNN, Padded, approximate_index, batch_loss,
-                              batches, fit, log_likelihood, nearest, new_model, prefixes, recent_sessions, train_stage)
+                              delete_clicks, fit, log_likelihood, nearest, new_model, prefixes, recent_sessions,
+                              soft_labels, train_stage)
+from rnnbook.interactions import SessionData
+from rnnbook.interactions.ragged import batches_by_length
+from rnnbook.training import loop
 from rnnbook.worlds import SessionWorld
 
 N_ITEMS = 12
@@ -145,8 +148,8 @@ def test_states_know_only_the_kept_clicks_wherever_the_padding_stands(n, before,
 def test_a_wider_rectangle_changes_no_loss(float64):
     model, data = network(), random_sessions()
     batch, _ = whole(data)
-    wide = batch._replace(x=F.pad(batch.x, (0, 5), value=3), real=F.pad(batch.real, (0, 5)))
-    right_aligned = Batch(F.pad(batch.x, (5, 0), value=3), F.pad(batch.real, (5, 0)), batch.row, batch.column + 5,
+    wide = batch._replace(x=F.pad(batch.x, (0, 5), value=3), mask=F.pad(batch.mask, (0, 5)))
+    right_aligned = Batch(F.pad(batch.x, (5, 0), value=3), F.pad(batch.mask, (5, 0)), batch.row, batch.column + 5,
                           batch.last)
     for other in (wide, right_aligned):
         torch.testing.assert_close(batch_loss(model, batch), batch_loss(model, other), rtol=0, atol=1e-12)
@@ -159,8 +162,8 @@ def test_clicks_are_deleted_at_the_given_rate_in_training_only():
     model.hidden = lambda batch, keep: seen.append(keep) or hidden(batch, keep)
     batch_loss(model.train(), batch)
     batch_loss(model.eval(), batch)
-    assert 0.36 < 1 - seen[0][batch.real].float().mean() < 0.44 and not seen[0][~batch.real].any()
-    assert torch.equal(seen[1], batch.real)
+    assert 0.36 < 1 - seen[0][batch.mask].float().mean() < 0.44 and not seen[0][~batch.mask].any()
+    assert torch.equal(seen[1], batch.mask)
 
 
 def test_with_every_click_deleted_the_empty_prefix_still_predicts(monkeypatch):
@@ -185,7 +188,7 @@ def test_the_gradient_is_cut_after_max_steps():
 def test_batches_hold_every_session_with_a_pair_once(lengths, batch_size):
     lengths = np.array(lengths, dtype=np.int64)
     order = np.random.default_rng(0).permutation(len(lengths))
-    cut = batches(lengths, batch_size, order)
+    cut = batches_by_length(lengths - 1, batch_size, order)
     assert sorted(s for batch in cut for s in batch) == np.flatnonzero(lengths > 1).tolist()
     pairs = [int((lengths[batch] - 1).sum()) for batch in cut]
     assert all(n - (lengths[batch[-1]] - 1) < batch_size for n, batch in zip(pairs, cut))
@@ -397,7 +400,7 @@ def test_a_run_killed_in_any_stage_resumes_to_the_same_numbers(tmp_path, monkeyp
     data, config, saves = random_sessions(), replace(PLAIN, click_dropout=0.2, **changes), []
     options = {"device": "cpu", "seed": 1, "progress": False, "valid": random_sessions(seed=9)}
     uncut = fit(data, config, **options)
-    save = training.save_checkpoint
+    save = loop.save_checkpoint
 
     def save_and_die(*args):
         save(*args)
@@ -405,7 +408,7 @@ def test_a_run_killed_in_any_stage_resumes_to_the_same_numbers(tmp_path, monkeyp
         if len(saves) == at:
             raise Killed
 
-    monkeypatch.setattr(training, "save_checkpoint", save_and_die)
+    monkeypatch.setattr(loop, "save_checkpoint", save_and_die)
     stages = 2 * (2 + bool(config.recent))
     if at <= stages:
         with pytest.raises(Killed):

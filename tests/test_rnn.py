@@ -74,7 +74,7 @@ def test_gradient_of_a_shared_weight_is_the_sum_over_its_copies():
         h = rnn.rnn_step(x[t], h, W, U_t, b)
         loss = loss + (h * grad_h[t]).sum()
     apart = torch.autograd.grad(loss, copies)
-    ours = rnn.rnn_backward(x, rnn.rnn_forward(x, h0, W, U, b), grad_h, U).U
+    ours = rnn.rnn_backward(x, rnn.rnn_forward(x, h0, W, U, b), grad_h, U).weight_hh
     torch.testing.assert_close(ours, sum(apart), rtol=0, atol=1e-10)
     assert all((ours - g).norm() > 1e-3 for g in apart)  # no single copy would do
 
@@ -92,12 +92,12 @@ def test_truncated_bptt_is_detach_between_chunks(T, truncate, seed):
     if truncate >= T:
         torch.testing.assert_close(ours[:3], whole[:3], rtol=0, atol=0)
     else:
-        assert (ours.U - whole.U).norm() > 1e-6 * whole.U.norm()
+        assert (ours.weight_hh - whole.weight_hh).norm() > 1e-6 * whole.weight_hh.norm()
 
 
 def test_truncate_must_be_a_step():
     x, h0, W, U, b, grad_h = random_rnn(3, 2, 2, 2)
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="truncate=0; it must be at least 1"):
         rnn.rnn_backward(x, rnn.rnn_forward(x, h0, W, U, b), grad_h, U, truncate=0)
 
 
@@ -109,7 +109,7 @@ def echo_gradient(n_sequences, seed, truncate, T=30, d=16, lag=4):
     x = torch.randn(T, n_sequences, 1, generator=torch.Generator().manual_seed(seed), dtype=F64)
     h = rnn.rnn_forward(x, x.new_zeros(n_sequences, d), W, U, b)
     error = h[1:] @ V.T - torch.cat([torch.zeros_like(x[:lag]), x[:-lag]])
-    return rnn.rnn_backward(x, h, error @ V / (n_sequences * T), U, truncate).U
+    return rnn.rnn_backward(x, h, error @ V / (n_sequences * T), U, truncate).weight_hh
 
 
 @pytest.mark.claim("truncation-bias")
@@ -137,10 +137,10 @@ def test_truncated_gradient_never_sees_the_cue():
     grad_h = torch.zeros_like(h[1:])
     grad_h[-1] = torch.randn(50, 6, generator=torch.Generator().manual_seed(2), dtype=F64)
     for truncate in range(1, 11):
-        gradient = rnn.rnn_backward(x, h, grad_h, U, truncate).W
+        gradient = rnn.rnn_backward(x, h, grad_h, U, truncate).weight_ih
         assert (gradient[:, : task.n_cues] == 0).all()  # exactly: the cue's weights get nothing
         assert gradient[:, task.n_cues :].abs().max() > 1e-6
-    assert rnn.rnn_backward(x, h, grad_h, U, 11).W[:, : task.n_cues].abs().max() > 1e-6
+    assert rnn.rnn_backward(x, h, grad_h, U, 11).weight_ih[:, : task.n_cues].abs().max() > 1e-6
 
 
 # --- clipping ---------------------------------------------------------------------------------------------
@@ -398,7 +398,7 @@ def test_samples_hold_one_cue_where_it_belongs_and_repeat():
     assert x.shape == (9, 200) and y.shape == (200,) and x.dtype == y.dtype == torch.int64
     assert ((x < 3).sum(dim=0) == 1).all() and (x[3] < 3).all() and x.max() == 6 and y.max() == 2
     assert torch.equal(task.sample(200, seed=8)[0], x) and not torch.equal(task.sample(200, seed=9)[0], x)
-    with pytest.raises(ValueError, match="distance must be in"):
+    with pytest.raises(ValueError, match="distance=9; it must be below length=9"):
         MemoryTask(distance=9, length=9)
 
 
