@@ -82,7 +82,7 @@ def parts_of(kind, way, n):
 def sessions_one_by_one(model, batch, teacher=None):
     """`rnnbook.improved.batch_loss` as one writes it at first: a loop over the sessions."""
     total = 0.0
-    for x, real in zip(batch.x, batch.real):
+    for x, real in zip(batch.x, batch.mask):
         session = x[real]
         h, _ = model.grus["past"](model.embedding(session[:-1])[None])
         total = total + F.cross_entropy(model.scores(h[0]), session[1:], reduction="sum")
@@ -92,7 +92,7 @@ def sessions_one_by_one(model, batch, teacher=None):
 def prefixes_one_by_one(model, batch, teacher=None):
     """The same as the paper writes it: a loop over the prefixes."""
     total = 0.0
-    for x, real in zip(batch.x, batch.real):
+    for x, real in zip(batch.x, batch.mask):
         for history, y in improved.prefixes(x[real]):
             h, _ = model.grus["past"](model.embedding(history)[None])
             total = total + F.cross_entropy(model.scores(h[:, -1]), y[None], reduction="sum")

@@ -1,10 +1,10 @@
 """The improved RNN for session-based recommendation (Tan, Xu & Liu, DLRS 2016): four ideas, each with a switch.
 
-Read from top to bottom: sessions as prefixes and as padded batches, the network, what a batch costs (plain,
-distilled from the future, or as a vector), and the stages of a training: teacher, table, model, fine-tuning.
+Read from top to bottom, in the order of the page: the settings, prefixes and their batches, the network, recent
+sessions, the loss with its teacher, the search for a point's nearest items, and the stages of a training.
 
 Letters: B sessions of T clicks (padded), P pairs of a history and the click after it, m items, d hidden units,
-e embedding size.
+e the embedding size.
 """
 
 from __future__ import annotations
@@ -17,17 +17,83 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from rnnbook import metrics, training
+from rnnbook.interactions.ragged import batches_by_length
+from rnnbook.training import Dropout, Rate, Share, Size
 
-# --- Sessions as examples ---------------------------------------------------------------------------------
+# --- Settings ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ImprovedConfig:
+    """Settings of the models M to M4; the defaults are M1.
+
+    Sizes, optimiser, the share of deleted clicks, the cut after 19 steps and M3's λ are the paper's (Tan et al., 2016,
+    section 4.1). The batch (512 there), and the learning rate and dropout, which it does not name, are those with which
+    the model trains well on a validation day of a small log; benchmarks/improved_search.py records the search.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what its annotation allows, or if ideas 3 and 4 are both on.
+
+    Examples
+    --------
+    >>> ImprovedConfig() == MODELS["M1"]
+    True
+    >>> MODELS["M2"].recent, MODELS["M3"].privileged, MODELS["M4"].output
+    (0.25, 0.2, 'embedding')
+    """
+
+    embedding_size: Size = 50
+    hidden_size: Size = 100
+    embedding_dropout: Dropout = 0.0  # of units of the embeddings
+    output_dropout: Dropout = 0.5  # of units of the states that predict
+    batch_size: Size = 128  # pairs of a history and its next click
+    learning_rate: Rate = 2e-3  # Adam
+    n_epochs: Size = 16
+    max_steps: Size = 19  # the gradient is cut after so many clicks
+
+    # Idea 1: every prefix is an example, and clicks are deleted from it at random
+    prefixes: bool = True  # off: one example a session, all clicks but the last -> the last
+    click_dropout: Dropout = 0.25  # the probability of a deletion; the paper calls it embedding dropout
+
+    # Idea 2: pre-train on all sessions, then fine-tune on a recent share of them; 0 is off
+    recent: Share = 0.0
+    recent_learning_rate: Rate = 4e-4
+    recent_epochs: Size = 5
+
+    # Idea 3: learn from a teacher that sees what came after; 0 is off
+    privileged: Share = 0.0  # the paper's λ
+    teacher: Literal["future", "both"] = "future"  # both: the past too, which makes it unbiased
+
+    # Idea 4: predict a point in the embedding space ("embedding") instead of m scores ("softmax").
+    # Not in the paper: "shared", m scores by the table that also embeds the input, as GRU4Rec of 2018 has it.
+    output: Literal["softmax", "shared", "embedding"] = "softmax"
+
+    def __post_init__(self):
+        training.check_settings(self)
+        if self.output == "embedding" and self.privileged:
+            raise ValueError('output="embedding" has no distribution to compare with a teacher\'s; set privileged=0')
+
+
+MODELS = {
+    "M": ImprovedConfig(prefixes=False, click_dropout=0.0),
+    "M1": ImprovedConfig(),
+    "M2": ImprovedConfig(recent=1 / 4),
+    "M3": ImprovedConfig(privileged=0.2),
+    "M4": ImprovedConfig(output="embedding"),
+}
+
+
+# --- Idea 1: every prefix is an example -------------------------------------------------------------------
 
 
 def prefixes(items):
     """The training pairs of one session as the paper writes them: ([x_1], x_2), ([x_1, x_2], x_3), …
 
-    The slow, obvious form, for reading and for tests; `ImprovedRNN.hidden` serves all of them in one pass.
+    The slow form, for reading and for tests; `ImprovedRNN.hidden` computes all of them in one pass.
 
     Examples
     --------
@@ -37,57 +103,8 @@ def prefixes(items):
     return [(items[:r], items[r]) for r in range(1, len(items))]
 
 
-def recent_sessions(data, fraction):
-    """The most recent ``fraction`` of the sessions (at least one), over the same catalogue.
-
-    Examples
-    --------
-    >>> from rnnbook.worlds import SessionWorld
-    >>> data = SessionWorld().sample(8)
-    >>> recent_sessions(data, 1 / 4).session_ids.tolist()
-    [6, 7]
-    """
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction={fraction}; it must be above 0 and at most 1")
-    n = max(1, round(fraction * data.n_sessions))
-    return data.take(np.arange(data.n_sessions - n, data.n_sessions))
-
-
-def batches(lengths, batch_size, order):
-    """Cut sessions into batches of about ``batch_size`` pairs, sessions of the same length side by side.
-
-    So next to nothing is padding, and a few very long sessions cannot blow up a batch. A session of n clicks
-    has n − 1 pairs; sessions of one click are left out.
-
-    Parameters
-    ----------
-    lengths : int64 array [n_sessions]
-    batch_size : int
-        Pairs. The session that fills a batch stays whole.
-    order : int64 array
-        Sessions; those of equal length stay in this order.
-
-    Returns
-    -------
-    list of int64 arrays, the sessions of each batch, the shortest sessions first
-
-    Examples
-    --------
-    Sessions of 2, 3, 1 and 2 clicks have 1, 2, 0 and 1 pairs.
-
-    >>> [batch.tolist() for batch in batches(np.array([2, 3, 1, 2]), batch_size=2,
-    ...                                      order=np.arange(4))]
-    [[0, 3], [1]]
-    """
-    order = order[lengths[order] > 1]
-    order = order[np.argsort(lengths[order], kind="stable")]
-    pairs = lengths[order] - 1
-    batch = (np.cumsum(pairs) - pairs) // batch_size
-    return np.split(order, np.flatnonzero(np.diff(batch)) + 1) if len(order) else []
-
-
 class Batch(NamedTuple):
-    """Sessions as a padded rectangle, and its pairs: click ``column + 1`` of a row, and the clicks before it.
+    """Padded sessions and their pairs: the click at ``column + 1`` of a row, to be predicted from those before it.
 
     Examples
     --------
@@ -96,17 +113,17 @@ class Batch(NamedTuple):
     >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
     >>> batch, position = Padded(SessionData.from_frame(clicks), "cpu").batch(np.array([0, 1]))
-    >>> batch.real.tolist()
+    >>> batch.mask.tolist()
     [[True, True, True], [True, True, False]]
     >>> batch.row.tolist(), batch.column.tolist(), batch.y.tolist(), batch.last.tolist()
     ([0, 0, 1], [0, 1, 0], [1, 2, 0], [False, True, True])
     """
 
-    x: torch.Tensor  # int64 [B, T]: items, anything where not real
-    real: torch.Tensor  # bool [B, T]: False where the rectangle is padding
+    x: torch.Tensor  # int64 [B, T]: items, any where there is padding
+    mask: torch.Tensor  # bool [B, T]: False where there is padding
     row: torch.Tensor  # int64 [P]
-    column: torch.Tensor  # int64 [P]
-    last: torch.Tensor  # bool [P]: the session ends with this pair's click
+    column: torch.Tensor  # int64 [P]: of the last click of the history
+    last: torch.Tensor  # bool [P]: the click to predict is the last of its session
 
     @property
     def y(self):
@@ -115,9 +132,9 @@ class Batch(NamedTuple):
 
 
 class Padded:
-    """A SessionData's clicks on a device; `batch` lays any of its sessions side by side.
+    """The clicks of a SessionData on a device; `batch` pads any of its sessions to one length.
 
-    Which place belongs to whom is worked out on the host, so that no step waits for the device.
+    All positions are computed on the CPU, so that no step has to wait for the device.
 
     Examples
     --------
@@ -141,87 +158,16 @@ class Padded:
 
         With ``prefixes=False`` only the last click of each session makes a pair.
         """
-        lengths, place = self.lengths[sessions], np.arange(self.lengths[sessions].max())
-        real = place < lengths[:, None]
-        position = np.where(real, self.offsets[sessions, None] + place, 0)
-        row, column = np.nonzero(real[:, 1:])
+        lengths, place = self.lengths[sessions], np.arange(self.lengths[sessions].max())  # [B], [T]
+        mask = place < lengths[:, None]  # [B, T]
+        position = np.where(mask, self.offsets[sessions, None] + place, 0)  # [B, T]: in items
+        row, column = np.nonzero(mask[:, 1:])  # [P]
         last = column == lengths[row] - 2
         if not prefixes:
             row, column, last = row[last], column[last], last[last]
         x, *rest, target = (torch.from_numpy(a).to(self.items.device)
-                            for a in (position, real, row, column, last, position[row, column + 1]))
+                            for a in (position, mask, row, column, last, position[row, column + 1]))
         return Batch(self.items[x], *rest), target
-
-
-# --- Settings ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ImprovedConfig:
-    """Settings of the models M to M4; the defaults are M1.
-
-    Sizes, optimiser, the share of deleted clicks and the cut after 19 steps are the paper's (Tan et al., 2016, section
-    4.1), and so is M3's λ. Batch (512 there), rate and dropout, which it does not name, are moved to where the model
-    trains well on a validation day of a small log; benchmarks/improved_search.py records it.
-
-    Examples
-    --------
-    >>> ImprovedConfig() == MODELS["M1"]
-    True
-    >>> MODELS["M2"].recent, MODELS["M3"].privileged, MODELS["M4"].output
-    (0.25, 0.2, 'embedding')
-    """
-
-    embedding_size: int = 50
-    hidden_size: int = 100
-    embedding_dropout: float = 0.0  # of units of the embeddings
-    output_dropout: float = 0.5  # of units of the states that predict
-    batch_size: int = 128  # pairs of a history and its next click
-    learning_rate: float = 2e-3  # Adam
-    n_epochs: int = 16
-    max_steps: int = 19  # the gradient is cut after so many clicks
-
-    # Idea 1: every prefix is an example, and clicks are deleted from it at random
-    prefixes: bool = True  # off: one example a session, all clicks but the last -> the last
-    click_dropout: float = 0.25  # what the paper calls embedding dropout
-
-    # Idea 2: pre-train on all sessions, then fine-tune on a recent share of them; 0 is off
-    recent: float = 0.0
-    recent_learning_rate: float = 4e-4
-    recent_epochs: int = 5
-
-    # Idea 3: learn from a teacher that sees what came after; 0 is off
-    privileged: float = 0.0  # the paper's λ
-    teacher: Literal["future", "both"] = "future"  # both: the past too, which makes it unbiased
-
-    # Idea 4: name a point in the embedding space ("embedding") instead of m scores ("softmax").
-    # Not in the paper: "shared", m scores by the table that also embeds the input, as GRU4Rec of 2018 has it.
-    output: Literal["softmax", "shared", "embedding"] = "softmax"
-
-    def __post_init__(self):
-        for name, allowed in {"teacher": ("future", "both"), "output": ("softmax", "shared", "embedding")}.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}; choose one of {', '.join(allowed)}")
-        for name in ("embedding_size", "hidden_size", "batch_size", "n_epochs", "max_steps"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)!r}; it must be an integer of at least 1")
-        for name in ("embedding_dropout", "output_dropout", "click_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}; it must be in [0, 1)")
-        for name in ("recent", "privileged"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)}; it must be in [0, 1]")
-        if self.output == "embedding" and self.privileged:
-            raise ValueError('output="embedding" has no distribution to distil into; set privileged=0')
-
-
-MODELS = {
-    "M": ImprovedConfig(prefixes=False, click_dropout=0.0),
-    "M1": ImprovedConfig(),
-    "M2": ImprovedConfig(recent=1 / 4),
-    "M3": ImprovedConfig(privileged=0.2),
-    "M4": ImprovedConfig(output="embedding"),
-}
 
 
 # --- The network ------------------------------------------------------------------------------------------
@@ -230,8 +176,8 @@ MODELS = {
 class ImprovedRNN(nn.Module):
     """Embedding, GRU, and a score for every item.
 
-    The same network is the student, which sees the past of a click, and the teacher, which sees what came
-    after it, read backwards from the session's end, or both.
+    The student sees the clicks before the one to predict. A teacher is the same network, and sees those after it, read
+    backwards from the session's end, or both.
 
     Parameters
     ----------
@@ -242,7 +188,7 @@ class ImprovedRNN(nn.Module):
 
     Examples
     --------
-    A deleted click is as if it had never been: the state after it is the state before it.
+    A deleted click leaves no trace: the state after it is the state before it.
 
     >>> model = ImprovedRNN(["tent", "stove", "boots"], ImprovedConfig(hidden_size=5)).eval()
     >>> states = model.states(torch.tensor([[0, 1, 2]]), torch.tensor([[True, False, True]]))
@@ -266,7 +212,7 @@ class ImprovedRNN(nn.Module):
                                     n_items if config.output == "softmax" else config.embedding_size)
             if config.output == "shared":
                 self.bias = nn.Parameter(torch.zeros(n_items))
-        nn.init.normal_(self.embedding.weight, std=0.1)  # PyTorch's 1 is far too loud for a table that also scores
+        nn.init.normal_(self.embedding.weight, std=0.1)  # PyTorch's 1 is too large for a table that also scores
 
     @property
     def device(self):
@@ -274,48 +220,48 @@ class ImprovedRNN(nn.Module):
         return self.embedding.weight.device
 
     def states(self, x, keep, side="past"):
-        """The GRU's states after the first 0, 1, …, T clicks, with clicks left out as if they had never been.
+        """The GRU's states after the first 0, 1, …, T clicks, computed from the kept clicks alone.
 
-        The kept clicks move up, the GRU runs over them once, and each place looks up the state after as many
-        clicks as were kept before it. So it makes no difference where the padding stands.
+        The kept clicks are moved to the front, the GRU runs over them once, and each position looks up the state after
+        as many clicks as were kept so far. So padding may stand on either side.
 
         Parameters
         ----------
         x : Tensor, int64 [B, T]
         keep : Tensor, bool [B, T]
-            False where a click is deleted or there is none.
+            False where a click is deleted, and where there is padding.
 
         Returns
         -------
         Tensor, float [B, T + 1, d]
-            Zeros where no click was kept: the empty prefix.
+            Zeros where no click was kept so far.
         """
-        kept_first = (~keep).byte().argsort(dim=1, stable=True)
+        kept_first = (~keep).byte().argsort(dim=1, stable=True)  # [B, T]: positions, those of kept clicks first
         v = F.dropout(self.embedding(x.gather(1, kept_first)), self.config.embedding_dropout, self.training)
-        h, states = None, [v.new_zeros(len(x), 1, self.config.hidden_size)]
-        for piece in v.split(self.config.max_steps, dim=1):
-            out, h = self.grus[side](piece, h if h is None else h.detach())
+        h, states = None, [v.new_zeros(len(x), 1, self.config.hidden_size)]  # the state before any click
+        for chunk in v.split(self.config.max_steps, dim=1):  # [B, max_steps, e]
+            out, h = self.grus[side](chunk, h if h is None else h.detach())
             states.append(out)
-        n_kept = F.pad(keep.cumsum(dim=1), (1, 0))
+        n_kept = F.pad(keep.cumsum(dim=1), (1, 0))  # [B, T + 1]
         return torch.cat(states, dim=1).gather(1, n_kept[:, :, None].expand(-1, -1, self.config.hidden_size))
 
     def hidden(self, batch, keep=None):
-        """What the pairs of a Batch are predicted from: float [P, d], or [P, 2d] for a model that sees both sides.
+        """The states that predict the pairs of a Batch: float [P, d], or [P, 2d] if the model sees both sides.
 
-        Click r meets the state after x_1 … x_{r−1}; a teacher, the state after x_T … x_{r+1}. ``keep``
-        (bool [B, T]) leaves clicks out; by default all real ones are kept.
+        Click r is predicted from the state after x_1, …, x_{r−1}; by a teacher, from that after x_T, …, x_{r+1}.
+        ``keep`` (bool [B, T]) is False where a click is deleted; by default none is.
         """
-        keep = batch.real if keep is None else keep
+        keep = batch.mask if keep is None else keep
         parts = []
         if "past" in self.grus:
             parts.append(self.states(batch.x, keep)[batch.row, batch.column + 1])
         if "future" in self.grus:
-            backwards = self.states(batch.x.flip(1), keep.flip(1), "future").flip(1)
+            backwards = self.states(batch.x.flip(1), keep.flip(1), "future").flip(1)  # [B, T + 1, d]
             parts.append(backwards[batch.row, batch.column + 2])
         return F.dropout(torch.cat(parts, dim=1), self.config.output_dropout, self.training)
 
     def scores(self, hidden):
-        """Scores of all items, float [P, m]: logits, or cosines to every row of the table."""
+        """Scores of all items, float [P, d] -> [P, m]: logits, or cosines with every item's vector."""
         if self.config.output == "softmax":
             return self.output(hidden)
         if self.config.output == "shared":
@@ -331,11 +277,11 @@ class ImprovedRNN(nn.Module):
         positions : Tensor, int64 [P]
             Index into ``data.items`` of the event to predict.
         scores : Tensor, float [P, m]
-            From the events before it in its session alone (a teacher sees more, and is no recommender).
+            From the events before it in its session alone; a teacher, which is no recommender, sees more.
         """
         self.eval()
         padded = Padded(data, self.device)
-        for sessions in batches(data.lengths, batch_size, np.arange(data.n_sessions)):
+        for sessions in batches_by_length(data.lengths - 1, batch_size, np.arange(data.n_sessions)):
             batch, position = padded.batch(sessions)
             yield position, self.scores(self.hidden(batch))
 
@@ -353,6 +299,11 @@ class ImprovedRNN(nn.Module):
         -------
         metrics.Recommendations
             ``ids`` [k] and ``scores`` [k], best first.
+
+        Raises
+        ------
+        ValueError
+            If the history is empty or has an unknown item, or the model is a teacher.
         """
         if self.sees != "past":
             raise ValueError(f"a teacher that sees the {self.sees} cannot recommend: its history would have to end "
@@ -371,8 +322,116 @@ class ImprovedRNN(nn.Module):
 
     @classmethod
     def load(cls, path, device="auto"):
-        """Read what `save` wrote. A folder that does not fit raises ValueError and names what is wrong."""
+        """Read what `save` wrote. A folder that does not fit raises ValueError, which says what is wrong."""
         return training.load_model(cls, ImprovedConfig, path, device, extra_info=["sees"])
+
+
+# --- Idea 2: the most recent sessions ---------------------------------------------------------------------
+
+
+def recent_sessions(data, fraction):
+    """The most recent ``fraction`` of the sessions (at least one), over the same catalogue.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import SessionWorld
+    >>> data = SessionWorld().sample(8)
+    >>> recent_sessions(data, 1 / 4).session_ids.tolist()
+    [6, 7]
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction={fraction}; it must be above 0 and at most 1")
+    n = max(1, round(fraction * data.n_sessions))
+    return data.take(np.arange(data.n_sessions - n, data.n_sessions))
+
+
+# --- The loss, and idea 3: a teacher that sees the future -------------------------------------------------
+
+
+def delete_clicks(mask, rate):
+    """Which clicks of a batch to keep: each is deleted with probability ``rate``, whatever happens to the others.
+
+    mask bool [B, T], False where there is padding -> keep bool [B, T], False there and where a click is deleted.
+
+    Examples
+    --------
+    >>> mask = torch.tensor([[True] * 1000 + [False] * 1000])
+    >>> keep = delete_clicks(mask, rate=0.25)
+    >>> 650 < keep.sum().item() < 850, keep[0, 1000:].any().item()
+    (True, False)
+    """
+    return mask & (torch.rand(mask.shape, device=mask.device) >= rate)
+
+
+@torch.no_grad()
+def soft_labels(teacher, batch):
+    """A teacher's distribution over all items for each pair of a Batch, M*(x*): float [P, m], without gradient.
+
+    It is computed batch by batch: P · m floats, which a step needs and then forgets. The teacher sees all clicks, also
+    those that are deleted for its student.
+
+    Examples
+    --------
+    An untrained teacher of 300 items, for sessions of 3 and 2 clicks. The last click of a session has no future; there
+    `batch_loss` ignores the label.
+
+    >>> from rnnbook.worlds import SessionWorld
+    >>> train = SessionWorld().sample(20)
+    >>> batch, _ = Padded(train, "cpu").batch(np.arange(20))
+    >>> labels = soft_labels(new_model(train, ImprovedConfig(), device="cpu", sees="future"), batch)
+    >>> labels.shape == (len(batch.y), 300), labels[0].sum().round(decimals=3).item()
+    (True, 1.0)
+    """
+    return teacher.scores(teacher.hidden(batch)).softmax(dim=1)
+
+
+def batch_loss(model, batch, teacher=None):
+    """The mean loss over the pairs of a Batch, with clicks deleted if the model is in training mode.
+
+    ``(1 − λ) L(M(x), V(x_{r+1})) + λ L(M(x), M*(x*))`` with cross-entropy for L. Nothing comes after a session's last
+    click; there λ is 0. With ``output="embedding"``: 1 − cos(M(x), emb(x_{r+1})).
+
+    Parameters
+    ----------
+    model : ImprovedRNN
+    batch : Batch
+    teacher : ImprovedRNN, optional
+        In evaluation mode. Without one, λ is 0.
+
+    Returns
+    -------
+    Tensor, float, 0-d, in nats
+
+    Examples
+    --------
+    Where all items have the same score, each click costs log 3 = 1.0986 nats.
+
+    >>> from rnnbook.interactions import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
+    >>> train = SessionData.from_frame(clicks)
+    >>> model = new_model(train, ImprovedConfig(hidden_size=4), device="cpu")
+    >>> for parameter in model.output.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> batch, _ = Padded(train, "cpu").batch(np.array([0, 1]))
+    >>> round(batch_loss(model, batch).item(), 4)
+    1.0986
+    """
+    config, keep = model.config, batch.mask
+    if model.training and config.click_dropout:
+        keep = delete_clicks(batch.mask, config.click_dropout)
+    hidden = model.hidden(batch, keep)  # [P, d]
+    if config.output == "embedding":
+        return 1 - F.cosine_similarity(model.output(hidden), model.embedding(batch.y)).mean()
+    log_p = model.scores(hidden).log_softmax(dim=1)  # [P, m]
+    hard = -log_p.gather(1, batch.y[:, None])[:, 0]  # [P]: L(M(x), V(x_{r+1}))
+    if teacher is None:
+        return hard.mean()
+    soft = -(soft_labels(teacher, batch) * log_p).sum(dim=1)  # [P]: L(M(x), M*(x*))
+    strength = config.privileged * ~batch.last  # [P]: λ
+    return ((1 - strength) * hard + strength * soft).mean()
+
+
+# --- Idea 4: the items nearest to a point -----------------------------------------------------------------
 
 
 def nearest(vectors, table, k, block=65_536):
@@ -401,7 +460,7 @@ def nearest(vectors, table, k, block=65_536):
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     vectors = F.normalize(vectors, dim=1)
-    found: tuple[torch.Tensor, ...] = ()  # the best of the blocks so far, as returned
+    found: tuple[torch.Tensor, ...] = ()  # ids and cosines of the best so far
     for start in range(0, len(table), block):
         cosines = vectors @ F.normalize(table[start:start + block], dim=1).T
         ids = torch.arange(start, start + cosines.shape[1], device=table.device).expand_as(cosines)
@@ -419,12 +478,17 @@ def approximate_index(table, neighbours=32):
     ----------
     table : Tensor, float [m, e]
     neighbours : int
-        Links per item; more find more of the true neighbours, and take more memory and time.
+        Links per item; with more of them the search finds more of the true neighbours, and takes more memory and time.
 
     Returns
     -------
     faiss.IndexHNSWFlat
-        Of the package faiss-cpu; ``pip install "rnnbook[serve]"`` brings it.
+        Of the package faiss-cpu, which ``pip install "rnnbook[serve]"`` installs.
+
+    Raises
+    ------
+    ImportError
+        If faiss is not installed.
 
     Examples
     --------
@@ -442,53 +506,11 @@ def approximate_index(table, neighbours=32):
     return index
 
 
-# --- What a batch costs -----------------------------------------------------------------------------------
-
-
-def batch_loss(model, batch, teacher=None):
-    """The mean loss over the pairs of a Batch, clicks deleted if the model is in training mode.
-
-    ``(1 − λ) L(M(x), V(x_{r+1})) + λ L(M(x), M*(x*))`` with cross-entropy for L. Nothing comes
-    after a session's last click; there λ is 0. With ``output="embedding"``: 1 − cos(M(x), emb(x_{r+1})).
-
-    The teacher answers for the pairs of this batch only: P · m floats that are gone with the step, whatever
-    the number of sessions. It sees all clicks, deleted or not.
-
-    Examples
-    --------
-    Where all items score alike, each click costs log 3 = 1.0986 nats.
-
-    >>> from rnnbook.interactions import SessionData
-    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
-    >>> train = SessionData.from_frame(clicks)
-    >>> model = new_model(train, ImprovedConfig(hidden_size=4), device="cpu")
-    >>> for parameter in model.output.parameters():
-    ...     _ = nn.init.zeros_(parameter)
-    >>> batch, _ = Padded(train, "cpu").batch(np.array([0, 1]))
-    >>> round(batch_loss(model, batch).item(), 4)
-    1.0986
-    """
-    config, keep = model.config, batch.real
-    if model.training and config.click_dropout:
-        keep = keep & (torch.rand(keep.shape, device=keep.device) >= config.click_dropout)
-    hidden = model.hidden(batch, keep)
-    if config.output == "embedding":
-        return 1 - F.cosine_similarity(model.output(hidden), model.embedding(batch.y)).mean()
-    log_p = model.scores(hidden).log_softmax(dim=1)
-    hard = -log_p.gather(1, batch.y[:, None])[:, 0]
-    if teacher is None:
-        return hard.mean()
-    with torch.no_grad():
-        soft_label = teacher.scores(teacher.hidden(batch)).softmax(dim=1)
-    strength = config.privileged * ~batch.last
-    return ((1 - strength) * hard - strength * (soft_label * log_p).sum(dim=1)).mean()
-
-
 # --- Training ---------------------------------------------------------------------------------------------
 
 
 def new_model(train, config, *, device="auto", seed=0, sees="past"):
-    """An untrained ImprovedRNN over the catalogue of ``train``; the caller's random numbers are left alone.
+    """An untrained ImprovedRNN over the catalogue of ``train``; the caller's random state does not change.
 
     Examples
     --------
@@ -501,26 +523,25 @@ def new_model(train, config, *, device="auto", seed=0, sees="past"):
     torch.Size([2, 30])
     """
     device = training.pick_device(device)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with training.seeded(seed, device):
         return ImprovedRNN(train.item_ids, config, device, sees)
 
 
 def train_stage(model, train, *, seed=0, valid=None, patience=3, metric="recall", checkpoint=None, progress=True,
                 callback=None, teacher=None, settings=None):
-    """Train a model where it stands, with Adam: one stage of what `fit` does, with its parameters.
+    """Train a model from its present weights with Adam: one stage of `fit`, whose parameters it shares.
 
-    Fine-tuning is a second stage on `recent_sessions`; a teacher is a ``new_model(…, sees="both")`` trained so.
+    Fine-tuning is a second stage on `recent_sessions`; a teacher is a ``new_model(…, sees="both")`` after one stage.
 
     Parameters
     ----------
     settings : ImprovedConfig, optional
-        Whose learning rate, batch size and number of epochs count; by default the model's own.
+        Its learning rate, batch size, prefixes and number of epochs are used; by default those of the model.
 
     Returns
     -------
     ImprovedRNN
-        The same model, in evaluation mode, its ``history`` that of this stage.
+        The same model, in evaluation mode; its ``history`` is that of this stage.
 
     Examples
     --------
@@ -531,24 +552,21 @@ def train_stage(model, train, *, seed=0, valid=None, patience=3, metric="recall"
     >>> [point["epoch"] for point in model.history]
     [1, 2]
     """
-    config = settings or model.config
-    optimizer = training.Adam({n: p for n, p in model.named_parameters() if p.requires_grad}, config.learning_rate)
-    padded = Padded(train, model.device)
-    n_steps = len(batches(train.lengths, config.batch_size, np.arange(train.n_sessions)))
+    config, n_pairs, padded = settings or model.config, train.lengths - 1, Padded(train, model.device)
+    n_steps = len(batches_by_length(n_pairs, config.batch_size, np.arange(train.n_sessions)))
     if n_steps == 0:
         raise ValueError(f"{train.name}: nothing to learn from; it needs sessions of two clicks or more")
     if teacher is not None:
         metrics.check_catalogue(teacher, train)
         teacher.eval()
-    hidden = {} if progress else {"disable": True}  # left out, TQDM_DISABLE in the environment decides
-    bar = tqdm(total=config.n_epochs * n_steps, unit="step", leave=False, **hidden)
+    optimizer = training.Adam({n: p for n, p in model.named_parameters() if p.requires_grad}, config.learning_rate)
 
     def train_epoch(epoch, *_):
-        bar.update(epoch * n_steps - bar.n)
+        bar.update(epoch * n_steps - bar.n)  # a run that resumes starts with a later epoch
         total, n_seen = torch.zeros((), device=model.device), 0
-        steps = batches(train.lengths, config.batch_size, torch.randperm(train.n_sessions).numpy())
+        batches = batches_by_length(n_pairs, config.batch_size, torch.randperm(train.n_sessions).numpy())
         for i in torch.randperm(n_steps).tolist():
-            batch, _ = padded.batch(steps[i], config.prefixes)
+            batch, _ = padded.batch(batches[i], config.prefixes)
             loss = batch_loss(model, batch, teacher)
             optimizer.zero_grad()
             loss.backward()
@@ -561,11 +579,11 @@ def train_stage(model, train, *, seed=0, valid=None, patience=3, metric="recall"
         scores = metrics.evaluate_sessions(model, valid, k=20, n_boot=1)
         return {"recall": scores.recall, "mrr": scores.mrr, "likelihood": log_likelihood(model, valid)}
 
-    model.history = training.run(
-        model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
-        identity=training.identity(config, train, valid, seed, sees=model.sees), validate=valid and validate,
-        patience=patience, metric=metric, checkpoint=checkpoint, callback=callback)
-    bar.close()
+    with training.progress_bar(config.n_epochs * n_steps, progress) as bar:
+        model.history = training.run(
+            model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
+            identity=training.identity(config, train, valid, seed, sees=model.sees), validate=valid and validate,
+            patience=patience, metric=metric, checkpoint=checkpoint, callback=callback)
     return model
 
 
@@ -575,7 +593,7 @@ def log_likelihood(model, data):
 
     Examples
     --------
-    A model for which all 30 items are alike has -log 30 = -3.4012; the optimum shows how much more there is.
+    A model that gives all 30 items the same score has -log 30 = -3.4012; the optimum is higher.
 
     >>> from rnnbook.worlds import SessionWorld
     >>> world = SessionWorld(n_items=30)
@@ -595,45 +613,51 @@ def log_likelihood(model, data):
 
 def fit(train, config=ImprovedConfig(), *, device="auto", seed=0, valid=None, patience=3, metric="recall",
         checkpoint=None, progress=True, callback=None, teacher=None, table=None):
-    """Train any of the models: what the settings need first (a teacher, a table), then the model, then fine-tuning.
+    """Train any of the models: first a teacher or a table if the settings need one, then the model, then fine-tuning.
 
     Parameters
     ----------
     train : SessionData
     config : ImprovedConfig
-        ``MODELS["M"]`` … ``MODELS["M4"]``, or any mixture of the ideas.
+        ``MODELS["M"]`` … ``MODELS["M4"]``, or any combination of the ideas.
     device : str or torch.device
         ``"auto"`` takes a GPU when there is one.
     seed : int
         The same seed on the same machine gives the same model.
     valid : SessionData, optional
-        Sessions over the same catalogue; after each epoch the model is measured on them, and each stage keeps
-        its best epoch.
+        Sessions over the same catalogue. The model is evaluated on them after each epoch, and each stage keeps the
+        weights of its best epoch.
     patience : int
         With ``valid``: a stage stops when ``metric`` has not improved for this many epochs.
     metric : str
-        What decides on ``valid``: "recall" or "mrr", both at 20, or "likelihood" (`log_likelihood`).
+        What is compared on ``valid``: "recall" or "mrr", both at 20, or "likelihood" (`log_likelihood`).
     checkpoint : path, optional
         A folder with a checkpoint for each stage, rewritten after every epoch; training goes on from there.
     progress : bool
         Show a progress bar for each stage.
     callback : callable(dict), optional
-        Receives ``{"epoch", "loss"}`` and what was measured on ``valid`` after each epoch of the model's own
-        stages.
+        Receives ``{"epoch", "loss"}``, and the measures on ``valid``, after each epoch of the model's own stages (not
+        of the teacher's or the table's).
     teacher : ImprovedRNN, optional
         A trained teacher, for ``privileged > 0``; by default one is trained first.
     table : Tensor, float [n_items, embedding_size], optional
-        For ``output="embedding"``: the item vectors, kept as they are. By default those that the same model
-        with ``output="shared"`` learns.
+        For ``output="embedding"``: the item vectors, which stay fixed. By default those that the same model with
+        ``output="shared"`` learns.
 
     Returns
     -------
     ImprovedRNN
         In evaluation mode; ``model.history`` holds one point per epoch of its own stages.
 
+    Raises
+    ------
+    ValueError
+        If there is no session of two clicks, the teacher has another catalogue, the table another shape, or the
+        checkpoint is of another run.
+
     Examples
     --------
-    Visitors go around in a ring, a b c d a.
+    Visitors click a, b, c, d and a again, from any of them on.
 
     >>> from rnnbook.interactions import SessionData
     >>> clicks = [(s, "abcd"[(s + t) % 4], 10 * s + t) for s in range(40) for t in range(4)]
@@ -646,29 +670,30 @@ def fit(train, config=ImprovedConfig(), *, device="auto", seed=0, valid=None, pa
     device = training.pick_device(device)
     common = {"seed": seed, "valid": valid, "patience": patience, "metric": metric, "progress": progress}
 
-    def stage(name):
-        return None if checkpoint is None else Path(checkpoint) / name
+    def folder(stage):
+        return None if checkpoint is None else Path(checkpoint) / stage
 
     if config.privileged and teacher is None:
-        plain = replace(config, privileged=0.0, recent=0.0)
-        teacher = new_model(train, plain, device=device, seed=seed, sees=config.teacher)
-        train_stage(teacher, train, checkpoint=stage("teacher"), **common)
+        without_teacher = replace(config, privileged=0.0, recent=0.0)
+        teacher = new_model(train, without_teacher, device=device, seed=seed, sees=config.teacher)
+        train_stage(teacher, train, checkpoint=folder("teacher"), **common)
     if config.output == "embedding" and table is None:
         shared = new_model(train, replace(config, output="shared", recent=0.0), device=device, seed=seed)
-        table = train_stage(shared, train, checkpoint=stage("table"), **common).embedding.weight
+        table = train_stage(shared, train, checkpoint=folder("table"), **common).embedding.weight
 
     model = new_model(train, config, device=device, seed=seed)
-    common |= {"teacher": teacher, "callback": callback}
     if config.output == "embedding":
         if table.shape != model.embedding.weight.shape:
             raise ValueError(f"the table is {tuple(table.shape)}; {train.n_items} items of embedding_size="
                              f"{config.embedding_size} need {tuple(model.embedding.weight.shape)}")
-        # Free to move, all items would meet in one point: the cosine to it is 1, whatever comes next.
+        # If the item vectors were trained too, all would become equal, and the loss 0 whatever comes next.
         model.embedding = nn.Embedding.from_pretrained(table.detach().to(device, copy=True), freeze=True)
-    train_stage(model, train, checkpoint=stage("model"), **common)
+    common |= {"teacher": teacher, "callback": callback}
+    train_stage(model, train, checkpoint=folder("model"), **common)
     if config.recent:
-        before = model.history
-        tuned = replace(config, learning_rate=config.recent_learning_rate, n_epochs=config.recent_epochs)
-        train_stage(model, recent_sessions(train, config.recent), settings=tuned, checkpoint=stage("recent"), **common)
-        model.history = before + [point | {"epoch": point["epoch"] + len(before)} for point in model.history]
+        pretrained = model.history
+        tuning = replace(config, learning_rate=config.recent_learning_rate, n_epochs=config.recent_epochs)
+        train_stage(model, recent_sessions(train, config.recent), settings=tuning, checkpoint=folder("recent"),
+                    **common)
+        model.history = pretrained + [p | {"epoch": p["epoch"] + len(pretrained)} for p in model.history]
     return model

@@ -1,6 +1,7 @@
 """The improved RNN against its slow forms: prefixes one by one, clicks really deleted, the loss by hand."""
 
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 from itertools import product
 from types import SimpleNamespace
 
@@ -15,9 +16,12 @@ from torch.nn import functional as F
 from recommender_contract import RecommenderContract
 from rnnbook import metrics, training
 from rnnbook.baselines import Popularity
-from rnnbook.interactions import SessionData
 from rnnbook.improved import (MODELS, Batch, ImprovedConfig, ImprovedRNN, Padded, approximate_index, batch_loss,
-                              batches, fit, log_likelihood, nearest, new_model, prefixes, recent_sessions, train_stage)
+                              delete_clicks, fit, log_likelihood, nearest, new_model, prefixes, recent_sessions,
+                              soft_labels, train_stage)
+from rnnbook.interactions import SessionData
+from rnnbook.interactions.ragged import batches_by_length
+from rnnbook.training import loop
 from rnnbook.worlds import SessionWorld
 
 N_ITEMS = 12
@@ -115,6 +119,27 @@ def test_one_deletion_per_session_has_the_expected_gradient_of_one_per_prefix(fl
     assert_same(gradients(model, expected), gradients(model, at_once))
 
 
+some_sessions = st.lists(st.lists(st.integers(0, N_ITEMS - 1), min_size=1, max_size=7), min_size=1, max_size=6).filter(
+    lambda lists: max(map(len, lists)) > 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_sessions, st.booleans(), st.randoms())
+def test_the_pairs_of_a_batch_are_the_prefixes_of_its_sessions(lists, every_prefix, random):
+    data = sessions(lists)
+    chosen = [s for s, items in enumerate(lists) if len(items) > 1]
+    random.shuffle(chosen)
+    batch, position = Padded(data, "cpu").batch(np.array(chosen), prefixes=every_prefix)
+    found = [(batch.x[r, :c + 1].tolist(), y, last) for r, c, y, last in
+             zip(batch.row, batch.column, batch.y.tolist(), batch.last.tolist())]
+    expected = [(history, target, len(history) == len(lists[s]) - 1) for s in chosen
+                for history, target in prefixes(lists[s])]
+    assert found == [pair for pair in expected if every_prefix or pair[2]]
+    assert batch.mask.sum(dim=1).tolist() == [len(lists[s]) for s in chosen]
+    assert batch.mask.shape == (len(chosen), max(len(lists[s]) for s in chosen))
+    assert position.tolist() == [data.offsets[chosen[r]] + c + 1 for r, c in zip(batch.row, batch.column)]
+
+
 def test_without_prefixes_only_the_last_click_is_a_target():
     data = random_sessions()
     batch, position = whole(data, prefixes=False)
@@ -145,11 +170,19 @@ def test_states_know_only_the_kept_clicks_wherever_the_padding_stands(n, before,
 def test_a_wider_rectangle_changes_no_loss(float64):
     model, data = network(), random_sessions()
     batch, _ = whole(data)
-    wide = batch._replace(x=F.pad(batch.x, (0, 5), value=3), real=F.pad(batch.real, (0, 5)))
-    right_aligned = Batch(F.pad(batch.x, (5, 0), value=3), F.pad(batch.real, (5, 0)), batch.row, batch.column + 5,
+    wide = batch._replace(x=F.pad(batch.x, (0, 5), value=3), mask=F.pad(batch.mask, (0, 5)))
+    right_aligned = Batch(F.pad(batch.x, (5, 0), value=3), F.pad(batch.mask, (5, 0)), batch.row, batch.column + 5,
                           batch.last)
     for other in (wide, right_aligned):
         torch.testing.assert_close(batch_loss(model, batch), batch_loss(model, other), rtol=0, atol=1e-12)
+
+
+def test_a_click_is_deleted_where_the_number_drawn_is_below_the_rate(monkeypatch):
+    drawn = torch.tensor([[0.0, 0.2, 0.25, 0.3, 0.9, 0.9]])
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: drawn)
+    mask = torch.tensor([[True, True, True, True, True, False]])
+    assert delete_clicks(mask, 0.25).tolist() == [[False, False, True, True, True, False]]
+    assert torch.equal(delete_clicks(mask, 0.0), mask)
 
 
 def test_clicks_are_deleted_at_the_given_rate_in_training_only():
@@ -159,8 +192,8 @@ def test_clicks_are_deleted_at_the_given_rate_in_training_only():
     model.hidden = lambda batch, keep: seen.append(keep) or hidden(batch, keep)
     batch_loss(model.train(), batch)
     batch_loss(model.eval(), batch)
-    assert 0.36 < 1 - seen[0][batch.real].float().mean() < 0.44 and not seen[0][~batch.real].any()
-    assert torch.equal(seen[1], batch.real)
+    assert 0.36 < 1 - seen[0][batch.mask].float().mean() < 0.44 and not seen[0][~batch.mask].any()
+    assert torch.equal(seen[1], batch.mask)
 
 
 def test_with_every_click_deleted_the_empty_prefix_still_predicts(monkeypatch):
@@ -185,7 +218,7 @@ def test_the_gradient_is_cut_after_max_steps():
 def test_batches_hold_every_session_with_a_pair_once(lengths, batch_size):
     lengths = np.array(lengths, dtype=np.int64)
     order = np.random.default_rng(0).permutation(len(lengths))
-    cut = batches(lengths, batch_size, order)
+    cut = batches_by_length(lengths - 1, batch_size, order)
     assert sorted(s for batch in cut for s in batch) == np.flatnonzero(lengths > 1).tolist()
     pairs = [int((lengths[batch] - 1).sum()) for batch in cut]
     assert all(n - (lengths[batch[-1]] - 1) < batch_size for n, batch in zip(pairs, cut))
@@ -229,6 +262,31 @@ def test_the_distilled_loss_is_the_papers(float64, sees):
     ours = batch_loss(model, batch, teacher)
     torch.testing.assert_close(ours, total / n_pairs, rtol=0, atol=1e-12)
     assert_same(gradients(model, ours), gradients(model, total / n_pairs))
+
+
+@pytest.mark.parametrize("sees", ["future", "both"])
+def test_a_teacher_sees_the_clicks_that_are_deleted_for_its_student(float64, monkeypatch, sees):
+    model, teacher = network(privileged=0.6, click_dropout=0.5).train(), network(sees).eval()
+    batch, _ = whole(random_sessions())
+    drawn = torch.rand(batch.mask.shape)
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: drawn)
+    keep = batch.mask & (drawn >= 0.5)
+    log_p = model.scores(model.hidden(batch, keep)).log_softmax(dim=1)
+    hard = F.nll_loss(log_p, batch.y, reduction="none")
+
+    def loss(of_teacher):
+        soft = F.cross_entropy(log_p, teacher.scores(of_teacher).softmax(dim=1), reduction="none")
+        return torch.where(batch.last, hard, 0.4 * hard + 0.6 * soft).mean()
+
+    found = batch_loss(model, batch, teacher)
+    torch.testing.assert_close(found, loss(teacher.hidden(batch)), rtol=0, atol=1e-12)
+    assert abs(found - loss(teacher.hidden(batch, keep))) > 1e-4
+
+
+def test_soft_labels_are_distributions_without_a_gradient():
+    labels = soft_labels(network("both"), whole(random_sessions())[0])
+    assert not labels.requires_grad and (labels > 0).all()
+    torch.testing.assert_close(labels.sum(dim=1), torch.ones(len(labels)))
 
 
 def test_a_teacher_is_not_trained_by_its_student():
@@ -293,6 +351,17 @@ def test_the_given_table_is_kept_and_must_fit():
         fit(data, config, device="cpu", progress=False, table=table[:, :4])
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 50), st.integers(0, 2**31))
+def test_nearest_in_blocks_is_nearest_for_any_sizes(n_items, k, block, seed):
+    torch.manual_seed(seed)
+    vectors, table = torch.randn(3, 4), torch.randn(n_items, 4)
+    expected = F.cosine_similarity(vectors[:, None], table[None], dim=2).topk(min(k, n_items), dim=1)
+    ids, cosines = nearest(vectors, table, k, block)
+    torch.testing.assert_close(cosines, expected.values)
+    assert torch.equal(ids, expected.indices)
+
+
 @pytest.mark.parametrize("block", [1, 7, 50, 1000])
 def test_nearest_in_blocks_is_nearest(block):
     vectors, table = torch.randn(9, 6), torch.randn(50, 6)
@@ -301,7 +370,7 @@ def test_nearest_in_blocks_is_nearest(block):
     assert torch.equal(ids, expected.indices)
     torch.testing.assert_close(cosines, expected.values)
     assert nearest(vectors, table, 80, block)[0].sort(dim=1).values.tolist() == [list(range(50))] * 9
-    with pytest.raises(ValueError, match="k must be"):
+    with pytest.raises(ValueError, match="k must be at least 1, not 0"):
         nearest(vectors, table, 0)
 
 
@@ -332,6 +401,15 @@ def test_recent_sessions_are_the_last_ones():
     for fraction in (0, -0.5, 1.5):
         with pytest.raises(ValueError, match="fraction"):
             recent_sessions(data, fraction)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.floats(0, 1, exclude_min=True))
+def test_the_recent_share_is_the_end_of_the_log(n, fraction):
+    data = sessions([[0, 1]] * n)
+    recent = recent_sessions(data, fraction)
+    assert recent.n_sessions == max(1, round(fraction * n))
+    assert recent.session_ids.tolist() == data.session_ids[n - recent.n_sessions:].tolist()
 
 
 def test_fine_tuning_goes_on_from_the_trained_model(monkeypatch):
@@ -385,6 +463,160 @@ def test_cuda_trains_to_the_same_model():
     assert models[0].history[-1]["loss"] == pytest.approx(models[1].history[-1]["loss"], rel=0.05)
 
 
+def test_every_model_is_the_paper_s():
+    assert {name: (c.prefixes, c.click_dropout, c.recent, c.privileged, c.teacher, c.output)
+            for name, c in MODELS.items()} == {
+        "M": (False, 0.0, 0.0, 0.0, "future", "softmax"), "M1": (True, 0.25, 0.0, 0.0, "future", "softmax"),
+        "M2": (True, 0.25, 0.25, 0.0, "future", "softmax"), "M3": (True, 0.25, 0.0, 0.2, "future", "softmax"),
+        "M4": (True, 0.25, 0.0, 0.0, "future", "embedding")}
+    assert {(c.embedding_size, c.hidden_size, c.max_steps) for c in MODELS.values()} == {(50, 100, 19)}
+
+
+def test_a_new_table_is_small_and_a_new_bias_zero():
+    model = new_model(random_sessions(), replace(PLAIN, embedding_size=2000, output="shared"), device="cpu")
+    assert model.embedding.weight.std().item() == pytest.approx(0.1, rel=0.05)
+    assert torch.equal(model.bias, torch.zeros(N_ITEMS)) and model.bias.requires_grad
+    assert abs(model.embedding.weight.mean().item()) < 0.01
+
+
+def test_a_new_model_is_that_of_its_seed_and_leaves_the_random_state_alone():
+    data, state = random_sessions(), torch.get_rng_state()
+    a, b, c = (new_model(data, PLAIN, device="cpu", seed=seed).state_dict() for seed in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(a[name], b[name]) and not torch.equal(a[name], c[name]) for name in a)
+
+
+def one_by_one(data, config, seed, n_epochs):
+    """What a training without deletion and dropout computes, with PyTorch's optimiser and a loss a session."""
+    model = new_model(data, config, device="cpu", seed=seed)
+    optimizer = torch.optim.Adam(model.parameters(), config.learning_rate)
+    losses = []
+    for epoch in range(n_epochs):
+        torch.manual_seed(seed * 1_000_003 + epoch)
+        cut = batches_by_length(data.lengths - 1, config.batch_size, torch.randperm(data.n_sessions).numpy())
+        total = 0
+        for i in torch.randperm(len(cut)).tolist():
+            pairs = [p for s in cut[i] for p in prefixes(data.items[data.offsets[s]:data.offsets[s + 1]].tolist())]
+            pairs = pairs if config.prefixes else [p for a, p in enumerate(pairs)
+                                                   if a + 1 == len(pairs) or len(pairs[a + 1][0]) == 1]
+            loss = prefix_loss(model, pairs)
+            optimizer.zero_grad()
+            (loss / len(pairs)).backward()
+            optimizer.step()
+            total += loss.item()
+        losses.append(total / (sum(data.lengths - 1) if config.prefixes else np.count_nonzero(data.lengths > 1)))
+    return model, losses
+
+
+@pytest.mark.parametrize("every_prefix", [True, False])
+def test_a_training_is_the_loop_over_its_batches(float64, every_prefix):
+    data, config = random_sessions(12), replace(PLAIN, prefixes=every_prefix, batch_size=7)
+    model = fit(data, config, device="cpu", seed=2, progress=False)
+    slow, losses = one_by_one(data, config, 2, config.n_epochs)
+    assert [point["loss"] for point in model.history] == pytest.approx(losses, rel=1e-9)
+    for name, tensor in slow.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], tensor, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("sees", ["future", "both"])
+def test_m3_is_a_student_of_a_teacher_trained_first(sees):
+    data, config = random_sessions(), replace(PLAIN, privileged=0.3, teacher=sees, recent=0.5, recent_epochs=1)
+    options = {"device": "cpu", "seed": 3, "progress": False}
+    teacher = new_model(data, replace(PLAIN, teacher=sees), device="cpu", seed=3, sees=sees)
+    train_stage(teacher, data, seed=3, progress=False)
+    student, by_hand, alone = (fit(data, c, teacher=t, **options) for c, t in (
+        (config, None), (config, teacher), (replace(config, privileged=0.0), None)))
+    for name, tensor in by_hand.state_dict().items():
+        assert torch.equal(student.state_dict()[name], tensor)
+    assert student.history == by_hand.history != alone.history
+
+
+def test_m4_keeps_the_table_of_a_shared_model_trained_first():
+    data, config, options = random_sessions(), replace(PLAIN, output="embedding"), {"device": "cpu", "progress": False}
+    table = fit(data, replace(config, output="shared"), seed=3, **options).embedding.weight
+    model = fit(data, config, seed=3, **options)
+    assert torch.equal(model.embedding.weight, table)
+    assert model.history == fit(data, config, seed=3, table=table, **options).history
+
+
+@pytest.mark.parametrize("metric", ["recall", "mrr", "likelihood"])
+def test_on_validation_sessions_the_best_epoch_by_the_metric_is_kept(metric):
+    data, valid = random_sessions(seed=4), random_sessions(seed=5)
+    config = replace(PLAIN, n_epochs=8, learning_rate=0.03)
+    model = fit(data, config, device="cpu", valid=valid, patience=3, metric=metric, progress=False)
+    values = [point[metric] for point in model.history]
+    stopped = len(values) - 1 - values.index(max(values))
+    assert stopped == 3 if len(values) < 8 else stopped <= 3
+    scores = metrics.evaluate_sessions(model, valid, k=20, n_boot=1)
+    kept = {"recall": scores.recall, "mrr": scores.mrr, "likelihood": log_likelihood(model, valid)}
+    assert kept == {name: model.history[values.index(max(values))][name] for name in kept}
+    assert scores.k == 20
+
+
+def test_each_epoch_of_its_own_stages_is_reported_once():
+    points, config = [], replace(PLAIN, privileged=0.3, recent=0.5, recent_epochs=3)
+    model = fit(random_sessions(), config, device="cpu", progress=False, callback=points.append)
+    assert [point["epoch"] for point in points] == [1, 2, 1, 2, 3]
+    assert [point["loss"] for point in points] == [point["loss"] for point in model.history]
+
+
+class Bar:
+    """A progress bar that keeps what it was told."""
+
+    def __init__(self, n_steps, shown):
+        self.n_steps, self.shown, self.n, self.moves = n_steps, shown, 0, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, n=1):
+        self.n += n
+        self.moves.append(n)
+
+
+def test_the_bar_counts_the_steps_and_starts_where_a_run_resumes(tmp_path, monkeypatch):
+    bars = []
+    monkeypatch.setattr(training, "progress_bar", lambda *options: bars.append(Bar(*options)) or bars[-1])
+    data = random_sessions()
+    n_steps = len(batches_by_length(data.lengths - 1, PLAIN.batch_size, np.arange(data.n_sessions)))
+
+    def stop(point):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(data, PLAIN, device="cpu", checkpoint=tmp_path / "run", callback=stop, progress=False)
+    fit(data, PLAIN, device="cpu", checkpoint=tmp_path / "run")
+    assert [(bar.n_steps, bar.n, bar.shown) for bar in bars] == [(2 * n_steps, n_steps, False),
+                                                                 (2 * n_steps, 2 * n_steps, True)]
+    assert [bar.moves for bar in bars] == [[0] + [1] * n_steps, [n_steps] + [1] * n_steps]
+
+
+def test_scoring_has_no_dropout_even_in_training_mode():
+    model, data = network(output_dropout=0.5, embedding_dropout=0.5), random_sessions()
+    for ask in (lambda: torch.cat([scores for _, scores in model.train().score_sessions(data)]),
+                lambda: torch.as_tensor(model.train().recommend([1, 2], k=N_ITEMS).scores)):
+        assert torch.equal(ask(), ask())
+
+
+def test_in_training_units_of_the_states_are_dropped_and_the_others_doubled():
+    model, (batch, _) = network(output_dropout=0.5), whole(random_sessions())
+    kept = model.eval().hidden(batch)
+    dropped = model.train().hidden(batch)
+    assert torch.equal(dropped, torch.where(dropped == 0, 0, 2 * kept))
+    assert 0.4 < (dropped == 0).float().mean() < 0.6
+
+
+def test_in_training_units_of_the_embeddings_are_dropped(monkeypatch):
+    model, (batch, _) = network(embedding_dropout=0.3).train(), whole(random_sessions())
+    asked, dropout = [], F.dropout
+    monkeypatch.setattr(F, "dropout", lambda x, *options: asked.append((x.shape[-1], *options)) or dropout(x, *options))
+    model.hidden(batch)
+    assert asked == [(5, 0.3, True), (7, 0.0, True)]
+
+
 EVERY_STAGE = [{"privileged": 0.3, "teacher": "both", "recent": 0.5, "recent_epochs": 2}, {"output": "embedding"}]
 
 
@@ -397,7 +629,7 @@ def test_a_run_killed_in_any_stage_resumes_to_the_same_numbers(tmp_path, monkeyp
     data, config, saves = random_sessions(), replace(PLAIN, click_dropout=0.2, **changes), []
     options = {"device": "cpu", "seed": 1, "progress": False, "valid": random_sessions(seed=9)}
     uncut = fit(data, config, **options)
-    save = training.save_checkpoint
+    save = loop.save_checkpoint
 
     def save_and_die(*args):
         save(*args)
@@ -405,7 +637,7 @@ def test_a_run_killed_in_any_stage_resumes_to_the_same_numbers(tmp_path, monkeyp
         if len(saves) == at:
             raise Killed
 
-    monkeypatch.setattr(training, "save_checkpoint", save_and_die)
+    monkeypatch.setattr(loop, "save_checkpoint", save_and_die)
     stages = 2 * (2 + bool(config.recent))
     if at <= stages:
         with pytest.raises(Killed):
@@ -448,16 +680,37 @@ def test_a_teacher_is_saved_as_one_and_does_not_recommend(tmp_path):
         teacher.recommend([1])
 
 
-@pytest.mark.parametrize("field,value", [("output", "cosine"), ("teacher", "past"), ("hidden_size", 0),
-                                         ("click_dropout", 1.0), ("privileged", 1.1), ("recent", -0.1)])
-def test_bad_settings_are_named(field, value):
-    with pytest.raises(ValueError, match=field):
-        ImprovedConfig(**{field: value})
+SIZE, RATE = ("an integer of at least 1", [0, -1, 1.5, True, "3", None]), ("a number above 0", [0, -1, np.nan, np.inf])
+SHARE = ("a number of at least 0 and at most 1", [-0.1, 1.1, np.nan, "all"])
+DROPOUT = ("a number of at least 0 and below 1", [-0.1, 1, np.nan, True])
+ALLOWED = {  # of each field: what is allowed, in words, and what is refused
+    "embedding_size": SIZE, "hidden_size": SIZE, "batch_size": SIZE, "n_epochs": SIZE, "max_steps": SIZE,
+    "recent_epochs": SIZE, "learning_rate": RATE, "recent_learning_rate": RATE, "embedding_dropout": DROPOUT,
+    "output_dropout": DROPOUT, "click_dropout": DROPOUT, "recent": SHARE, "privileged": SHARE,
+    "prefixes": ("True or False", [1, 0, "no", None]), "teacher": ("one of future, both", ["past", None]),
+    "output": ("one of softmax, shared, embedding", ["cosine", True])}
+
+
+def test_every_setting_has_a_limit():
+    assert set(ALLOWED) == {field.name for field in fields(ImprovedConfig)}
+
+
+@pytest.mark.parametrize("name,value", [(name, value) for name, (_, bad) in ALLOWED.items() for value in bad])
+def test_a_setting_that_is_not_allowed_is_named(name, value):
+    with pytest.raises(ValueError, match=re.escape(f"{name}={value!r}; it must be {ALLOWED[name][0]}")):
+        ImprovedConfig(**{name: value})
+
+
+def test_the_limits_themselves_are_allowed():
+    ImprovedConfig(embedding_size=1, hidden_size=1, batch_size=1, n_epochs=1, max_steps=1, recent_epochs=1, recent=1,
+                   privileged=1, embedding_dropout=0, output_dropout=0, click_dropout=0, learning_rate=1e-9)
+    assert ImprovedConfig(hidden_size=np.int64(7)) == ImprovedConfig(hidden_size=7)
 
 
 def test_ideas_that_exclude_each_other_say_so():
     with pytest.raises(ValueError, match="no distribution"):
         ImprovedConfig(output="embedding", privileged=0.2)
+    ImprovedConfig(output="shared", privileged=0.2)
 
 
 def test_nothing_to_learn_from_is_an_error():

@@ -2,7 +2,9 @@
 
 import itertools
 import math
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -74,7 +76,7 @@ def test_gradient_of_a_shared_weight_is_the_sum_over_its_copies():
         h = rnn.rnn_step(x[t], h, W, U_t, b)
         loss = loss + (h * grad_h[t]).sum()
     apart = torch.autograd.grad(loss, copies)
-    ours = rnn.rnn_backward(x, rnn.rnn_forward(x, h0, W, U, b), grad_h, U).U
+    ours = rnn.rnn_backward(x, rnn.rnn_forward(x, h0, W, U, b), grad_h, U).weight_hh
     torch.testing.assert_close(ours, sum(apart), rtol=0, atol=1e-10)
     assert all((ours - g).norm() > 1e-3 for g in apart)  # no single copy would do
 
@@ -92,12 +94,12 @@ def test_truncated_bptt_is_detach_between_chunks(T, truncate, seed):
     if truncate >= T:
         torch.testing.assert_close(ours[:3], whole[:3], rtol=0, atol=0)
     else:
-        assert (ours.U - whole.U).norm() > 1e-6 * whole.U.norm()
+        assert (ours.weight_hh - whole.weight_hh).norm() > 1e-6 * whole.weight_hh.norm()
 
 
 def test_truncate_must_be_a_step():
     x, h0, W, U, b, grad_h = random_rnn(3, 2, 2, 2)
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="truncate=0; it must be at least 1"):
         rnn.rnn_backward(x, rnn.rnn_forward(x, h0, W, U, b), grad_h, U, truncate=0)
 
 
@@ -109,7 +111,7 @@ def echo_gradient(n_sequences, seed, truncate, T=30, d=16, lag=4):
     x = torch.randn(T, n_sequences, 1, generator=torch.Generator().manual_seed(seed), dtype=F64)
     h = rnn.rnn_forward(x, x.new_zeros(n_sequences, d), W, U, b)
     error = h[1:] @ V.T - torch.cat([torch.zeros_like(x[:lag]), x[:-lag]])
-    return rnn.rnn_backward(x, h, error @ V / (n_sequences * T), U, truncate).U
+    return rnn.rnn_backward(x, h, error @ V / (n_sequences * T), U, truncate).weight_hh
 
 
 @pytest.mark.claim("truncation-bias")
@@ -137,10 +139,10 @@ def test_truncated_gradient_never_sees_the_cue():
     grad_h = torch.zeros_like(h[1:])
     grad_h[-1] = torch.randn(50, 6, generator=torch.Generator().manual_seed(2), dtype=F64)
     for truncate in range(1, 11):
-        gradient = rnn.rnn_backward(x, h, grad_h, U, truncate).W
+        gradient = rnn.rnn_backward(x, h, grad_h, U, truncate).weight_ih
         assert (gradient[:, : task.n_cues] == 0).all()  # exactly: the cue's weights get nothing
         assert gradient[:, task.n_cues :].abs().max() > 1e-6
-    assert rnn.rnn_backward(x, h, grad_h, U, 11).W[:, : task.n_cues].abs().max() > 1e-6
+    assert rnn.rnn_backward(x, h, grad_h, U, 11).weight_ih[:, : task.n_cues].abs().max() > 1e-6
 
 
 # --- clipping ---------------------------------------------------------------------------------------------
@@ -246,6 +248,51 @@ def test_gradient_flow_shape_and_determinism(cell):
     assert not torch.equal(norms, rnn.gradient_flow(cell, 0.9, length=20, hidden_size=8, seed=4))
 
 
+def slow_flow(cell, radius, length, d, seed, gate_bias, n_sequences=16):
+    """`gradient_flow` one sequence at a time, by PyTorch's cells, with the Jacobian of each step written out."""
+    kind, blocks = {"rnn": (nn.RNNCell, 1), "lstm": (nn.LSTMCell, 4), "gru": (nn.GRUCell, 3)}[cell]
+    g = torch.Generator().manual_seed(seed)
+    U, W, x, grad = (torch.randn(*shape, generator=g, dtype=F64) for shape in (
+        (blocks, d, d), (blocks * d, d), (2 * length - 1, n_sequences, d), (n_sequences, d)))
+    U = torch.stack([u * radius / np.abs(np.linalg.eigvals(u.numpy())).max() for u in U]).flatten(0, 1)
+    bias = torch.zeros(blocks, d, dtype=F64)
+    bias[1:2] = gate_bias
+    layer = kind(d, d, dtype=F64)
+    layer.load_state_dict({"weight_ih": W / (4 * math.sqrt(d)), "weight_hh": U, "bias_ih": bias.flatten(),
+                           "bias_hh": torch.zeros(blocks * d)})
+
+    def step(x_t, s):
+        if cell == "lstm":
+            return torch.cat([part[0] for part in layer(x_t[None], (s[None, :d], s[None, d:]))])
+        return layer(x_t[None], s[None])[0]
+
+    norms = torch.zeros(length, dtype=F64)
+    for i in range(n_sequences):
+        state, jacobians = torch.zeros(2 * d if cell == "lstm" else d, dtype=F64), []
+        for t in range(2 * length - 1):
+            if t >= length:
+                jacobians.append(torch.autograd.functional.jacobian(partial(step, x[t, i]), state))
+            state = step(x[t, i], state).detach()
+        back = torch.zeros_like(state)
+        back[:d] = grad[i] / grad[i].norm()
+        for k in range(length):
+            norms[k] += back.norm() / n_sequences
+            if k < length - 1:
+                back = jacobians[-1 - k].T @ back
+    return norms
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_gradient_flow_is_the_slow_form_by_torch(cell):
+    ours = rnn.gradient_flow(cell, 1.3, length=4, hidden_size=3, seed=6, gate_bias=0.8, n_sequences=2)
+    torch.testing.assert_close(ours, slow_flow(cell, 1.3, 4, 3, 6, 0.8, 2), rtol=1e-9, atol=0)
+
+
+def test_gradient_flow_starts_with_the_numbers_of_the_page():
+    by_name = rnn.gradient_flow("gru", 0.9, length=50, hidden_size=32, seed=0, gate_bias=3.0, n_sequences=16)
+    assert torch.equal(rnn.gradient_flow("gru", 0.9), by_name)
+
+
 # --- gated cells ------------------------------------------------------------------------------------------
 
 
@@ -289,6 +336,60 @@ def test_gru_is_torch_gru(seed):
     torch.testing.assert_close(h, h_torch, rtol=0, atol=1e-12)
     ours, theirs = (torch.autograd.grad(o.pow(2).sum(), [W, U, b_hidden]) for o in (h, h_torch))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+
+
+CELLS = {"rnn": (nn.RNNCell, nn.RNN), "lstm": (nn.LSTMCell, nn.LSTM), "gru": (nn.GRUCell, nn.GRU)}
+
+
+def step_of(name, x, h, c, **weights):
+    """One step of a cell of ours: (h',) or (h', c')."""
+    if name == "lstm":
+        return rnn.lstm_step(x, h, c, **weights)
+    return ({"rnn": rnn.rnn_step, "gru": rnn.gru_step}[name](x, h, **weights),)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_weights_go_from_torch_to_our_step_by_their_names(name):
+    cell, layer = (kind(3, 4, dtype=F64) for kind in CELLS[name])
+    _, x, h, c = gated(nn.LSTM)
+    state = (h, c) if name == "lstm" else h
+    theirs = cell(x[0], state)
+    torch.testing.assert_close(step_of(name, x[0], h, c, **cell.state_dict()),
+                               theirs if name == "lstm" else (theirs,), rtol=0, atol=1e-12)
+    ours = (h, c)
+    weights = {key.removesuffix("_l0"): tensor for key, tensor in layer.state_dict().items()}
+    for x_t in x:
+        ours = (*step_of(name, x_t, ours[0], ours[-1], **weights), c)[:2]
+    torch.testing.assert_close(ours[0], layer(x, (h[None], c[None]) if name == "lstm" else h[None])[0][-1],
+                               rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_weights_go_from_our_step_to_torch_by_their_names(name):
+    blocks, (_, x, h, c) = {"rnn": 1, "gru": 3, "lstm": 4}[name], gated(nn.LSTM)
+    weights = {"weight_ih": torch.randn(4 * blocks, 3, dtype=F64), "weight_hh": torch.randn(4 * blocks, 4, dtype=F64),
+               "bias_ih": torch.randn(4 * blocks, dtype=F64), "bias_hh": torch.randn(4 * blocks, dtype=F64)}
+    cell, layer = (kind(3, 4, dtype=F64) for kind in CELLS[name])
+    cell.load_state_dict(weights)
+    layer.load_state_dict({f"{key}_l0": tensor for key, tensor in weights.items()})
+    ours = step_of(name, x[0], h, c, **weights)
+    theirs = cell(x[0], (h, c)) if name == "lstm" else (cell(x[0], h),)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    of_layer = layer(x[:1], (h[None], c[None]) if name == "lstm" else h[None])[0][0]
+    torch.testing.assert_close(ours[0], of_layer, rtol=0, atol=1e-12)
+
+
+def test_gradients_have_the_names_of_torch():
+    x, h0, W, U, b, grad_h = random_rnn(5, 2, 3, 4)
+    cell = nn.RNN(3, 4, dtype=F64)
+    cell.load_state_dict({"weight_ih_l0": W, "weight_hh_l0": U, "bias_ih_l0": b, "bias_hh_l0": 0 * b})
+    (cell(x, h0[None])[0] * grad_h).sum().backward()
+    ours = rnn.rnn_backward(x, rnn.rnn_forward(x, h0, W, U, b), grad_h, U)
+    for name in ("weight_ih", "weight_hh", "bias_ih"):
+        torch.testing.assert_close(getattr(ours, name), getattr(cell, f"{name}_l0").grad, rtol=0, atol=1e-10)
+    torch.testing.assert_close(ours.bias_ih, cell.bias_hh_l0.grad, rtol=0, atol=1e-10)
+    split = rnn.rnn_forward(x, h0, W, U, bias_ih=0.3 * b, bias_hh=0.7 * b)
+    torch.testing.assert_close(split, rnn.rnn_forward(x, h0, W, U, b), rtol=0, atol=1e-12)
 
 
 def flip_update_gate(*blocks):
@@ -398,7 +499,7 @@ def test_samples_hold_one_cue_where_it_belongs_and_repeat():
     assert x.shape == (9, 200) and y.shape == (200,) and x.dtype == y.dtype == torch.int64
     assert ((x < 3).sum(dim=0) == 1).all() and (x[3] < 3).all() and x.max() == 6 and y.max() == 2
     assert torch.equal(task.sample(200, seed=8)[0], x) and not torch.equal(task.sample(200, seed=9)[0], x)
-    with pytest.raises(ValueError, match="distance must be in"):
+    with pytest.raises(ValueError, match="distance=9; it must be below length=9"):
         MemoryTask(distance=9, length=9)
 
 
@@ -419,6 +520,89 @@ def test_vanilla_weights_set_by_hand_reach_the_optimum_and_pass_no_gradient():
     torch.testing.assert_close(logits.softmax(dim=1), p, rtol=0, atol=1e-4)
     norms = flow(one_hot[1:], h[1], W, U, b, torch.ones(4000, d, dtype=F64))
     assert norms[40] / norms[0] < 1e-100
+
+
+def test_fit_is_the_loop_of_the_page():
+    task, config = MemoryTask(distance=1, length=4), ClassifierConfig(n_steps=50, batch_size=8, max_norm=0.1)
+    ours = rnn.fit(task, config, device="cpu", seed=2, progress=False)
+    torch.manual_seed(2)
+    model = Classifier(task.n_tokens, task.n_cues, config)
+    optimizer, history = torch.optim.Adam(model.parameters(), lr=config.learning_rate), []
+    for i in range(51):
+        if i in (0, 25, 50):
+            score = rnn.evaluate(model, task, n=1000, seed=0)
+            history.append({"step": i, "accuracy": score.accuracy, "cross_entropy": score.cross_entropy})
+        x, y = task.sample(8, seed=3 * 1_000_003 + i)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
+        assert norm > 0.1  # so that clipping has an effect
+        nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        optimizer.step()
+    assert ours.history == history
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_bar_counts_the_steps(monkeypatch, shown):
+    made = []
+
+    def bar(n_steps, shown):
+        made.append((n_steps, shown))
+        return real(n_steps, False)
+
+    real = rnn.progress_bar
+    monkeypatch.setattr(rnn, "progress_bar", bar)
+    rnn.fit(MemoryTask(distance=0, length=2), ClassifierConfig(n_steps=3), device="cpu", progress=shown)
+    assert made == [(4, shown)]
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_the_classifier_scores_its_last_state(cell):
+    task, config = MemoryTask(distance=2, length=5), ClassifierConfig(cell=cell, gate_bias=1.5)
+    model, x = Classifier(task.n_tokens, task.n_cues, config), task.sample(6)[0]
+    weights = {name.removesuffix("_l0"): p for name, p in model.cell.named_parameters()}
+    state = (torch.zeros(6, 32), torch.zeros(6, 32))
+    for x_t in x:
+        state = (*step_of(cell, model.embedding(x_t), *state, **weights), state[1])[:2]
+    torch.testing.assert_close(model(x), model.output(state[0]))
+    torch.manual_seed(0)
+    biased = Classifier(1, 2, config).cell
+    torch.manual_seed(0)
+    nn.Embedding(1, 16)  # which the classifier draws first
+    plain = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell](16, 32)
+    added = torch.zeros_like(plain.bias_ih_l0)
+    if cell != "rnn":
+        added[32:64] = 1.5
+    torch.testing.assert_close(biased.bias_ih_l0 - plain.bias_ih_l0, added)
+
+
+SIZE = ("an integer of at least 1", [0, -1, 1.5, True, "3", None])
+RATE, SHARE = ("a number above 0", [0, -1, math.nan, math.inf]), ("a number of at least 0 and at most 1", [-0.1, 1.1])
+ALLOWED = {
+    ClassifierConfig: {"cell": ("one of rnn, lstm, gru", ["LSTM", None]), "hidden_size": SIZE, "embedding_size": SIZE,
+                       "gate_bias": ("a number", ["open", math.inf, None]), "learning_rate": RATE, "max_norm": RATE,
+                       "batch_size": SIZE, "n_steps": SIZE},
+    MemoryTask: {"distance": ("an integer of at least 0", [-1, 0.5]), "length": SIZE, "n_noise": SIZE, "keep": SHARE,
+                 "n_cues": ("an integer of at least 2", [1, 2.5])}}
+
+
+@pytest.mark.parametrize("kind", ALLOWED)
+def test_every_setting_has_a_limit(kind):
+    assert set(ALLOWED[kind]) == {field.name for field in fields(kind)}
+
+
+@pytest.mark.parametrize("kind,name,value", [(kind, name, value) for kind, limits in ALLOWED.items()
+                                             for name, (_, bad) in limits.items() for value in bad])
+def test_a_setting_that_is_not_allowed_is_named(kind, name, value):
+    with pytest.raises(ValueError, match=re.escape(f"{name}={value!r}; it must be {ALLOWED[kind][name][0]}")):
+        kind(**{name: value})
+
+
+def test_the_limits_themselves_are_allowed():
+    ClassifierConfig(hidden_size=1, embedding_size=1, gate_bias=-5, batch_size=1, n_steps=1)
+    MemoryTask(distance=0, length=1, n_cues=2, n_noise=1, keep=0)
+    MemoryTask(distance=3, length=4, keep=1)
 
 
 def test_fit_repeats_and_leaves_the_random_state_alone():
