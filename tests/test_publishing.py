@@ -3,9 +3,10 @@
 import os
 import re
 
-import pages
 import pytest
 import yaml
+
+from tools import pages
 
 WORKFLOWS = sorted((pages.ROOT / ".github" / "workflows").glob("*.yml"))
 MAIN_ONLY = "github.event_name == 'push' && github.ref == 'refs/heads/main'"
