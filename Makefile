@@ -11,15 +11,15 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 
 book: $(READY)
-	@$(RUN) tools/book.py html
+	@$(RUN) -m tools.book html
 
 # The pages in one zip, to read without a network.
 offline: $(READY)
-	@$(RUN) tools/book.py offline
+	@$(RUN) -m tools.book offline
 
 # What each page of the built book sends, and when it shows.
 weight: $(READY)
-	@$(RUN) tools/weight.py
+	@$(RUN) -m tools.weight
 
 # nbgrader, which is there for the course, complains of a root elsewhere. LAB="--allow-root --no-browser" adds options.
 lab: $(READY)
@@ -29,24 +29,23 @@ lab: $(READY)
 test: export OMP_NUM_THREADS = 1
 test: export TQDM_DISABLE = 1
 test: $(READY)
-	@$(RUN) tools/book.py html
-	@$(RUN) -m pytest -n 2 --dist loadfile --nbval --nbval-current-env \
-		--nbval-sanitize-with tests/nbval.cfg tests book/notebooks
+	@$(RUN) -m tools.book html
+	@$(RUN) -m pytest -n 2 --dist loadfile -p tools.recorded --nbval-sanitize-with tests/nbval.cfg tests book/notebooks
 
 # Slides, notebooks for students and teachers, and assignments for nbgrader, in _build/course.
 course: $(READY)
-	@$(RUN) tools/course.py
+	@$(RUN) -m tools.course
 
 notebooks: $(READY)
-	@$(RUN) tools/book.py notebooks
+	@$(RUN) -m tools.book notebooks
 
 # Every notebook as in Colab: a fresh environment, an empty folder, the package from a git address.
 colab: $(READY)
-	@$(RUN) tools/colab.py
+	@$(RUN) -m tools.colab
 
 # The same with the newest release of everything; NEWEST="--pin torch" keeps what would be too large here.
 newest: $(READY)
-	@$(RUN) tools/colab.py --newest $(NEWEST)
+	@$(RUN) -m tools.colab --newest $(NEWEST)
 
 clean:
 	rm -rf _build build rnnbook.egg-info $(VENV)

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from weight import served
+
+from tools.weight import served
 
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PATIENCE = 180_000  # milliseconds: for what hangs, not for what is slow on a busy machine
+NUMBERS = itertools.count()
 SETTLE = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>page</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
@@ -28,9 +31,9 @@ def seeds():
     torch.manual_seed(0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
-    """The system's Chromium; skipped where there is none, but never under CI=true."""
+    """The system's Chromium, one for each process of tests; skipped where there is none, but never under CI=true."""
     if not CHROMIUM:
         reason = "no Chromium: apt install chromium"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
@@ -38,12 +41,36 @@ def browser():
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+            executable_path=CHROMIUM, timeout=PATIENCE,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
         yield browser
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def noise():
+    """A list for what a page must not do; at the end, when all pages are closed, it must be empty."""
+    heard = []
+    yield heard
+    assert heard == []
+
+
+@pytest.fixture
+def new_tab(browser, noise):
+    """new_tab(**options) opens a page that shares nothing with others, with the options of a browser context."""
+    contexts = []
+
+    def open_tab(**options):
+        contexts.append(browser.new_context(**options))
+        contexts[-1].set_default_timeout(PATIENCE)
+        return contexts[-1].new_page()
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
 def serve(tmp_path_factory):
     """A folder and the address under which it is served."""
     folder = tmp_path_factory.mktemp("pages")
@@ -52,33 +79,27 @@ def serve(tmp_path_factory):
 
 
 @pytest.fixture
-def show(browser, serve):
+def show(new_tab, noise, serve):
     """Open a page with the given widgets, drawn; at the end it must have raised no error and loaded nothing else."""
-    pages, (folder, address), numbers = [], serve, itertools.count()
+    folder, address = serve
 
     def show(*widgets, over="file", theme="light", width=800):
-        path = folder / f"page-{next(numbers)}.html"
+        path = folder / f"page-{next(NUMBERS)}.html"
         bodies = "".join(w._repr_mimebundle_()[0]["text/html"] for w in widgets)
         ground = {"light": "#fff", "dark": "#14181e"}[theme]
         path.write_text(PAGE.format(theme=theme, ground=ground, bodies=bodies), encoding="utf-8")
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.set_default_timeout(20_000)
+        page = new_tab(viewport={"width": width, "height": 900})
         url = path.as_uri() if over == "file" else f"{address}/{path.name}"
-        problems = []
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: request.url in (url, "data:,") or problems.append(request.url))
+        page.on("console", lambda message: noise.append(message.text))
+        page.on("pageerror", lambda error: noise.append(str(error)))
+        page.on("request", lambda request: request.url in (url, "data:,") or noise.append(request.url))
         page.goto(url)
-        pages.append((page, problems))
         # a widget draws once it has a width: on a busy machine that is after the page has loaded
         drawn = "document.querySelectorAll('.rnnbook-widget [role=status]:not(:empty)')"
         page.wait_for_function(f"n => {drawn}.length === n", arg=len(widgets))
         return page
 
-    yield show
-    for page, problems in pages:
-        page.close()
-        assert not problems
+    return show
 
 
 @pytest.fixture(scope="session")
@@ -91,14 +112,11 @@ def built():
 
 
 @pytest.fixture
-def visit(browser, built):
+def visit(new_tab, noise, built):
     """visit(page, theme, width) opens a built page, or a path in the book such as "search"; at the end its console must
     be silent and its net unused."""
-    context, noise = [], []
-
     def open_page(page, theme="light", width=1280):
-        context.append(browser.new_context(viewport={"width": width, "height": 900}))
-        tab = context[0].new_page()
+        tab = new_tab(viewport={"width": width, "height": 900})
         tab.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
         tab.on("pageerror", lambda error: noise.append(str(error)))
         tab.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
@@ -108,10 +126,7 @@ def visit(browser, built):
         tab.wait_for_function(SETTLE)
         return tab
 
-    yield open_page
-    for opened in context:
-        opened.close()
-    assert noise == []
+    return open_page
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import re
 from contextlib import nullcontext
 
-import book
-import pages
 import pytest
 from playwright.sync_api import Error
+
+from tools import book, pages
 
 PAGES = pages.toc()
 STICKS_OUT = """() => [...document.querySelectorAll("main *")].filter(element => {
@@ -152,13 +152,27 @@ def test_when_the_code_has_changed_all_pages_are_built_again(monkeypatch, tmp_pa
     """Sphinx itself would keep those whose own text is the same, with their old outputs."""
     monkeypatch.setattr(book, "BUILD", tmp_path)
     monkeypatch.setattr(book, "CACHE", tmp_path / ".jupyter_cache")
+    monkeypatch.setattr(book, "STAMP", tmp_path / ".jupyter_cache" / "code.sha256")
+    monkeypatch.setattr(pages, "toc", list)
     kept = tmp_path / ".doctrees" / "page"
     for digest, stays in (("one", False), ("one", True), ("two", False)):
         kept.parent.mkdir(exist_ok=True)
         kept.touch()
         monkeypatch.setattr(book, "code_digest", lambda digest=digest: digest)
+        with nullcontext() if stays else pytest.raises(LookupError, match="was not executed"):
+            book.executions()
         book.open_cache()
-        assert kept.exists() == stays
+        assert kept.exists() == stays and book.executions() == {}
+
+
+def test_no_test_takes_what_was_executed_before_a_page_changed(monkeypatch, tmp_path):
+    page = pages.toc()[-1]
+    monkeypatch.setattr(book, "is_current", lambda: True)
+    monkeypatch.setattr(book, "CACHE", tmp_path)
+    monkeypatch.setattr(pages, "toc", lambda: [page])
+    monkeypatch.setattr(pages, "has_code", lambda page: True)
+    with pytest.raises(LookupError, match="was not executed"):
+        book.executions()
 
 
 def test_an_empty_page_is_noticed(tmp_path):

@@ -9,17 +9,11 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import blocks
-import book
-import check
-import course
 import nbformat
 import numpy as np
-import pages
-import projects
 import pytest
-import slides
-from jupyter_cache import get_cache
+
+from tools import blocks, book, check, course, pages, projects, slides
 
 CHAPTERS = course.chapters()
 BIN = Path(sys.executable).parent
@@ -289,14 +283,10 @@ def test_an_answer_without_tests_is_an_error():
 @pytest.fixture(scope="module")
 def decks(tmp_path_factory):
     """Folder with the slides of all chapters."""
-    folder, cache = tmp_path_factory.mktemp("decks") / "slides", get_cache(book.CACHE)
+    folder, executed = tmp_path_factory.mktemp("decks") / "slides", book.executions()
     slides.copy_libraries(folder)
     for page in CHAPTERS:
-        try:
-            executed = book.executed(cache, page)
-        except KeyError:
-            pytest.fail("a page has not been executed: run `make book`, or `make test`, which does")
-        slides.write(page, course.stream(page, executed.cells), folder / f"{page.stem}.html")
+        slides.write(page, course.stream(page, executed[page].cells), folder / f"{page.stem}.html")
     return folder
 
 
@@ -319,8 +309,8 @@ WALK = """() => {
 
 @pytest.mark.browser
 @pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
-def test_slides_fit_and_ask_the_network_for_nothing(browser, decks, page):
-    tab, noise = browser.new_page(viewport={"width": 1280, "height": 720}), []
+def test_slides_fit_and_ask_the_network_for_nothing(new_tab, noise, decks, page):
+    tab = new_tab(viewport={"width": 1280, "height": 720})
     tab.on("console", lambda message: noise.append(message.text))
     tab.on("pageerror", lambda error: noise.append(str(error)))
     tab.on("request", lambda request: request.url.startswith(("file:", "data:")) or noise.append(request.url))
@@ -340,13 +330,11 @@ def test_slides_fit_and_ask_the_network_for_nothing(browser, decks, page):
     assert tab.locator("mjx-merror, [data-mjx-error]").count() == 0
     figures = [cell for cell in page.read().cells if "figure" in cell.metadata.get("mystnb", {})]
     assert sum(slide["images"] for slide in seen) == len(figures)
-    tab.close()
-    assert noise == []
 
 
 @pytest.mark.browser
-def test_widget_on_a_slide_keeps_its_keys(browser, decks):
-    tab = browser.new_page(viewport={"width": 1280, "height": 720})
+def test_widget_on_a_slide_keeps_its_keys(new_tab, decks):
+    tab = new_tab(viewport={"width": 1280, "height": 720})
     tab.goto((decks / "01_rnn.html").as_uri())
     tab.wait_for_selector("body[data-ready]")
     place = tab.evaluate("""() => {
@@ -363,7 +351,6 @@ def test_widget_on_a_slide_keeps_its_keys(browser, decks):
     slider.blur()
     tab.keyboard.press("Space")
     assert tab.evaluate("(({h, v}) => [h, v])(Reveal.getIndices())") != place
-    tab.close()
 
 
 def test_no_address_of_the_network_on_slides(decks):

@@ -8,8 +8,9 @@ import sys
 from functools import cached_property
 from types import FunctionType
 
-import pages
 import pytest
+
+from tools import pages
 
 API = (pages.ROOT / "book" / "api.md").read_text(encoding="utf-8")
 MODULES = re.findall(r"automodule:: (\S+)", API)

@@ -6,12 +6,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
-
-import pages
-from rnnbook import cli
-from rnnbook import results
 from rnnbook.benchmarks import gpu, peer_speed
+
+from rnnbook import cli, results
 from rnnbook.worlds import SessionWorld
+from tools import pages
 
 WORLD = SessionWorld(n_items=30)
 TRAIN, TEST = WORLD.sample(300, seed=1), WORLD.sample(50, seed=2)

@@ -1,14 +1,16 @@
 """The committed notebooks: made from the pages, run, and free of what only the book's builder understands."""
 
 import re
+import subprocess
+import sys
 from collections import Counter
+from copy import deepcopy
 
-import bib
-import blocks
-import lower
 import nbformat
-import pages
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+
+from tools import bib, blocks, lower, pages
 
 PAGES = [page for page in pages.toc() if pages.has_notebook(page)]
 STALE = "is stale: run `make notebooks` and commit the result"
@@ -59,6 +61,62 @@ def test_first_cell_installs_in_colab_only(committed):
     first = committed.cells[0]
     assert first.cell_type == "code" and first.source == lower.SETUP and not first.outputs
     assert '"google.colab" in sys.modules' in first.source and pages.REPOSITORY in first.source
+
+
+def test_first_cell_does_nothing_elsewhere(capsys):
+    names = {}
+    exec(TransformerManager().transform_cell(lower.SETUP), names)
+    assert names.keys() - {"__builtins__"} == {"sys"} and capsys.readouterr().out == ""
+
+
+def changed(notebook, kind):
+    """A notebook as if the code had given something else when it was committed, and the numbers of the changed cells.
+
+    The numbers are nbval's, which counts code cells from 0.
+    """
+    notebook = deepcopy(notebook)
+    code = list(enumerate(cell for cell in notebook.cells if cell.cell_type == "code"))
+    texts = [(n, output) for n, cell in code for output in cell.outputs if output.output_type == "stream"]
+    values = [(n, output) for n, cell in code for output in cell.outputs if "text/html" in output.get("data", {})]
+    if kind == "nothing":
+        return notebook, set()
+    if kind == "a printed word":
+        n, output = texts[0]
+        output.text += "more\n"
+    elif kind == "a cell of a table":
+        n, output = values[0]
+        output.data["text/html"] = output.data["text/html"].replace("</td>", " more</td>", 1)
+    elif kind == "an output less":
+        n, output = values[-1]
+        dict(code)[n].outputs.remove(output)
+    elif kind == "an output more":
+        n, cell = next((n, cell) for n, cell in code if n and not cell.outputs)
+        cell.outputs.append(nbformat.v4.new_output("stream", text="more"))
+    elif kind == "other code":
+        n, cell = code[-1]
+        cell.source += "\n1 + 1"
+    return notebook, {n}
+
+
+CHANGES = ["nothing", "a printed word", "a cell of a table", "an output less", "an output more", "other code"]
+
+
+@pytest.mark.usefixtures("built")
+def test_nbval_sees_an_output_that_the_code_no_longer_gives(tmp_path):
+    """Though it gets the outputs from the one execution that the HTML is made of."""
+    page = next(page for page in PAGES if page.stem == "beyond")
+    notebook, expected = nbformat.read(page.notebook, as_version=4), {}
+    for kind in CHANGES:
+        path = tmp_path / kind.replace(" ", "-") / page.notebook.name
+        mutant, expected[path.parent.name] = changed(notebook, kind)
+        path.parent.mkdir()
+        nbformat.write(mutant, path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "tools.recorded", "-p", "no:cacheprovider", "--rootdir", tmp_path,
+         "--nbval-sanitize-with", pages.ROOT / "tests" / "nbval.cfg", "--color=no", tmp_path],
+        cwd=pages.ROOT, capture_output=True, text=True)
+    failed = re.findall(r"^FAILED ([\w-]+)/beyond\.ipynb::Cell (\d+)", done.stdout, re.M)
+    assert {kind: {int(n) for other, n in failed if other == kind} for kind in expected} == expected, done.stdout
 
 
 def test_last_cell_says_where_the_reader_is_and_what_comes_next(page, committed):

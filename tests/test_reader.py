@@ -5,12 +5,11 @@ import zipfile
 from html import unescape
 from urllib.parse import unquote
 
-import book
-import pages
 import pytest
-import weight
 from axe_playwright_python.sync_playwright import Axe
 from conftest import SETTLE
+
+from tools import book, pages, weight
 
 PAGES = pages.toc()
 EVERYTHING = [*(page.docname for page in PAGES), "search", "genindex"]
@@ -19,6 +18,13 @@ REFUSE = """Object.defineProperty(window, "localStorage",
     {get() { throw new DOMException("refused", "SecurityError"); }})"""
 
 pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="session")
+def address(built):
+    """The address under which the built book is served."""
+    with weight.served(built) as address:
+        yield address
 
 
 # --- For everyone -----------------------------------------------------------------------------------------
@@ -32,10 +38,16 @@ def serious(tab, **rules):
             if violation["impact"] in {"serious", "critical"} for node in violation["nodes"]]
 
 
+# The page looks for these itself, somewhat after it has changed.
+SCROLLING_CAN_BE_REACHED = """() => [...document.querySelectorAll("pre, .cell_output, .text_html, div.math")].every(
+    frame => frame.scrollWidth <= frame.clientWidth || getComputedStyle(frame).overflowX === "visible"
+             || frame.tabIndex === 0)"""
+
+
 def opened(tab):
-    """The page with all its drawers open."""
+    """The page with all its drawers open, and what scrolls in it within the keyboard's reach."""
     tab.evaluate("document.querySelectorAll('details').forEach(box => { box.open = true; })")
-    tab.wait_for_timeout(600)  # the theme waits as long before it looks at what scrolls
+    tab.wait_for_function(SCROLLING_CAN_BE_REACHED)
     return tab
 
 
@@ -122,21 +134,10 @@ def test_every_question_can_be_answered(visit, path):
     assert len(set(keys)) == len(keys)
 
 
-@pytest.fixture
-def online(browser, built):
-    """online(path) opens a built page over HTTP."""
-    with weight.served(built) as address, browser.new_context() as context:
-        def open_page(path):
-            tab = context.new_page()
-            tab.goto(f"{address}/{path}.html")
-            return tab
-
-        yield open_page
-
-
-def test_a_prediction_is_remembered(online):
+def test_a_prediction_is_remembered(new_tab, address):
     # Not from a file: Chromium may reload those in another process, which misses what was stored a moment ago.
-    tab = online("book/01_rnn")
+    tab = new_tab()
+    tab.goto(f"{address}/book/01_rnn.html")
     box = tab.locator(".admonition.predict-first").first
     tab.get_by_label("Your prediction").first.focus()
     tab.keyboard.type("they fall & rise <b>")
@@ -151,8 +152,8 @@ def test_a_prediction_is_remembered(online):
     assert not tab.locator(".admonition.predict-first details").nth(1).evaluate("details => details.open")
 
 
-def test_where_storage_is_refused_questions_still_work(browser, built):
-    tab = browser.new_page()
+def test_where_storage_is_refused_questions_still_work(new_tab, built):
+    tab = new_tab()
     tab.add_init_script(REFUSE)
     tab.goto((built / "book" / "01_rnn.html").as_uri())
     box = tab.locator(".admonition.predict-first").first
@@ -160,19 +161,16 @@ def test_where_storage_is_refused_questions_still_work(browser, built):
     assert "keeps nothing" in box.get_by_role("status").text_content()
     box.locator("summary").press("Enter")
     assert box.locator("details p").first.is_visible()
-    tab.close()
 
 
-def test_without_scripts_questions_still_work(browser, built):
-    context = browser.new_context(java_script_enabled=False)
-    tab = context.new_page()
+def test_without_scripts_questions_still_work(new_tab, built):
+    tab = new_tab(java_script_enabled=False)
     tab.goto((built / "book" / "01_rnn.html").as_uri())
     box = tab.locator(".admonition.predict-first").first
     assert not box.locator("details p").first.is_visible()
     box.locator("summary").press("Enter")
     assert box.locator("details p").first.is_visible()
     assert tab.locator(".rnnbook-widget p").first.is_visible()
-    context.close()
 
 
 # --- On paper ---------------------------------------------------------------------------------------------
@@ -216,12 +214,6 @@ def test_on_paper_nothing_is_hidden_or_cut(visit, page, theme):
 # --- Light ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def address(built):
-    with weight.served(built) as address:
-        yield address
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page_weighs_little(browser, address, built, page):
     weighed = weight.weigh(browser, address, built, f"{page.docname}.html")
@@ -260,9 +252,8 @@ def test_every_link_in_the_zip_leads_somewhere(unpacked):
     assert dead == set()
 
 
-def test_the_zip_opens_from_a_file_with_no_network(browser, unpacked):
-    context, noise = browser.new_context(offline=True), []
-    tab = context.new_page()
+def test_the_zip_opens_from_a_file_with_no_network(new_tab, noise, unpacked):
+    tab = new_tab(offline=True)
     tab.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
     tab.on("pageerror", lambda error: noise.append(str(error)))
     tab.on("requestfailed", lambda request: "favicon" in request.url or noise.append(f"failed: {request.url}"))
@@ -282,5 +273,3 @@ def test_the_zip_opens_from_a_file_with_no_network(browser, unpacked):
     tab.keyboard.press("Enter")
     tab.wait_for_url(re.compile(r"search\.html\?q=vanishing"))
     tab.locator("#search-results a", has_text="Glossary").first.wait_for()
-    assert noise == []
-    context.close()

@@ -3,9 +3,10 @@
 import re
 
 import pytest
-import slim
 import tinycss2
 from fontTools.ttLib import TTFont
+
+from tools import slim
 
 
 def kept(css, words):

@@ -415,7 +415,7 @@ def test_the_list_names_every_set_its_place_licence_and_way(cache, tmp_path, mon
 def test_the_list_comes_without_loading_torch():
     code = "import sys; from rnnbook.cli import main; main(['data']); assert 'torch' not in sys.modules"
     assert "yoochoose-100k" in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                                              check=True, timeout=60).stdout
+                                              check=True).stdout
 
 
 def test_an_unknown_experiment_is_refused_with_the_known_ones(capsys):

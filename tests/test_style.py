@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pages
 import pytest
 import yaml
+
+from tools import pages
 
 CONFIG = yaml.safe_load((pages.ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
 HOOKS = {hook["id"]: hook["entry"].split() for repo in CONFIG["repos"] for hook in repo["hooks"]}

@@ -1,11 +1,11 @@
 """The widgets in JupyterLab, with a live kernel behind them."""
 
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import nbformat
@@ -36,72 +36,71 @@ OTHERS = [
     "TimeTravel(model, USERS, TIMES, k=4)",
     "from test_widgets_evidence import DATA, ITEMS, WORLD\nEvidence(WORLD, DATA, ITEMS)",
 ]
+# Two frames later all that a key has changed is on the page.
+DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 WRITING = ["from test_widgets_reviewer import ITEMS, REVIEWS, USERS, sharp\nfrom rnnbook.widgets import Reviewer\n"
            "Reviewer(sharp(REVIEWS), USERS, ITEMS, (-1.25, 0), length=30, temperature=0.0)"]
 
 
-@pytest.fixture
-def run_all(browser, tmp_path):
-    """run_all(cells): a notebook of these in a JupyterLab over a fresh folder, as a page on which all cells run."""
-    opened = []
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab: the folder that it serves, and its address."""
+    folder = tmp_path_factory.mktemp("lab")
+    settings = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
+                                                      "IPYTHONDIR", "HOME")}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root",
+         "--IdentityProvider.token=", "--ServerApp.password="],
+        cwd=folder, env={**os.environ, **settings, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    told = []
+    for line in server.stderr:  # it says where it is once it answers
+        told.append(line)
+        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            break
+    else:
+        pytest.fail("".join(told))
+    threading.Thread(target=server.stderr.read, daemon=True).start()  # else it stops when the pipe is full
+    yield folder, found[0]
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait()
 
-    def start(cells):
+
+@pytest.fixture
+def run_all(new_tab, lab):
+    """run_all(name, cells): a notebook of these in JupyterLab, as a page on which all cells run."""
+    def start(name, cells):
+        folder, address = lab
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells],
-                                                metadata=kernel), tmp_path / "live.ipynb")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        settings = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR",
-                                                            "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "HOME")}
-        with open(tmp_path / "lab.log", "w") as log:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
-                 "--allow-root", "--IdentityProvider.token=", "--ServerApp.password="],
-                cwd=tmp_path, env={**os.environ, **settings, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"},
-                stdout=log, stderr=log, start_new_session=True)
-        page = browser.new_page(viewport={"width": 1100, "height": 4000})  # all cells are drawn, none put off
-        opened.append((server, page))
-        page.set_default_timeout(90_000)
-        for _ in range(100):
-            try:
-                page.goto(f"http://127.0.0.1:{port}/lab/tree/live.ipynb?reset")
-                break
-            except Exception:  # the server is still starting
-                time.sleep(0.2)
+                                                metadata=kernel), folder / f"{name}.ipynb")
+        page = new_tab(viewport={"width": 1100, "height": 4000})  # all cells are drawn, none put off
+        page.goto(f"{address}/lab/tree/{name}.ipynb?reset")
         page.get_by_text("| Idle").wait_for()  # the kernel is there; before, JupyterLab asks for one
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()
         return page
 
-    yield start
-    for server, page in opened:
-        page.close()
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
+    return start
 
 
-def test_a_training_is_seen_while_it_runs_and_kept(run_all, screenshots, tmp_path):
-    page = run_all(TRAINING)
+def test_a_training_is_seen_while_it_runs_and_kept(run_all, lab, screenshots):
+    page = run_all("training", TRAINING)
     page.get_by_text("Epoch 0.").wait_for()  # the cell runs, the curve is on its way
-    (tmp_path / "seen").touch()
+    (lab[0] / "seen").touch()
     page.get_by_text("Epoch 1.00, loss 1.100").wait_for()
     page.get_by_role("group", name="Session-parallel stepper").get_by_role("button", name="Step").click()
     page.get_by_text("Step 2 of 9.").wait_for()
     assert page.locator(".rnnbook-widget").count() == 2
     page.screenshot(path=screenshots / "jupyterlab.png", clip={"x": 0, "y": 0, "width": 1100, "height": 1400})
-    page.keyboard.press("Control+s")
-    saved = tmp_path / "live.ipynb"
-    for _ in range(50):
-        html = saved.read_text(encoding="utf-8")  # nothing or a part of it, while it is being written
-        if '\\"epoch\\":1.0' in html:
-            break
-        time.sleep(0.2)
+    with page.expect_response(lambda answer: answer.request.method == "PUT" and "training.ipynb" in answer.url):
+        page.keyboard.press("Control+s")
+    html = (lab[0] / "training.ipynb").read_text(encoding="utf-8")
     assert '\\"epoch\\":1.0' in html  # shown before the training, kept with all of its points
 
 
 def test_every_other_widget_answers(run_all, screenshots):
-    page = run_all(OTHERS)
+    page = run_all("others", OTHERS)
     widgets = page.locator(".rnnbook-widget")
     widgets.nth(len(OTHERS) - 2).wait_for()
     assert widgets.count() == len(OTHERS) - 1
@@ -109,7 +108,7 @@ def test_every_other_widget_answers(run_all, screenshots):
         before, told = status(widget), widget.locator("[role=status]").first
         for key in ("ArrowRight", "ArrowLeft"):  # what begins at its end goes back
             widget.locator("button:visible, input:visible").first.press(key)
-            widget.page.wait_for_timeout(300)
+            page.evaluate(DRAWN)
             if told.text_content() != before:
                 break
         assert told.text_content() != before, before
@@ -117,7 +116,7 @@ def test_every_other_widget_answers(run_all, screenshots):
 
 
 def test_the_kernel_writes_a_review_for_who_asks(run_all, screenshots):
-    page = run_all(WRITING)
+    page = run_all("writing", WRITING)
     page.emulate_media(reduced_motion="reduce")  # at once, and not character by character
     page.get_by_role("combobox", name="item").select_option(ITEMS[2])
     page.get_by_role("combobox", name="rating").select_option("0")

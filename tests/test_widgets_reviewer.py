@@ -296,11 +296,12 @@ def test_keys_in_a_select_choose_and_do_not_write(show, widget):
 
 def test_the_whole_review_is_written_out_and_can_be_paused(show, widget):
     page = show(widget)
+    page.clock.install()  # time is the page's own: passed over where nothing may happen in it
     page.get_by_role("combobox", name="rating").select_option(index=1)
     draws = widget.reviews[2]
     n = len(draws) - 1
     assert n > 8
-    page.wait_for_timeout(300)
+    page.clock.run_for(10_000)
     assert paper(page) == ""  # nothing moves unasked
     seen = page.evaluate("""() => new Promise(done => {
         const [paper, states] = [document.querySelector(".rb-paper"), []];
@@ -319,14 +320,14 @@ def test_the_whole_review_is_written_out_and_can_be_paused(show, widget):
     button.click()  # once more, from the beginning
     page.get_by_role("button", name="Pause").click()
     text = paper(page)
-    page.wait_for_timeout(300)
+    page.clock.run_for(10_000)
     assert paper(page) == text and len(text) < n and button.is_visible()
     button.click()
     page.get_by_role("combobox", name="rating").select_option(index=2)  # a choice stops it
     assert button.is_visible()
     button.click()
     page.get_by_role("button", name="Again").click()
-    page.wait_for_timeout(300)
+    page.clock.run_for(10_000)
     assert paper(page) == "" and button.is_visible()
 
 

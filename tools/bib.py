@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from pages import ROOT
 from pybtex.database import parse_file
 from pybtex.richtext import Text
+
+from tools.pages import ROOT
 
 
 @cache

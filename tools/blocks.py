@@ -1,4 +1,4 @@
-"""Cut MyST text into blocks: directives, displayed math, targets, and everything else as it stands."""
+"""MyST text as blocks, cut where the book's own parser cuts it: directives, displayed math, targets, and the rest."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import re
 from dataclasses import dataclass
 from textwrap import dedent
 
-import yaml
+from docutils.parsers.rst.directives.misc import TestDirective
+from markdown_it.renderer import RendererHTML
+from myst_parser.parsers.directives import parse_directive_text
+from myst_parser.parsers.mdit import create_md_parser
 
-FENCE = re.compile(r"^(?P<indent>\s*)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?:\{(?P<name>[\w:.-]+)\})?(?P<rest>.*)$")
+from tools import pages
+
+PARSER = create_md_parser(pages.MYST, RendererHTML)
+PARSER.core.ruler.enableOnly(["normalize", "block"])  # what stands inside a paragraph is not asked for
 
 
 @dataclass
@@ -34,66 +40,45 @@ class Target:
 
 def parse(text):
     """Blocks of `text`, in order; a `str` is Markdown to be kept (a plain code fence is a `str` of its own)."""
-    lines = text.splitlines()
-    plain = []
-    i = 0
-    while i < len(lines):
-        line = lines[i]
-        fence = FENCE.match(line)
-        if fence and (fence["name"] or fence["fence"][0] != ":"):
-            yield from flush(plain)
-            end = closing(lines, i + 1, fence["fence"])
-            inner = dedent("\n".join(lines[i + 1:end]))
-            if fence["name"]:
-                options, body = split_options(inner)
-                yield Directive(fence["name"], fence["rest"].strip(), options, body, fence["indent"])
-            else:
-                yield "\n".join(lines[i:end + 1])
-            i = end + 1
+    lines, done = text.splitlines(), 0
+    for token in PARSER.parse(text):
+        if token.type not in BLOCKS:
             continue
-        target = re.match(r"^\(([\w:.-]+)\)=\s*$", line)
-        if target:
-            yield from flush(plain)
-            yield Target(target[1])
-        elif line.lstrip().startswith("$$"):
-            yield from flush(plain)
-            end = i
-            while not re.search(r"\$\$\s*(\([\w:.-]+\))?\s*$", lines[end][2 + lines[end].index("$$"):] if end == i
-                                else lines[end]):
-                end += 1
-            whole = "\n".join(lines[i:end + 1])
-            math = re.fullmatch(r"(\s*)\$\$(.*)\$\$\s*(?:\(([\w:.-]+)\))?\s*", whole, re.S)
-            yield Math(dedent(math[2]), math[3], math[1])
-            i = end
-        elif not re.match(r"^(%( |$)|\+\+\+)", line):
-            plain.append(line)
-        i += 1
-    yield from flush(plain)
+        start, end = token.map
+        if done < start:
+            yield "\n".join(lines[done:start])
+        indent = re.match(r"\s*", lines[start])[0]
+        yield from BLOCKS[token.type](token, indent, lines[start:end])
+        done = end
+    if done < len(lines):
+        yield "\n".join(lines[done:])
 
 
-def flush(plain):
-    if plain:
-        yield "\n".join(plain)
-        plain.clear()
+def fence(token, indent, lines):
+    named = re.fullmatch(r"\{([\w:.-]+)\}(.*)", token.info.strip())
+    if not named:
+        yield "\n".join(lines)
+        return
+    content = "\n" * token.content.startswith(":::") + token.content  # a directive inside, and not an option
+    # Of all directives the one for tests alone takes every option as it stands.
+    read = parse_directive_text(TestDirective, named[2].strip(), content)
+    if read.warnings:
+        raise ValueError(f"{{{named[1]}}}: {read.warnings[0].msg}")
+    yield Directive(named[1], " ".join(read.arguments), read.options, dedent("\n".join(read.body)).strip("\n"), indent)
 
 
-def closing(lines, start, fence):
-    """Index of the line that closes `fence`; the end of the text where none does."""
-    for i in range(start, len(lines)):
-        bare = lines[i].strip()
-        if len(bare) >= len(fence) and set(bare) == {fence[0]}:
-            return i
-    return len(lines)
+def math(token, indent, lines):
+    yield Math(dedent(token.content), token.info or None, indent)
 
 
-def split_options(text):
-    """(options, body) of a directive's content."""
-    block = re.match(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", text, re.S)
-    if block:
-        return yaml.safe_load(block[1]) or {}, text[block.end():].strip("\n")
-    options = {}
-    lines = text.split("\n")
-    while lines and (option := re.match(r"^:([\w-]+):\s*(.*)$", lines[0])):
-        options[option[1]] = option[2].strip()
-        lines.pop(0)
-    return options, "\n".join(lines).strip("\n")
+def target(token, indent, lines):
+    yield Target(token.content)
+
+
+def comment(token, indent, lines):
+    yield from ()
+
+
+# What is cut out of the Markdown around it, by the type of its token
+BLOCKS = {"fence": fence, "colon_fence": fence, "math_block": math, "math_block_label": math, "myst_target": target,
+          "myst_line_comment": comment, "myst_block_break": comment}

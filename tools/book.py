@@ -1,4 +1,4 @@
-"""Build the book: ``python tools/book.py execute | html | offline | notebooks``.
+"""Build the book: ``python -m tools.book execute | html | offline | notebooks``.
 
 Each page is executed once, into the cache from which both the HTML and the committed notebooks take their outputs.
 """
@@ -12,54 +12,73 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-import lower
-import pages
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from pages import ROOT
+
+from tools import lower, pages
+from tools.pages import ROOT
 
 BUILD = ROOT / "_build"
 CACHE = BUILD / ".jupyter_cache"
+STAMP = CACHE / "code.sha256"
 HTML = BUILD / "html"
 OFFLINE = BUILD / "rnnbook-offline.zip"
 TIMEOUT = pages.CONFIG["execute"]["timeout"]
 
 # One thread a kernel: as many kernels as cores run at once, and sums do not depend on the number of cores.
 # Progress bars off: they show seconds, which differ each time.
-KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYTHONHASHSEED": "0"}
+KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
 
 def code_digest():
-    """Hex digest of what pages run but do not contain: the package, the result files, the pinned versions."""
-    digest = hashlib.sha256()
-    files = [ROOT / "requirements.txt", *(ROOT / "rnnbook").rglob("*"), *(ROOT / "benchmarks").rglob("*")]
-    for path in sorted(files):
-        if path.suffix in {".py", ".js", ".css", ".json", ".txt"}:
-            digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    """Hex digest of what pages run but do not contain: Python, the package, the results, the samples, the pins."""
+    digest = hashlib.sha256(sys.version.encode())
+    files = [ROOT / "requirements.txt", *(ROOT / "data" / "samples").rglob("*")]
+    files += [path for folder in ("rnnbook", "benchmarks") for path in (ROOT / folder).rglob("*")
+              if path.suffix in {".py", ".js", ".css", ".json"}]
+    for path in sorted(filter(Path.is_file, files)):
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
 def open_cache():
     """The cache of executed pages, emptied when the code that pages run has changed."""
-    stamp, digest = CACHE / "code.sha256", code_digest()
-    if not stamp.exists() or stamp.read_text() != digest:
+    if not is_current():
         for old in (CACHE, BUILD / ".doctrees"):  # from the second Sphinx takes pages whose own text is the same
             shutil.rmtree(old, ignore_errors=True)
         CACHE.mkdir(parents=True)
-        stamp.write_text(digest)
+        STAMP.write_text(code_digest())
     return get_cache(CACHE)
+
+
+def is_current():
+    """Whether what is in the cache was executed with the code as it is now."""
+    return STAMP.exists() and STAMP.read_text() == code_digest()
 
 
 def executed(cache, page):
     """The page as a notebook with its outputs."""
     return cache.merge_match_into_notebook(page.read())[1]
+
+
+def executions():
+    """{page: the page as a notebook with its outputs}, as `execute` left them; for tests, which execute no page."""
+    missing = "a page was not executed since it or its code has changed: run `make book`, or `make test`, which does"
+    if not is_current():
+        raise LookupError(missing)
+    cache = get_cache(CACHE)
+    try:
+        return {page: executed(cache, page) for page in pages.toc() if pages.has_code(page)}
+    except KeyError:
+        raise LookupError(missing) from None
 
 
 def execute():
@@ -94,14 +113,15 @@ def execute():
 
 
 def run_page(page):
-    """(executed notebook, seconds, the error of a raising cell or None)"""
+    """(executed notebook, seconds, the error of a raising cell or None). It runs in an empty folder, as in Colab."""
     notebook, start, error = page.read(), time.perf_counter(), None
-    client = NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": str(page.source.parent)}},
-                            record_timing=False, extra_arguments=["--log-level=40"])
-    try:
-        client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as raised:
-        error = raised
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": folder}},
+                                record_timing=False, extra_arguments=["--log-level=40"])
+        try:
+            client.execute()
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as raised:
+            error = raised
     return notebook, time.perf_counter() - start, error
 
 

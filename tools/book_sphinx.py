@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from html import escape
 
-import bib
-import pages
 from sphinx.util import logging
+
+from tools import bib, pages
 
 LEDGER = "<!-- the ledger -->"
 BIBLIOGRAPHY = "<!-- the bibliography -->"

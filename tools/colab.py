@@ -19,7 +19,7 @@ import time
 import venv
 from pathlib import Path
 
-import pages
+from tools import pages
 
 OWN = ("torch", "numpy", "pandas", "matplotlib", "ipywidgets", "ipykernel", "nbclient", "nbformat")
 

@@ -1,4 +1,4 @@
-"""A course from the chapters: ``python tools/course.py`` writes slides, notebooks and assignments.
+"""A course from the chapters: ``python -m tools.course`` writes slides, notebooks and assignments.
 
 Everything is made from the pages. An exercise that is graded automatically has, in its solution, a code cell with
 the tag ``answer``, whose functions students write, and one with a tag such as ``points-3``, whose tests they have to
@@ -14,12 +14,9 @@ import re
 import shutil
 from dataclasses import dataclass, field
 
-import blocks
-import book
-import lower
 import nbformat
-import pages
-import slides
+
+from tools import blocks, book, lower, pages, slides
 
 COURSE = book.BUILD / "course"
 HIDDEN = "# Hidden tests"

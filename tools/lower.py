@@ -14,10 +14,10 @@ from mimetypes import guess_type
 from pathlib import Path
 from textwrap import dedent, indent
 
-import bib
 import nbformat
-import pages
-from blocks import Directive, Math, Target, parse
+
+from tools import bib, pages
+from tools.blocks import Directive, Math, Target, parse
 
 SETUP = f"""\
 # In Colab only: install the package and let its widgets show.

@@ -20,6 +20,7 @@ CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 REPOSITORY = CONFIG["repository"]["url"]
 BRANCH = CONFIG["repository"]["branch"]
 ONLINE = CONFIG["html"]["baseurl"]
+MYST = MdParserConfig(enable_extensions=set(CONFIG["parse"]["myst_enable_extensions"]))
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,7 @@ class Page:
 
 def read_page(text):
     """A page's text as a notebook, cut exactly as the book's builder cuts it (so that both find one cache)."""
-    extensions = set(CONFIG["parse"]["myst_enable_extensions"])
-    return read_myst_markdown_notebook(text, MdParserConfig(enable_extensions=extensions))
+    return read_myst_markdown_notebook(text, MYST)
 
 
 def has_code(page):

@@ -1,7 +1,7 @@
 """Projects for the end of term, in worlds that only the teacher knows.
 
-    python tools/projects.py make sessions FOLDER       or: make ratings FOLDER
-    python tools/projects.py grade FOLDER SUBMISSION...
+    python -m tools.projects make sessions FOLDER       or: make ratings FOLDER
+    python -m tools.projects grade FOLDER SUBMISSION...
 
 The first writes FOLDER/students, to be handed out, and FOLDER/secret.json, to be kept. The second scores files of
 predictions and writes FOLDER/scores.csv. A score is the share of the way from a baseline, 0, to the optimum, 1. Both
@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from check import LONGEST, SubmissionError, read_ratings, read_recommendations
 
 from rnnbook.worlds import RatingWorld, SessionWorld
+from tools.check import LONGEST, SubmissionError, read_ratings, read_recommendations
 
 TEXT = """\
 # {title}

@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-import blocks
-import lower
 import nbformat
-import pages
 from jinja2 import Environment, FileSystemLoader
 from nbconvert.filters import Highlight2HTML, markdown2html
 from pygments.formatters import HtmlFormatter
+
+from tools import blocks, lower, pages
 
 HERE = Path(__file__).parent
 ROOM = 13.0  # lines of text that fit on a slide under its title

@@ -1,6 +1,6 @@
 """What each page of the built book sends before the reader does anything, and when its first content shows.
 
-``python tools/weight.py``. The pages are served as GitHub Pages serves them, text compressed, and opened in Chromium
+``python -m tools.weight``. The pages are served as GitHub Pages serves them, text compressed, and opened in Chromium
 with an empty cache, over a line of 1.6 Mbit/s with 150 ms to the server and back.
 """
 
@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pages
+from tools import pages
 
 LIMIT = 1_500_000  # bytes
 HTML = pages.ROOT / "_build" / "html"

@@ -52,7 +52,7 @@ class ReviewData:
         ----------
         df : pandas or polars DataFrame
         user, item, rating, time, text : str
-            Column names. All but the text is as in :meth:`~rnnbook.interactions.RatingData.from_frame`; a
+            Column names. All but the text is as in :meth:`~rnnbook.interactions.ratings.RatingData.from_frame`; a
             missing text is an empty review.
 
         Raises
@@ -137,7 +137,7 @@ class ReviewData:
     def split_by_time(self, *shares):
         """Cut into consecutive parts of these shares, by default 80, 10 and 10 %: the past first.
 
-        As :meth:`~rnnbook.interactions.RatingData.split_by_time`: the same parameters, the same errors.
+        As :meth:`~rnnbook.interactions.ratings.RatingData.split_by_time`: the same parameters, the same errors.
 
         Returns
         -------
