@@ -56,7 +56,7 @@ def test_a_change_of_code_changes_it(digest_with, name, text):
 
 
 @pytest.mark.parametrize("name,text", [
-    ("rnnbook/metrics.py", '"""Of a module."""\n\ndef recall(x):  # why\n    """Of a function."""\n    return (x +\n 1)\n'),
+    ("rnnbook/metrics.py", '"""Of a module."""\ndef recall(x):  # why\n    """Of it."""\n    return (x +\n 1)\n'),
     ("rnnbook/worlds/chain.py", 'class Chain:\n    """Of a class."""\n\n    length = 3\n'),
     ("rnnbook/plots.py", "COLOUR = 'blue'\n"),
     ("rnnbook/widgets/__init__.py", "SIZE = 2\n"),

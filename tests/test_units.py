@@ -43,7 +43,8 @@ def same(a, b):
 
 @pytest.mark.parametrize("value", [
     None, True, 3, 0.1 + 0.2, 1e-320, math.inf, math.nan, "ρ=0.98 · RRN", [1, (2.0, "x")],
-    {("future", 0.2): (1.5, -2.5)}, {0.1: {"a": []}, 7: ()}, np.float32(0.1), np.float64(1 / 3), np.int64(-5), np.array([[1.5, np.nan]], np.float32),
+    {("future", 0.2): (1.5, -2.5)}, {0.1: {"a": []}, 7: ()}, np.float32(0.1), np.float64(1 / 3), np.int64(-5),
+    np.array([[1.5, np.nan]], np.float32),
     np.arange(6).reshape(2, 3).T, np.empty((0, 2), bool), np.array(["a", "bc"]), GRU4RecConfig(loss="bpr")],
     ids=lambda value: str(value)[:20])
 def test_values_come_back_exactly(value):
