@@ -1,10 +1,10 @@
-# make book | offline | weight | lab | test | course | notebooks | colab | newest | clean: each sets up what it
-# needs, in .venv.
+# make book | offline | weight | lab | test | results | course | notebooks | colab | newest | clean: each sets up what
+# it needs, in .venv.
 # Another interpreter: make book PYTHON=/path/to/python3.12
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := book
-.PHONY: book offline weight lab test course notebooks colab newest clean
+.PHONY: book offline weight lab test results course notebooks colab newest clean
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -31,6 +31,11 @@ test: export TQDM_DISABLE = 1
 test: $(READY)
 	@$(RUN) -m tools.book html
 	@$(RUN) -m pytest -n 2 --dist loadfile -p tools.recorded --nbval-sanitize-with tests/nbval.cfg tests book/notebooks
+
+# The experiments, whether their code has changed since, and the time that each took: eight hours together. AGAIN=1 makes
+# the stale ones again, one by one. Stopped, the same command goes on: what is done of an experiment is kept.
+results: $(READY)
+	@$(RUN) -m rnnbook reproduce $(if $(AGAIN),--stale,--list)
 
 # Slides, notebooks for students and teachers, and assignments for nbgrader, in _build/course.
 course: $(READY)

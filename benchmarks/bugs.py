@@ -4,13 +4,15 @@
 """
 
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import torch
-from scipy import stats
 from tqdm import tqdm
 
 from rnnbook import baselines, data, metrics, results
+from rnnbook.benchmarks.rows import difference_row, mean_row
+from rnnbook.benchmarks.units import Units
 from rnnbook.bugs import BUGS, planted
 from rnnbook.gru4rec import GRU4RecConfig, fit
 from rnnbook.worlds import SessionWorld
@@ -72,24 +74,17 @@ def run(train, test, base, seed, bar):
     return scores, losses
 
 
-def interval(values):
-    """Mean and the 95 % interval of Student's t over the seeds."""
-    mean, half = np.mean(values), stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return {"low": float(mean - half), "high": float(mean + half)}
-
-
 def fill(result, runs):
     """Rows of all models, and the difference of every fault from its right model, seed by seed."""
     scores = {name: np.array([scores[name] for scores, _ in runs]) for name in runs[0][0]}  # [n_seeds, 2]
     for name, values in scores.items():
-        result["rows"] += [{"model": name, "metric": metric, "mean": float(column.mean()), **interval(column),
-                            "values": column.tolist()} for metric, column in zip(METRICS, values.T)]
+        result["rows"] += [mean_row(name, metric, column) for metric, column in zip(METRICS, values.T)]
     for name, values in scores.items():
         bug = name.removesuffix(", as reported").removeprefix("Item-KNN, ")
         if bug in BUGS:
             right = "Item-KNN" if name.startswith("Item-KNN") else RIGHT.get(bug, "GRU4Rec")
-            result["paired"] += [{"a": name, "b": right, "metric": metric, "difference": float(d.mean()), **interval(d)}
-                                 for metric, d in zip(METRICS, (values - scores[right]).T)]
+            result["paired"] += [difference_row(name, right, metric, differences)
+                                 for metric, differences in zip(METRICS, (values - scores[right]).T)]
     result["losses"] = {name: [losses[name] for _, losses in runs] for name in runs[0][1]}
 
 
@@ -101,12 +96,14 @@ def world(experiment):
         "seeds": list(SEEDS), "world": asdict(kind), "train_sessions": 20_000, "test_sessions": 2000,
         "lanes": LANES, "gru4rec": asdict(WORLD), "models": MODELS,
         "intervals": "t over seeds, each with its own data"})
+    units = Units(result)
     with tqdm(total=len(SEEDS) * len(BUGS)) as bar:
-        runs = [run(train, test, WORLD, seed, bar) for seed, (train, test) in zip(SEEDS, samples)]
+        runs = [units.remember(seed, partial(run, train, test, WORLD, seed, bar))
+                for seed, (train, test) in zip(SEEDS, samples)]
     for (scores, _), (_, test) in zip(runs, samples):
         scores |= {"Last-item ceiling": evaluate(kind.last_item(), test), "Bayes optimum": evaluate(kind.bayes(), test)}
     fill(result, runs)
-    results.write(result)
+    units.write()
 
 
 def yoochoose(experiment):
@@ -115,11 +112,12 @@ def yoochoose(experiment):
     result = results.new_result(experiment, results.describe(train, test), {
         "seeds": list(CLICK_SEEDS), "lanes": LANES, "gru4rec": asdict(YOOCHOOSE), "models": MODELS,
         "intervals": "t over seeds, all on the same sessions"})
+    units = Units(result)
     with tqdm(total=len(CLICK_SEEDS) * len(BUGS)) as bar:
-        runs = [run(train, test, YOOCHOOSE, seed, bar) for seed in CLICK_SEEDS]
+        runs = [units.remember(seed, partial(run, train, test, YOOCHOOSE, seed, bar)) for seed in CLICK_SEEDS]
     fill(result, runs)
     result["paper"] = PAPER
-    results.write(result)
+    units.write()
 
 
 def main(experiment):

@@ -25,7 +25,8 @@ from tqdm import tqdm
 from rnnbook import improved, joint, metrics, results, rrn
 from rnnbook.baselines import VSKNN, ItemKNN
 from rnnbook.benchmarks import joint_cost
-from rnnbook.benchmarks.peer_speed import clocked, median_row
+from rnnbook.benchmarks.peer_speed import clocked
+from rnnbook.benchmarks.rows import median_row
 from rnnbook.benchmarks.rrn_scale import alone
 from rnnbook.improved import ImprovedConfig
 from rnnbook.rrn import RRNConfig

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from rnnbook import data, gru4rec, metrics, results
 from rnnbook.benchmarks import peer_speed
+from rnnbook.benchmarks.rows import median_row
 from rnnbook.gru4rec import fit
 
 ROUNDS, N_EPOCHS, LOSS = 3, 3, "cross-entropy"
@@ -102,7 +103,7 @@ def measure(train, test, settings, device, *, peer=None, rounds=ROUNDS, n_epochs
     n_events = n_epochs * int((train.lengths - 1).sum())
 
     def add(*row):
-        rows.append(peer_speed.median_row(*row))
+        rows.append(median_row(*row))
 
     for batch_size, size in tqdm(settings, unit="setting"):
         config = replace(peer_speed.config(batch_size, LOSS), hidden_size=size, n_epochs=n_epochs)

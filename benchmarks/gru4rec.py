@@ -3,23 +3,17 @@
 ``python -m rnnbook reproduce gru4rec-yoochoose-100k`` and ``… gru4rec-world``
 """
 
-import multiprocessing
-import os
 from dataclasses import asdict
-
-import numpy as np
-import torch
-from scipy import stats
-from tqdm import tqdm
 
 from rnnbook import baselines, data, metrics, results
 from rnnbook.baselines import PopularityTies
 from rnnbook.benchmarks.gru4rec_search import best_of
+from rnnbook.benchmarks.rows import METRICS, mean_row, paired_rows, score_rows
+from rnnbook.benchmarks.units import Units
 from rnnbook.gru4rec import LOSSES, GRU4RecConfig, fit
 from rnnbook.worlds import SessionWorld
 
 SEEDS = range(5)
-METRICS = {"recall@20": "recall", "mrr@20": "mrr", "ndcg@20": "ndcg"}
 # Neighbours and counts tie most items at 0; popularity orders these ties, or conservative ranks would punish them.
 BASELINES = {"Popularity": baselines.Popularity(), "Session popularity": baselines.SessionPopularity(),
              "Item-KNN": PopularityTies(baselines.ItemKNN()), "Markov": PopularityTies(baselines.Markov()),
@@ -35,26 +29,6 @@ PUBLISHED = {
     "GRU4Rec BPR-max (2018)": (0.7190, 0.3119), "GRU4Rec BPR-max, shared embedding (2018)": (0.7220, 0.3070)}
 PAPER = [{"source": "RSC15, as published", "model": model, "metric": metric, "value": value}
          for model, values in PUBLISHED.items() for metric, value in zip(METRICS, values)]
-
-
-def rows(model, scores):
-    """A result row for each metric of a model's scores, one SessionScores a seed."""
-    return [{"model": model, "metric": metric, "mean": mean, "low": low, "high": high,
-             "values": [float(getattr(s, name)) for s in scores]}
-            for metric, name in METRICS.items() for mean, low, high in [metrics.seed_interval(scores, name)]]
-
-
-def paired(a, b, scores):
-    """Difference of two models with its interval, for each metric."""
-    return [{"a": a, "b": b, "metric": metric, "difference": mean, "low": low, "high": high}
-            for metric, name in METRICS.items()
-            for mean, low, high in [metrics.paired_seed_difference(scores[a], scores[b], name)]]
-
-
-def in_parallel(function, jobs):
-    """Run the jobs on all cores, one thread each, with a progress bar."""
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), torch.set_num_threads, (1,)) as pool:
-        return list(tqdm(pool.imap(function, jobs), total=len(jobs), unit="run"))
 
 
 # --- YooChoose-100k ---------------------------------------------------------------------------------------
@@ -73,18 +47,19 @@ def yoochoose(experiment):
     configs = {f"GRU4Rec {loss}": GRU4RecConfig(**chosen[loss]["config"]) for loss in LOSSES}
     result = results.new_result(experiment, results.describe(train, test), {
         "seeds": list(SEEDS), "ties": "conservative", "models": {m: asdict(c) for m, c in configs.items()}})
+    units = Units(result)
     scores = {name: [metrics.evaluate_sessions(model.fit(train), test)] for name, model in BASELINES.items()}
-    done = in_parallel(train_yoochoose, [(config, seed) for config in configs.values() for seed in SEEDS])
+    done = units.in_parallel(train_yoochoose, [(config, seed) for config in configs.values() for seed in SEEDS])
     for i, name in enumerate(configs):
         scores[name] = done[i * len(SEEDS):(i + 1) * len(SEEDS)]
     best = "GRU4Rec " + best_of(chosen.values())["config"]["loss"]  # on the validation day
     result["best on validation"] = best
     for name in scores:
-        result["rows"] += rows(name, scores[name])
+        result["rows"] += score_rows(name, scores[name])
         if name != best:
-            result["paired"] += paired(best, name, scores)
+            result["paired"] += paired_rows(best, name, scores)
     result["paper"] = PAPER
-    results.write(result)
+    units.write()
 
 
 # --- The world with a known optimum -----------------------------------------------------------------------
@@ -112,7 +87,8 @@ def world(experiment):
     hmm = SessionWorld()
     result = results.new_result(experiment, results.describe(hmm.sample(N_TRAIN, 100), hmm.sample(N_TEST, TEST_SEED)), {
         "seeds": list(WORLD_SEEDS), "world": asdict(hmm), "train_sessions": N_TRAIN, "gru4rec": asdict(WORLD_CONFIG)})
-    done = dict(zip(jobs, in_parallel(train_world, jobs)))
+    units = Units(result)
+    done = dict(zip(jobs, units.in_parallel(train_world, jobs)))
     for name, kind in worlds().items():
         train, test = kind.sample(N_TRAIN, seed=100), kind.sample(N_TEST, seed=TEST_SEED)
         models = {"Popularity": baselines.Popularity().fit(train),
@@ -123,16 +99,12 @@ def world(experiment):
         gru, ceiling, bayes = (f"{name} · {m}" for m in ("GRU4Rec", "Last-item ceiling", "Bayes optimum"))
         scores[gru] = [done[name, seed] for seed in WORLD_SEEDS]
         for model in scores:
-            result["rows"] += rows(model, scores[model])
-        result["paired"] += paired(gru, ceiling, scores) + paired(bayes, gru, scores)
+            result["rows"] += score_rows(model, scores[model])
+        result["paired"] += paired_rows(gru, ceiling, scores) + paired_rows(bayes, gru, scores)
         low, high = scores[ceiling][0].recall, scores[bayes][0].recall
         if high > low:
-            closed = [(s.recall - low) / (high - low) for s in scores[gru]]
-            half = stats.t.ppf(0.975, len(closed) - 1) * np.std(closed, ddof=1) / len(closed) ** 0.5
-            result["rows"].append({"model": gru, "metric": "gap_closed", "mean": float(np.mean(closed)),
-                                   "low": float(np.mean(closed) - half), "high": float(np.mean(closed) + half),
-                                   "values": [float(c) for c in closed]})
-    results.write(result)
+            result["rows"].append(mean_row(gru, "gap_closed", [(s.recall - low) / (high - low) for s in scores[gru]]))
+    units.write()
 
 
 def main(experiment):

@@ -24,7 +24,7 @@ import torch
 from torch.distributed.launcher import LaunchConfig, elastic_launch
 
 from rnnbook import distributed, fast, gru4rec, results
-from rnnbook.benchmarks.improved import mean_row
+from rnnbook.benchmarks.rows import mean_row
 from rnnbook.benchmarks.rrn_scale import GIB, alone, peak
 from rnnbook.benchmarks.rsc15_preprocess import DAYS, N_ITEMS, write_clicks
 from rnnbook.interactions import SessionData

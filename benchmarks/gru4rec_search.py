@@ -4,15 +4,12 @@ Every loss is given the same number of draws from the same space, after one comm
 is then tried with more negatives. The test set is never read here. ``python -m rnnbook reproduce gru4rec-search``
 """
 
-import multiprocessing
-import os
 import random
 from dataclasses import asdict, replace
 
-import torch
-from tqdm import tqdm
-
 from rnnbook import data, results
+from rnnbook.benchmarks.rows import mean_row
+from rnnbook.benchmarks.units import Units
 from rnnbook.gru4rec import LOSSES, GRU4RecConfig, fit
 
 DRAWS = 4
@@ -43,7 +40,6 @@ def draws(loss):
 
 def try_one(config):
     """Train with early stopping on the validation day; the best epoch's scores, or the reason there are none."""
-    torch.set_num_threads(1)
     train, valid = data.load_sessions("yoochoose-100k")[0].split_by_time(data.DAY)
     try:
         history = fit(train, config, device="cpu", seed=0, valid=valid, patience=2, progress=False).history
@@ -65,17 +61,14 @@ def main(experiment):
     result = results.new_result(experiment, results.describe(fitted, valid), {
         "draws per loss": DRAWS, "space": SPACE, "more samples": MORE_SAMPLES, "final_activation": ACTIVATIONS,
         "chosen by": "recall@20 + mrr@20"})
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        def try_all(configs):
-            return list(tqdm(pool.imap(try_one, configs), total=len(configs), unit="run"))
-
-        trials = try_all([config for loss in LOSSES for config in draws(loss)])
-        best = [GRU4RecConfig(**best_of(trials, loss)["config"]) for loss in LOSSES]
-        trials += try_all([replace(config, n_sample=MORE_SAMPLES, n_epochs=MAX_EPOCHS) for config in best])
+    units = Units(result)
+    trials = units.in_parallel(try_one, [config for loss in LOSSES for config in draws(loss)])
+    best = [GRU4RecConfig(**best_of(trials, loss)["config"]) for loss in LOSSES]
+    trials += units.in_parallel(try_one, [replace(config, n_sample=MORE_SAMPLES, n_epochs=MAX_EPOCHS)
+                                          for config in best])
     for loss in LOSSES:
         best = best_of(trials, loss)
         for metric in ("recall@20", "mrr@20"):
-            value = best[metric]
-            result["rows"].append({"model": loss, "metric": metric, "mean": value, "low": value, "high": value,
-                                   "values": [value], "config": best["config"]})
-    results.write(result | {"trials": trials})
+            result["rows"].append(mean_row(loss, metric, [best[metric]]) | {"config": best["config"]})
+    result["trials"] = trials
+    units.write()

@@ -10,13 +10,13 @@ from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
-from scipy import stats
 from torch.nn.functional import normalize as unit
 
 from rnnbook import baselines, data, metrics, results
 from rnnbook.baselines import PopularityTies
-from rnnbook.benchmarks.gru4rec import in_parallel, paired, rows
 from rnnbook.benchmarks.gru4rec_search import best_of
+from rnnbook.benchmarks.rows import collect, difference_row, mean_row, paired_rows, score_rows
+from rnnbook.benchmarks.units import Units
 from rnnbook.gru4rec import GRU4RecConfig, fit as fit_gru4rec
 from rnnbook.improved import (ImprovedConfig, Padded, approximate_index, batch_loss, fit, nearest, new_model,
                               recent_sessions, train_stage)
@@ -49,20 +49,6 @@ PAPER += [{"source": f"{source}, Li et al. 2017", "model": model, "metric": metr
           for (source, model), values in PUBLISHED.items() for metric, value in zip(("recall@20", "mrr@20"), values)]
 
 
-def mean_row(model, metric, values):
-    """A result row for one number a seed: its mean with the 95 % interval of Student's t."""
-    mean, half = np.mean(values), 0.0
-    if len(values) > 1:
-        half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return {"model": model, "metric": metric, "mean": float(mean), "low": float(mean - half),
-            "high": float(mean + half), "values": [float(v) for v in values]}
-
-
-def collect(done):
-    """Scores by model, one a seed, from what each seed's job returned."""
-    return {name: [scores[name] for scores in done] for name in done[0]}
-
-
 # --- YooChoose-100k ---------------------------------------------------------------------------------------
 
 FRACTIONS = {"1/256": 1 / 256, "1/64": 1 / 64, "1/16": 1 / 16, "1/4": 1 / 4}
@@ -77,63 +63,94 @@ def chosen():
             for output in ("softmax", "shared")}
 
 
-def train_yoochoose(seed):
-    """Every arm of one seed; stages that several arms share are trained once."""
-    train, test = data.load_sessions("yoochoose-100k")
-    m1, shared = chosen().values()
-    common = {"seed": seed, "progress": False}
-    scores = {}
-
-    def judge(name, model):
-        scores[name] = metrics.evaluate_sessions(model, test)
-        return model
-
-    def arm(name, config, **options):
-        return judge(name, fit(train, config, device="cpu", **common, **options))
-
+def whole_sessions(train, m1, shared, options):
     # One pair a session instead of about three: as many updates take three times the epochs.
     whole = replace(m1, prefixes=False, n_epochs=3 * m1.n_epochs)
-    arm("M, whole sessions", replace(whole, click_dropout=0.0))
-    arm("M + deletion", whole)
-    arm("M + prefixes", replace(m1, click_dropout=0.0))
-    first = arm("M1", m1)
-    table = arm("M1, shared table", shared).embedding.weight
-    arm("M4", replace(shared, output="embedding"), table=table)
-    for sees in ("future", "both"):
-        teacher = train_stage(new_model(train, m1, device="cpu", seed=seed, sees=sees), train, **common)
-        arm(f"M3, teacher sees {'x*' if sees == 'future' else '(x, x*)'}",
-            replace(m1, privileged=STRENGTH, teacher=sees), teacher=teacher)
+    yield "M, whole sessions", fit(train, replace(whole, click_dropout=0.0), device="cpu", **options)
+    yield "M + deletion", fit(train, whole, device="cpu", **options)
+
+
+def fine_tuned(train, m1, shared, options):
+    yield "M + prefixes", fit(train, replace(m1, click_dropout=0.0), device="cpu", **options)
+    first = fit(train, m1, device="cpu", **options)
+    yield "M1", first
+    slow = replace(m1, learning_rate=m1.learning_rate / 5)
     for label, fraction in FRACTIONS.items():
-        recent = recent_sessions(train, fraction)
-        held_out = np.arange(recent.n_sessions) % 10 == 0  # every tenth recent session says when to stop
-        stop = {"valid": recent.take(np.flatnonzero(held_out)), "patience": 3, **common}
-        kept = recent.take(np.flatnonzero(~held_out))
-        slow = replace(m1, learning_rate=m1.learning_rate / 5)
-        judge(f"M2, {label}", train_stage(deepcopy(first), kept, settings=slow, **stop))
-        judge(f"recent only, {label}", fit(kept, replace(m1, n_epochs=4 * m1.n_epochs), device="cpu", **stop))
-    config = GRU4RecConfig(**best_of(results.load("gru4rec-search")["trials"], "cross-entropy")["config"])
-    judge("GRU4Rec cross-entropy", fit_gru4rec(train, config, device="cpu", **common))
-    return scores
+        kept, stop = with_validation(recent_sessions(train, fraction))
+        yield f"M2, {label}", train_stage(deepcopy(first), kept, settings=slow, **stop, **options)
+
+
+def recent_only(train, m1, shared, options):
+    for label, fraction in FRACTIONS.items():
+        kept, stop = with_validation(recent_sessions(train, fraction))
+        config = replace(m1, n_epochs=4 * m1.n_epochs)
+        yield f"recent only, {label}", fit(kept, config, device="cpu", **stop, **options)
+
+
+def with_validation(recent):
+    """The sessions without every tenth, and the options of a training that these stop."""
+    held_out = np.arange(recent.n_sessions) % 10 == 0
+    valid = recent.take(np.flatnonzero(held_out))
+    return recent.take(np.flatnonzero(~held_out)), {"valid": valid, "patience": 3}
+
+
+def shared_table(train, m1, shared, options):
+    first = fit(train, shared, device="cpu", **options)
+    yield "M1, shared table", first
+    yield "M4", fit(train, replace(shared, output="embedding"), device="cpu", **options, table=first.embedding.weight)
+
+
+def taught(sees, name, train, m1, shared, options):
+    teacher = train_stage(new_model(train, m1, device="cpu", seed=options["seed"], sees=sees), train, **options)
+    student = replace(m1, privileged=STRENGTH, teacher=sees)
+    yield f"M3, teacher sees {name}", fit(train, student, device="cpu", **options, teacher=teacher)
+
+
+def rival(train, m1, shared, options):
+    yield "GRU4Rec cross-entropy", fit_gru4rec(train, rival_config(), device="cpu", **options)
+
+
+def rival_config():
+    return GRU4RecConfig(**best_of(results.load("gru4rec-search")["trials"], "cross-entropy")["config"])
+
+
+# Each part of a seed is trained by itself; arms that share a stage are in one part.
+PARTS = {"whole": whole_sessions, "fine-tuned": fine_tuned, "shared": shared_table,
+         "future": partial(taught, "future", "x*"), "both": partial(taught, "both", "(x, x*)"),
+         "recent": recent_only, "rival": rival}
+
+
+def train_yoochoose(job):
+    """{arm: SessionScores} of one part of the arms, with one seed."""
+    seed, part = job
+    train, test = data.load_sessions("yoochoose-100k")
+    arms = PARTS[part](train, *chosen().values(), {"seed": seed, "progress": False})
+    return {name: metrics.evaluate_sessions(model, test) for name, model in arms}
 
 
 def yoochoose(experiment):
     train, test = data.load_sessions("yoochoose-100k")
+    configs = chosen() | {"GRU4Rec cross-entropy": rival_config()}
     day = {label: (train.times.max() - recent_sessions(train, f).times.min()) / data.DAY
            for label, f in FRACTIONS.items()}
     result = results.new_result(experiment, results.describe(train, test), {
         "seeds": list(SEEDS), "ties": "conservative", "privileged": STRENGTH, "days spanned by a fraction": day,
-        "models": {name: asdict(config) for name, config in chosen().items()}})
-    scores = collect(in_parallel(train_yoochoose, list(SEEDS)))
+        "models": {name: asdict(config) for name, config in configs.items()}})
+    units = Units(result)
+    jobs = [(seed, part) for part in PARTS for seed in SEEDS]
+    done, scores = dict(zip(jobs, units.in_parallel(train_yoochoose, jobs))), {}
+    for part in PARTS:
+        scores |= collect([done[seed, part] for seed in SEEDS])
     for name, model in {"Item-KNN": baselines.ItemKNN(), "V-SKNN": baselines.VSKNN()}.items():
         scores[name] = [metrics.evaluate_sessions(PopularityTies(model).fit(train), test)]
     for name in scores:
-        result["rows"] += rows(name, scores[name])
+        result["rows"] += score_rows(name, scores[name])
         for reference in ("M1", "GRU4Rec cross-entropy"):
             if name != reference:
-                result["paired"] += paired(name, reference, scores)
-    result["paired"] += paired("M + prefixes", "M, whole sessions", scores)
+                result["paired"] += paired_rows(name, reference, scores)
+    result["paired"] += paired_rows("M + prefixes", "M, whole sessions", scores)
     result["paper"] = PAPER
-    results.write(result)
+    units.write()
 
 
 # --- Click noise: what deleting clicks is worth -------------------------------------------------------------
@@ -161,20 +178,21 @@ def noise(experiment):
         "seeds": list(SEEDS), "world": asdict(world), "noise": NOISE, "deletion": DELETION,
         "model": asdict(NOISE_CONFIG)})
     jobs = [(share, seed) for share in NOISE for seed in SEEDS]
-    done = dict(zip(jobs, in_parallel(train_noise, jobs)))
+    units = Units(result)
+    done = dict(zip(jobs, units.in_parallel(train_noise, jobs)))
     for share in NOISE:
         by_rate = collect([done[share, seed] for seed in SEEDS])
         scores = {f"noise {share:g} · deletion {rate:g}": by_rate[rate] for rate in DELETION}
         plain = f"noise {share:g} · deletion 0"
         for name in scores:
-            result["rows"] += rows(name, scores[name])
+            result["rows"] += score_rows(name, scores[name])
             if name != plain:
-                result["paired"] += paired(name, plain, scores)
+                result["paired"] += paired_rows(name, plain, scores)
         noisy = SessionWorld(noise=share)
         for name, model in (("Bayes optimum", noisy.bayes()), ("Last-item ceiling", noisy.last_item())):
-            result["rows"] += rows(f"noise {share:g} · {name}",
-                                   [metrics.evaluate_sessions(model, noisy.sample(NOISE_TEST, seed=2))])
-    results.write(result)
+            result["rows"] += score_rows(f"noise {share:g} · {name}",
+                                         [metrics.evaluate_sessions(model, noisy.sample(NOISE_TEST, seed=2))])
+    units.write()
 
 
 # --- Drift: old sessions, new sessions, both ----------------------------------------------------------------
@@ -215,7 +233,8 @@ def drift(experiment):
     result = results.new_result(experiment, data, {
         "seeds": list(SEEDS), "before": asdict(world.before), "after": asdict(world.after), "change": CHANGE,
         "train_sessions": DRIFT_TRAIN, "model": asdict(DRIFT_CONFIG)})
-    done = dict(zip(jobs, in_parallel(train_drift, jobs)))
+    units = Units(result)
+    done = dict(zip(jobs, units.in_parallel(train_drift, jobs)))
     for name, world in drifts().items():
         test = world.after.sample(DRIFT_TEST, 2)
         scores = {f"{name} · {arm}": s for arm, s in collect([done[name, seed] for seed in SEEDS]).items()}
@@ -224,11 +243,11 @@ def drift(experiment):
             ("optimum of the old regime", world.before.bayes()))}
         best = scores[f"{name} · Bayes optimum"][0].recall
         for model in scores:
-            result["rows"] += rows(model, scores[model])
+            result["rows"] += score_rows(model, scores[model])
             result["rows"].append(mean_row(model, "oracle_share", [s.recall / best for s in scores[model]]))
         for arm in ("all sessions", "recent only"):
-            result["paired"] += paired(f"{name} · pre-train, fine-tune", f"{name} · {arm}", scores)
-    results.write(result)
+            result["paired"] += paired_rows(f"{name} · pre-train, fine-tune", f"{name} · {arm}", scores)
+    units.write()
 
 
 # --- Privileged information: bias against variance ----------------------------------------------------------
@@ -269,7 +288,8 @@ def privileged(experiment):
     result = results.new_result(experiment, results.describe(world.sample(max(SIZES), 100), world.sample(1000, 2)), {
         "seeds": {n: len(seeds) for n, seeds in SIZES.items()}, "world": asdict(world), "strengths": STRENGTHS,
         "model": asdict(PRIVILEGED_CONFIG)})
-    done = dict(zip(jobs, in_parallel(train_privileged, jobs)))
+    units = Units(result)
+    done = dict(zip(jobs, units.in_parallel(train_privileged, jobs)))
     for n, seeds in SIZES.items():
         found = [done[n, seed] for seed in seeds]
         for sees in ("future", "both"):
@@ -280,10 +300,9 @@ def privileged(experiment):
             result["rows"].append(mean_row(f"N={n} · {sees} · chosen", "kl", best))
             plain = np.array([f[sees, 0.0][0] for f in found])
             for label, values in (("chosen", best), ("1", [f[sees, 1.0][0] for f in found])):
-                row = mean_row("", "kl", np.array(values) - plain)
-                result["paired"].append({"a": f"N={n} · {sees} · {label}", "b": f"N={n} · {sees} · 0", "metric": "kl",
-                                         "difference": row["mean"], "low": row["low"], "high": row["high"]})
-    results.write(result)
+                result["paired"].append(difference_row(f"N={n} · {sees} · {label}", f"N={n} · {sees} · 0", "kl",
+                                                       np.array(values) - plain))
+    units.write()
 
 
 # --- Output embedding: cost and recall by the size of the catalogue -----------------------------------------
@@ -318,38 +337,44 @@ def training_step(model, batch):
     return step
 
 
+def of_size(m):
+    """The rows of one catalogue."""
+    world = SessionWorld(n_items=m, spread=2.0)
+    train, test = world.sample(CATALOGUE_TRAIN, 100), world.sample(CATALOGUE_TEST, 2)
+    table = fit_gru4rec(train, TABLE_CONFIG, device="cpu", seed=0, progress=False)
+    vectors = fit(train, replace(CATALOGUE_CONFIG, output="embedding"), device="cpu", seed=0, progress=False,
+                  table=table.output)
+    models, found_rows = {"sampled softmax": table, "output embedding": vectors, "Bayes optimum": world.bayes()}, []
+    for name, model in models.items():
+        found_rows += score_rows(f"m={m} · {name}", [metrics.evaluate_sessions(model, test, batch_size=64)])
+
+    items, index = vectors.embedding.weight, approximate_index(vectors.embedding.weight)
+    batch, _ = Padded(test, "cpu").batch(np.arange(80))  # about 500 pairs
+    queries = unit(vectors.output(vectors.hidden(batch)).detach())
+    one = queries[:1]
+    softmax = new_model(train, replace(CATALOGUE_CONFIG, output="shared"), device="cpu")
+    for name, metric, action in (
+            ("full softmax", "step_seconds", training_step(softmax, batch)),
+            ("output embedding", "step_seconds", training_step(vectors, batch)),
+            ("exact search", "answer_seconds", partial(nearest, one, items, 20)),
+            ("approximate search", "answer_seconds", partial(index.search, one.numpy(), 20))):
+        found_rows.append(mean_row(f"m={m} · {name}", metric, [median_seconds(action)]))
+    found, exact = index.search(queries.numpy(), 20)[1].tolist(), nearest(queries, items, 20)[0].tolist()
+    shared = np.mean([len(set(a) & set(b)) / 20 for a, b in zip(found, exact)])
+    return [*found_rows, mean_row(f"m={m} · approximate search", "neighbours_found", [shared])]
+
+
 def catalogue(experiment):
     """A training step and an answer, with m scores and with a vector; the table is that of a sampled softmax."""
-    worlds = {m: SessionWorld(n_items=m, spread=2.0) for m in CATALOGUES}
-    small = worlds[CATALOGUES[0]]
+    small = SessionWorld(n_items=CATALOGUES[0], spread=2.0)
     result = results.new_result(
         experiment, results.describe(small.sample(CATALOGUE_TRAIN, 100), small.sample(CATALOGUE_TEST, 2)),
         {"catalogues": CATALOGUES, "train_sessions": CATALOGUE_TRAIN, "world": asdict(small),
          "table": asdict(TABLE_CONFIG), "model": asdict(CATALOGUE_CONFIG)})
-    for m, world in worlds.items():
-        train, test = world.sample(CATALOGUE_TRAIN, 100), world.sample(CATALOGUE_TEST, 2)
-        table = fit_gru4rec(train, TABLE_CONFIG, device="cpu", seed=0, progress=False)
-        vectors = fit(train, replace(CATALOGUE_CONFIG, output="embedding"), device="cpu", seed=0, progress=False,
-                      table=table.output)
-        models = {"sampled softmax": table, "output embedding": vectors, "Bayes optimum": world.bayes()}
-        for name, model in models.items():
-            result["rows"] += rows(f"m={m} · {name}", [metrics.evaluate_sessions(model, test, batch_size=64)])
-
-        items, index = vectors.embedding.weight, approximate_index(vectors.embedding.weight)
-        batch, _ = Padded(test, "cpu").batch(np.arange(80))  # about 500 pairs
-        queries = unit(vectors.output(vectors.hidden(batch)).detach())
-        one = queries[:1]
-        softmax = new_model(train, replace(CATALOGUE_CONFIG, output="shared"), device="cpu")
-        for name, metric, action in (
-                ("full softmax", "step_seconds", training_step(softmax, batch)),
-                ("output embedding", "step_seconds", training_step(vectors, batch)),
-                ("exact search", "answer_seconds", partial(nearest, one, items, 20)),
-                ("approximate search", "answer_seconds", partial(index.search, one.numpy(), 20))):
-            result["rows"].append(mean_row(f"m={m} · {name}", metric, [median_seconds(action)]))
-        found, exact = index.search(queries.numpy(), 20)[1].tolist(), nearest(queries, items, 20)[0].tolist()
-        shared = np.mean([len(set(a) & set(b)) / 20 for a, b in zip(found, exact)])
-        result["rows"].append(mean_row(f"m={m} · approximate search", "neighbours_found", [shared]))
-    results.write(result)
+    units = Units(result)
+    for m in CATALOGUES:
+        result["rows"] += units.remember(m, partial(of_size, m))
+    units.write()
 
 
 def main(experiment):

@@ -8,8 +8,9 @@ import random
 from dataclasses import asdict
 
 from rnnbook import data, results
-from rnnbook.benchmarks.gru4rec import in_parallel
 from rnnbook.benchmarks.gru4rec_search import best_of
+from rnnbook.benchmarks.rows import mean_row
+from rnnbook.benchmarks.units import Units
 from rnnbook.improved import ImprovedConfig, fit
 
 DRAWS, MAX_EPOCHS = 10, 20
@@ -44,12 +45,12 @@ def main(experiment):
     fitted, valid = train.split_by_time(data.DAY)
     result = results.new_result(experiment, results.describe(fitted, valid), {
         "draws per output": DRAWS, "space": SPACE, "chosen by": "recall@20 + mrr@20"})
-    trials = in_parallel(try_one, [ImprovedConfig(**asdict(config) | {"output": output})
-                                   for output in OUTPUTS for config in draws()])
+    units = Units(result)
+    trials = units.in_parallel(try_one, [ImprovedConfig(**asdict(config) | {"output": output})
+                                         for output in OUTPUTS for config in draws()])
     for output in OUTPUTS:
         best = best_of([t for t in trials if t["config"]["output"] == output])
         for metric in ("recall@20", "mrr@20"):
-            value = best[metric]
-            result["rows"].append({"model": output, "metric": metric, "mean": value, "low": value, "high": value,
-                                   "values": [value], "config": best["config"]})
-    results.write(result | {"trials": trials})
+            result["rows"].append(mean_row(output, metric, [best[metric]]) | {"config": best["config"]})
+    result["trials"] = trials
+    units.write()

@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from rnnbook import data, metrics, results
-from rnnbook.benchmarks.gru4rec import in_parallel
-from rnnbook.benchmarks.improved import collect, mean_row
+from rnnbook.benchmarks.rows import collect, difference_row, mean_row, paired_row, score_row
+from rnnbook.benchmarks.units import Units
 from rnnbook.joint import JointConfig, evaluate_text, fit
 from rnnbook.baselines import Biases
 from rnnbook.interactions import concatenate
@@ -76,7 +76,8 @@ def world(experiment):
     train, _, test = ReviewWorld(n_items=ITEMS[1], n=1).split(ReviewWorld(n_items=ITEMS[1], n=1).sample())
     result = results.new_result(experiment, results.describe(train.ratings, test.ratings), {
         "seeds": list(SEEDS), "items": ITEMS, "world": asdict(ReviewWorld()), "model": asdict(WORLD_CONFIG)})
-    done = dict(zip(jobs, in_parallel(train_world, jobs)))
+    units = Units(result)
+    done = dict(zip(jobs, units.in_parallel(train_world, jobs)))
     for n in ITEMS:
         by_arm = collect([done[n, seed] for seed in SEEDS])
         for name, runs in by_arm.items():
@@ -85,10 +86,9 @@ def world(experiment):
         rmse = {name: np.array([run["rmse"] for run in runs]) for name, runs in by_arm.items() if "rmse" in runs[0]}
         for name in rmse:
             if name != "ratings alone":
-                row = mean_row("", "rmse", rmse[name] - rmse["ratings alone"])
-                result["paired"].append({"a": f"n={n} · {name}", "b": f"n={n} · ratings alone", "metric": "rmse",
-                                         "difference": row["mean"], "low": row["low"], "high": row["high"]})
-    results.write(result)
+                result["paired"].append(difference_row(f"n={n} · {name}", f"n={n} · ratings alone", "rmse",
+                                                       rmse[name] - rmse["ratings alone"]))
+    units.write()
 
 
 # --- Gift cards: a check that the whole way works on real text, too small to show more -------------------------
@@ -120,20 +120,18 @@ def gift_cards(experiment):
         "seeds": list(SEEDS), "characters": reviews.n_characters, "empty reviews": written.count(""),
         "different texts": len(set(written)), "share of 5 stars": float((reviews.ratings.ratings == 5).mean()),
         "model": asdict(CARDS_CONFIG)})
-    done = in_parallel(train_cards, list(SEEDS))
+    units = Units(result)
+    done = units.in_parallel(train_cards, list(SEEDS))
     scores = collect([s for s, _ in done])
     scores["Biases"] = [metrics.evaluate_ratings(Biases().fit(concatenate(train.ratings, valid.ratings)), test.ratings)]
     for name, runs in scores.items():
-        mean, low, high = metrics.seed_interval(runs, "rmse")
-        result["rows"].append({"model": name, "metric": "rmse", "mean": mean, "low": low, "high": high,
-                               "values": [s.rmse for s in runs]})
+        result["rows"].append(score_row(name, "rmse", runs))
     for metric in ("perplexity", "word_perplexity"):
         result["rows"].append(mean_row("ratings and reviews", metric, [texts[metric] for _, texts in done]))
-    mean, low, high = metrics.paired_seed_difference(scores["ratings and reviews"], scores["ratings alone"], "rmse")
-    result["paired"].append({"a": "ratings and reviews", "b": "ratings alone", "metric": "rmse", "difference": mean,
-                             "low": low, "high": high})
+    a, b = "ratings and reviews", "ratings alone"
+    result["paired"].append(paired_row(a, b, "rmse", scores[a], scores[b]))
     result["paper"] = PAPER
-    results.write(result)
+    units.write()
 
 
 def main(experiment):

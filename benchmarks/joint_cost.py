@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from rnnbook import results
-from rnnbook.benchmarks.improved import mean_row
+from rnnbook.benchmarks.rows import mean_row
 from rnnbook.benchmarks.rrn_scale import GIB, alone, peak
 from rnnbook.joint import JointConfig, Texts, fit, new_model, text_loss
 from rnnbook.interactions import ReviewData

@@ -15,7 +15,7 @@ from dataclasses import asdict
 
 from rnnbook import results
 from rnnbook.benchmarks.gru4rec_scale import RANKS, SIZES, sessions_of
-from rnnbook.benchmarks.improved import mean_row
+from rnnbook.benchmarks.rows import mean_row
 
 SPEEDS = (0.1, 1, 10)  # gigabits a second
 LANES = 512

@@ -9,7 +9,6 @@ numpy < 2), and ``torch.tensor`` is given arrays where it passes a pandas Series
 
 import contextlib
 import os
-import statistics
 import sys
 import time
 from functools import partial
@@ -21,6 +20,7 @@ import torch
 from tqdm import tqdm
 
 from rnnbook import data, fast, gru4rec, metrics, results, training
+from rnnbook.benchmarks.rows import median_row
 from rnnbook.gru4rec import GRU4RecConfig
 
 ROUNDS = 5
@@ -113,12 +113,6 @@ def import_peer(path):
     import gru4rec_pytorch
 
     return gru4rec_pytorch, evaluation
-
-
-def median_row(model, metric, values):
-    """Median, least and most of the rounds."""
-    return {"model": model, "metric": metric, "mean": statistics.median(values), "low": min(values),
-            "high": max(values), "values": list(map(float, values))}
 
 
 def flops_per_prediction(n_items):

@@ -7,11 +7,10 @@ purpose; the vanilla cell may train three times as long as the others.
 import hashlib
 from dataclasses import asdict, replace
 
-import numpy as np
-from scipy import stats
 from tqdm.auto import tqdm
 
 from rnnbook import results, rnn
+from rnnbook.benchmarks.rows import mean_row
 
 CELLS = {"vanilla": ("rnn", 0.0), "LSTM, open": ("lstm", 3.0), "GRU, open": ("gru", 3.0),
          "LSTM, half-open": ("lstm", 0.0), "GRU, half-open": ("gru", 0.0)}
@@ -43,8 +42,7 @@ def main(experiment="rnn-memory"):
         task = rnn.MemoryTask(distance=distance)
         best = task.optimum()
         for metric, value in best._asdict().items():
-            result["rows"].append({"model": "optimum", "metric": f"{metric}, distance {distance}",
-                                   "mean": value, "low": value, "high": value, "values": [value]})
+            result["rows"].append(mean_row("optimum", f"{metric}, distance {distance}", [value]))
         for name, (cell, gate_bias) in tqdm(CELLS.items(), desc=f"distance {distance}"):
             n_steps = N_STEPS * (3 if cell == "rnn" else 1)
             config = replace(base, cell=cell, gate_bias=gate_bias, n_steps=n_steps)
@@ -55,11 +53,8 @@ def main(experiment="rnn-memory"):
                         **tried[rate]._asdict()} for rate in LEARNING_RATES]
             scores = [score(task, replace(config, learning_rate=lr), seed, 3 + seed) for seed in SEEDS]
             for metric in best._fields:
-                values = np.array([getattr(s, metric) for s in scores])
-                half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-                result["rows"].append({
-                    "model": name, "metric": f"{metric}, distance {distance}", "mean": values.mean(),
-                    "low": values.mean() - half, "high": values.mean() + half, "values": values.tolist()})
+                values = [getattr(s, metric) for s in scores]
+                result["rows"].append(mean_row(name, f"{metric}, distance {distance}", values))
     result["search"] = search
     results.write(result)
 

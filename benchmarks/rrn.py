@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from rnnbook import data, metrics, results
-from rnnbook.benchmarks.gru4rec import in_parallel
-from rnnbook.benchmarks.improved import collect, mean_row
+from rnnbook.benchmarks.rows import collect, difference_row, mean_row, paired_row, score_row
+from rnnbook.benchmarks.units import Units
 from rnnbook.interactions import DAY, concatenate
 from rnnbook.baselines import AutoRec, Biases, MatrixFactorization, OnlineMF, TimeSVDpp
 from rnnbook.rrn import RRNConfig, fit
@@ -108,24 +108,21 @@ def real(experiment):
         "seeds": list(SEEDS), "split": "80, 10, 10 % by time; the last fit has the first 90 %",
         "test ratings by new users": float(1 - known.mean()),
         "test ratings of new items": float(1 - np.isin(test.items, past.items).mean()), "model": asdict(RRNConfig())})
-    done = in_parallel(train_real, [(name, seed) for seed in SEEDS])
+    units = Units(result)
+    done = units.in_parallel(train_real, [(name, seed) for seed in SEEDS])
     scores = collect([s for s, _ in done])
     result["config"]["epochs"] = {model: [e[model] for _, e in done] for model in done[0][1]}
     for model, baseline in {"Mean": Mean(), "Biases": Biases()}.items():
         scores[model] = [metrics.evaluate_ratings(baseline.fit(past), test)]
     for model, runs in scores.items():
-        mean, low, high = metrics.seed_interval(runs, "rmse")
-        result["rows"].append({"model": model, "metric": "rmse", "mean": mean, "low": low, "high": high,
-                               "values": [s.rmse for s in runs]})
+        result["rows"].append(score_row(model, "rmse", runs))
         for group, which in {"new users": ~known, "known users": known}.items():
             by_group = [float(np.sqrt(np.mean(s.errors[which] ** 2))) for s in runs]
             result["rows"].append(mean_row(model, f"rmse, {group}", by_group))
         if model != "RRN":
-            mean, low, high = metrics.paired_seed_difference(scores["RRN"], runs, "rmse")
-            result["paired"].append({"a": "RRN", "b": model, "metric": "rmse", "difference": mean, "low": low,
-                                     "high": high})
+            result["paired"].append(paired_row("RRN", model, "rmse", scores["RRN"], runs))
     result["paper"] = PAPER
-    results.write(result)
+    units.write()
 
 
 # --- The world of drifting tastes ---------------------------------------------------------------------------
@@ -200,7 +197,8 @@ def world(experiment):
     result = results.new_result(experiment, results.describe(concatenate(train, valid), test), {
         "seeds": list(SEEDS), "worlds": {name: asdict(world) for name, world in WORLDS.items()},
         "penalties of MF": PENALTIES, "model": asdict(WORLD_CONFIG), "choices": CHOICES})
-    done = dict(zip(jobs, in_parallel(train_world, jobs)))
+    units = Units(result)
+    done = dict(zip(jobs, units.in_parallel(train_world, jobs)))
     result["config"]["chosen"] = {name: [done[name, seed][1] for seed in WORLD_SEEDS[name]] for name in WORLDS}
     for name in WORLDS:
         by_model = collect([done[name, seed][0] for seed in WORLD_SEEDS[name]])
@@ -215,10 +213,9 @@ def world(experiment):
                 result["rows"].append(mean_row(f"{name} · {model}", "gap_closed", closed))
         for model in by_model:
             if model != "RRN":
-                row = mean_row("", "rmse", rmse["RRN"] - rmse[model])
-                result["paired"].append({"a": f"{name} · RRN", "b": f"{name} · {model}", "metric": "rmse",
-                                         "difference": row["mean"], "low": row["low"], "high": row["high"]})
-    results.write(result)
+                result["paired"].append(difference_row(f"{name} · RRN", f"{name} · {model}", "rmse",
+                                                       rmse["RRN"] - rmse[model]))
+    units.write()
 
 
 def main(experiment):

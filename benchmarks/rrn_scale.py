@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from rnnbook import results
-from rnnbook.benchmarks.improved import mean_row
+from rnnbook.benchmarks.rows import difference_row, mean_row
 from rnnbook.rrn import RRNConfig, fit
 from rnnbook.worlds import RatingWorld
 
@@ -99,9 +99,8 @@ def descent(experiment):
         for metric in done[0][joint]:
             result["rows"].append(mean_row(name, metric, [d[joint][metric] for d in done]))
     for metric in ("rmse", "epochs", "epoch_seconds", "seconds"):
-        row = mean_row("", metric, [d[True][metric] - d[False][metric] for d in done])
-        result["paired"].append({"a": names[True], "b": names[False], "metric": metric, "difference": row["mean"],
-                                 "low": row["low"], "high": row["high"]})
+        result["paired"].append(difference_row(names[True], names[False], metric,
+                                               [d[True][metric] - d[False][metric] for d in done]))
     results.write(result)
 
 

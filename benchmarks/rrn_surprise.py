@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from rnnbook import metrics, results
-from rnnbook.benchmarks.gru4rec import in_parallel
+from rnnbook.benchmarks.rows import paired_row, score_row
 from rnnbook.benchmarks.rrn import SEEDS, load
+from rnnbook.benchmarks.units import Units
 from rnnbook.interactions import concatenate
 from rnnbook.rrn import RRNConfig, fit
 
@@ -41,14 +42,18 @@ class Surprise:
         return np.array([self.model.predict(u, i).est for u, i in zip(data.users.tolist(), data.items.tolist())])
 
 
+def epochs(name):
+    """How many epochs the RRN of each seed was trained for in the tables beside this."""
+    return results.load(f"rrn-{name}")["config"]["epochs"]["RRN"]
+
+
 def train_one(job):
     """RatingScores of one model on the last tenth, trained on all before."""
     name, model, seed = job
     train, valid, test = load(name)
     past = concatenate(train, valid)
     if model == "RRN":
-        n_epochs = results.load(f"rrn-{name}")["config"]["epochs"]["RRN"][seed]
-        network = fit(past, replace(RRNConfig(), n_epochs=n_epochs), device="cpu", seed=seed, progress=False)
+        network = fit(past, replace(RRNConfig(), n_epochs=epochs(name)[seed]), device="cpu", seed=seed, progress=False)
         return metrics.evaluate_ratings(network, test)
     return metrics.evaluate_ratings(Surprise(model, seed, **SETTINGS[name][model]).fit(past), test)
 
@@ -62,18 +67,17 @@ def main(experiment):
     train, valid, test = parts["movielens-100k"]
     result = results.new_result(experiment, results.describe(concatenate(train, valid), test), {
         "seeds": list(SEEDS), "settings": SETTINGS, "scikit-surprise": surprise.__version__,
+        "epochs of the RRN": {name: epochs(name) for name in SETTINGS},
         "sha256": {name: concatenate(*p[:2]).sha256 for name, p in parts.items()}})
+    units = Units(result)
     jobs = [(name, model, seed) for name, models in SETTINGS.items() for model in ["RRN", *models]
             for seed in (SEEDS if model != "BaselineOnly" else [0])]
     scores = {}
-    for (name, model, _), score in zip(jobs, in_parallel(train_one, jobs)):
+    for (name, model, _), score in zip(jobs, units.in_parallel(train_one, jobs)):
         scores.setdefault((name, model), []).append(score)
     for (name, model), runs in scores.items():
-        mean, low, high = metrics.seed_interval(runs, "rmse")
-        result["rows"].append({"model": f"{name} · {model}", "metric": "rmse", "mean": mean, "low": low, "high": high,
-                               "values": [s.rmse for s in runs]})
+        result["rows"].append(score_row(f"{name} · {model}", "rmse", runs))
         if model != "RRN":
-            mean, low, high = metrics.paired_seed_difference(scores[name, "RRN"], runs, "rmse")
-            result["paired"].append({"a": f"{name} · RRN", "b": f"{name} · {model}", "metric": "rmse",
-                                     "difference": mean, "low": low, "high": high})
-    results.write(result)
+            result["paired"].append(paired_row(f"{name} · RRN", f"{name} · {model}", "rmse",
+                                               scores[name, "RRN"], runs))
+    units.write()

@@ -7,44 +7,13 @@ import importlib
 import json
 import math
 import os
+import subprocess
 import sys
 import textwrap
 from dataclasses import fields
 from pathlib import Path
 
-# experiment -> module of rnnbook.benchmarks whose main(experiment) writes its result file
-EXPERIMENTS = {
-    "gru4rec-yoochoose-100k": "gru4rec",
-    "gru4rec-world": "gru4rec",
-    "gru4rec-search": "gru4rec_search",
-    "gru4rec-full": "gru4rec_scale",
-    "gru4rec-catalogue": "gru4rec_scale",
-    "gru4rec-ranks": "gru4rec_scale",
-    "gru4rec-network": "network",
-    "improved-yoochoose-100k": "improved",
-    "improved-noise": "improved",
-    "improved-drift": "improved",
-    "improved-privileged": "improved",
-    "improved-catalogue": "improved",
-    "improved-search": "improved_search",
-    "rrn-movielens-100k": "rrn",
-    "rrn-movietweetings-100k": "rrn",
-    "rrn-world": "rrn",
-    "rrn-scale": "rrn_scale",
-    "rrn-descent": "rrn_scale",
-    "rrn-surprise": "rrn_surprise",
-    "joint-world": "joint",
-    "joint-gift-cards": "joint",
-    "joint-cost": "joint_cost",
-    "joint-large": "joint_cost",
-    "bugs-world": "bugs",
-    "bugs-yoochoose-100k": "bugs",
-    "peer-speed": "peer_speed",
-    "gpu": "gpu",
-    "chapter-speed": "chapter_speed",
-    "rnn-memory": "rnn",
-    "rsc15-preprocess": "rsc15_preprocess",
-}
+from rnnbook.benchmarks import EXPERIMENTS
 
 
 def list_data():
@@ -65,6 +34,34 @@ def list_data():
     lines += ["-" * 100, f"Put files into {sources.cache_dir()}/NAME, or into NAME in the folder that "
               f"RNNBOOK_DATA names ({os.environ.get('RNNBOOK_DATA', 'not set')})."]
     return "\n".join(lines).replace(str(Path.home()), "~")
+
+
+def list_results():
+    """The experiments as text: the state of each result and the time that it took; the totals below."""
+    from rnnbook import results
+
+    row = "{:26} {:9} {:>8}"
+    state = results.overview()
+    lines = [row.format("experiment", "result", "minutes"), "-" * 45]
+    lines += [row.format(name, found, f"{took / 60:.1f}" if took else "")
+              for name, found, took in state.itertuples()]
+    lines.append("-" * 45)
+    for which, part in {"all": state, "stale": state[state["state"] == "stale"]}.items():
+        lines.append(row.format(which, len(part), f"{part['seconds'].sum() / 60:.1f}"))
+    return "\n".join(lines)
+
+
+def reproduce_stale():
+    """Run every experiment whose result is stale, one by one, each in a process of its own; names those that failed."""
+    from rnnbook import results
+
+    state = results.overview()
+    stale, failed = state[state["state"] == "stale"], []
+    for name, _, took in stale.itertuples():
+        print(f"{name}, which took {took / 60:.1f} minutes", flush=True)
+        if subprocess.run([sys.executable, "-m", "rnnbook", "reproduce", name]).returncode:
+            failed.append(name)
+    return failed
 
 
 def setting(text):
@@ -124,12 +121,17 @@ def train(log, folder, settings, seed, fast, test_seconds):
     print(scores)
 
 
-def main(argv=None):
+def arguments():
+    """The parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m rnnbook", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("data", help="list the data sets: here or not, size, licence, source")
     reproduce = commands.add_parser("reproduce", help="run an experiment and write its result file")
     reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS), nargs="?", help="none lists them")
+    several = reproduce.add_mutually_exclusive_group()
+    several.add_argument("--list", action="store_true", help="list the results: fresh or stale, and how long each took")
+    several.add_argument("--stale", action="store_true",
+                         help="run all whose result was made with other code; a stopped run goes on where it was")
     reproduce.add_argument("--peer", help="a checkout to compare with: for peer-speed and gpu the authors' own code, "
                                           "for chapter-speed session-rec")
     trains = commands.add_parser("train", help="train a GRU4Rec on a log, score it, keep both in a folder")
@@ -142,6 +144,11 @@ def main(argv=None):
                         help="how long the test part is, the last of the log; a day, if not given")
     trains.add_argument("--seed", type=int, default=0)
     trains.add_argument("--fast", action="store_true", help="the compiled step and evaluation, on a CPU")
+    return parser
+
+
+def main(argv=None):
+    parser = arguments()
     args = parser.parse_args(argv)
     if args.command == "data":
         print(list_data())
@@ -152,14 +159,28 @@ def main(argv=None):
             raise
         except (FloatingPointError, ImportError, OSError, TypeError, ValueError) as error:  # of log, settings or folder
             parser.exit(1, f"{error}\n")
+    elif args.list:
+        print(list_results())
+    elif args.stale:
+        failed = reproduce_stale()
+        if failed:
+            parser.exit(1, f"not made again: {', '.join(failed)}\n")
     elif args.experiment is None:
         print("\n".join(sorted(EXPERIMENTS)))
     else:
-        module = importlib.import_module(f"rnnbook.benchmarks.{EXPERIMENTS[args.experiment]}")
-        try:
-            module.main(args.experiment, **({"peer": args.peer} if args.peer else {}))
-        except FileNotFoundError as error:  # most often a data set, and the message says how to get it
-            parser.exit(1, f"{error}\n")
+        reproduce_one(parser, args.experiment, **({"peer": args.peer} if args.peer else {}))
+
+
+def reproduce_one(parser, experiment, **options):
+    """Run an experiment, and say where its result is."""
+    from rnnbook import results
+
+    module = importlib.import_module(f"rnnbook.benchmarks.{EXPERIMENTS[experiment]}")
+    try:
+        module.main(experiment, **options)
+    except FileNotFoundError as error:  # most often a data set, and the message says how to get it
+        parser.exit(1, f"{error}\n")
+    print(f"The result is in {results.path_of(experiment)}")
 
 
 def run():

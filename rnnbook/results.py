@@ -1,9 +1,12 @@
 """Result files: what the benchmarks write and the book reads, so that no number in it is typed.
 
-A file ``<experiment>.json`` holds ``experiment``, ``commit``, ``created`` (UTC), ``machine``, ``packages``,
-``seconds``, ``data`` (name, sha256, n_train, n_test in events), ``config``, ``rows`` (model, metric, mean,
-low, high: the 95 % interval, values: one per seed), ``paired`` (a, b, metric, difference a - b, low, high) and
-``paper`` (source, model, metric, value). Further keys may stand beside these.
+A file ``<experiment>.json`` holds ``experiment``, ``code`` (the digest of the code that made it, "unknown" if nobody
+noted it), ``commit``, ``created`` (UTC), ``machine``, ``packages``, ``seconds``, ``data`` (name, sha256, n_train,
+n_test in events), ``config``, ``rows`` (model, metric, mean, low, high: the 95 % interval, values: one per seed),
+``paired`` (a, b, metric, difference a - b, low, high) and ``paper`` (source, model, metric, value). Further keys may
+stand beside these.
+
+A result is *stale* when the code that made it is not the code that is here; `badge` says so in the page.
 """
 
 from __future__ import annotations
@@ -21,10 +24,13 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import HTML
 
+from rnnbook import provenance
+from rnnbook.benchmarks import EXPERIMENTS
+
 PACKAGES = ("numpy", "pandas", "polars", "scipy", "torch")
 NUMBER = (int, float)
 FORMAT = {
-    "experiment": str, "commit": str, "created": str, "machine": dict, "packages": dict, "seconds": NUMBER,
+    "experiment": str, "code": str, "commit": str, "created": str, "machine": dict, "packages": dict, "seconds": NUMBER,
     "data": {"name": str, "sha256": str, "n_train": int, "n_test": int},
     "config": dict,
     "rows": [{"model": str, "metric": str, "mean": NUMBER, "low": NUMBER, "high": NUMBER, "values": [NUMBER]}],
@@ -33,15 +39,55 @@ FORMAT = {
 }
 
 
-def folder():
-    """Path of the folder with the result files: ``benchmarks/results`` of the checkout or of the installed package.
+UNKNOWN = "unknown"
+
+
+def root():
+    """Path of the checkout that the package is in; of the current folder if it is installed elsewhere.
 
     Examples
     --------
-    >>> (folder() / "gru4rec-world.json").exists()
+    >>> root().is_dir()
     True
     """
-    return Path(str(resources.files("rnnbook.benchmarks"))) / "results"
+    around = _in_package().parent
+    return around if (around / "pyproject.toml").exists() else Path.cwd()
+
+
+def folders():
+    """The folders that are searched for result files, in this order; the first is also written to.
+
+    It is ``benchmarks/results`` of the checkout, or ``results`` in a current folder that is none. The second is the
+    folder of the files that came with the package, which nothing is written to.
+
+    Returns
+    -------
+    list of Path
+
+    Examples
+    --------
+    >>> any((folder / "gru4rec-world.json").exists() for folder in folders())
+    True
+    """
+    checkout = root() / "benchmarks" / "results"
+    own = checkout if checkout.is_dir() else root() / "results"
+    return list(dict.fromkeys([own, _in_package() / "results"]))
+
+
+def _in_package():
+    return Path(str(resources.files("rnnbook.benchmarks")))
+
+
+def path_of(name):
+    """Path of an experiment's result file: where it is, or where it would be written.
+
+    Examples
+    --------
+    >>> path_of("gru4rec-world").name
+    'gru4rec-world.json'
+    """
+    paths = [folder / f"{name}.json" for folder in folders()]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def names():
@@ -52,7 +98,7 @@ def names():
     >>> "gru4rec-world" in names()
     True
     """
-    return sorted(path.stem for path in folder().glob("*.json"))
+    return sorted({path.stem for folder in folders() for path in folder.glob("*.json")})
 
 
 def load(name):
@@ -70,7 +116,7 @@ def load(name):
     >>> sorted(load("gru4rec-yoochoose-100k")["data"])
     ['n_test', 'n_train', 'name', 'sha256']
     """
-    path = folder() / f"{name}.json"
+    path = path_of(name)
     if not path.exists():
         raise FileNotFoundError(f"{path} is not here: `python -m rnnbook reproduce {name}` writes it "
                                 f"(here are: {', '.join(names()) or 'none'})")
@@ -78,6 +124,8 @@ def load(name):
         result = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
+    if isinstance(result, dict):
+        result.setdefault("code", UNKNOWN)  # files from before there was a digest have none
     check(result, path)
     if result["experiment"] != name:
         raise ValueError(f"{path}: experiment is {result['experiment']!r}, the file's name says {name!r}")
@@ -92,7 +140,7 @@ def check(result, path="result"):
     >>> check({"experiment": "gru4rec-world"}, "world.json")
     Traceback (most recent call last):
         ...
-    ValueError: world.json: commit is missing
+    ValueError: world.json: code is missing
     """
     _check(result, FORMAT, path, "")
     for kind in ("rows", "paired"):
@@ -313,7 +361,8 @@ def beside(name, source, metric, pairs, reference, digits=3):
 def badge(name):
     """Where an experiment's numbers come from, as one line of HTML: commit, day, data, seeds, machine, time.
 
-    Where the values of a row are not of a seed each, it says how many runs there were.
+    Where the values of a row are not of a seed each, it says how many runs there were. A second line says so if the
+    result is stale.
 
     Examples
     --------
@@ -332,7 +381,57 @@ def badge(name):
         f"{n} {kind}{'s' * (n != 1)}", escape(machine), f"torch {escape(result['packages'].get('torch', '?'))}",
         f"{result['seconds']:,.0f} s",
     ]
-    return HTML(f'<p class="provenance" style="font-size: 85%; opacity: .85">{" · ".join(facts)}</p>')
+    old = (f"<br>Made with an earlier version of the code (commit {escape(result['commit'][:10])}) "
+           "and not made again since.") if is_stale(result) else ""
+    return HTML(f'<p class="provenance" style="font-size: 85%; opacity: .85">{" · ".join(facts)}{old}</p>')
+
+
+def code(experiment):
+    """The digest of the code that makes an experiment's numbers now; "unknown" for one that the book does not have.
+
+    See `rnnbook.provenance` for what is part of it.
+
+    Examples
+    --------
+    >>> code("trial")
+    'unknown'
+    """
+    module = EXPERIMENTS.get(experiment)
+    return provenance.code_digest(f"rnnbook.benchmarks.{module}") if module else UNKNOWN
+
+
+def is_stale(result):
+    """Whether a result was made by other code than is here now, or nobody knows by which.
+
+    Examples
+    --------
+    >>> is_stale({"experiment": "gru4rec-world", "code": "unknown"})
+    True
+    >>> is_stale({"experiment": "gru4rec-world", "code": code("gru4rec-world")})
+    False
+    """
+    return result["code"] == UNKNOWN or result["code"] != code(result["experiment"])
+
+
+def overview():
+    """All experiments with the state of their result: a row each, in the order in which they can be made.
+
+    Returns
+    -------
+    DataFrame, index ``experiment``
+        ``state``: "fresh", "stale", or "not made" where there is no file; ``seconds``: float, what it took to make.
+
+    Examples
+    --------
+    >>> overview().loc["gru4rec-world", "seconds"] > 0
+    True
+    """
+    found, lines = names(), []
+    for name in EXPERIMENTS:
+        result = load(name) if name in found else None
+        state = "not made" if result is None else "stale" if is_stale(result) else "fresh"
+        lines.append({"experiment": name, "state": state, "seconds": result["seconds"] if result else 0.0})
+    return pd.DataFrame(lines).set_index("experiment")
 
 
 def describe(train, test):
@@ -366,14 +465,15 @@ def new_result(experiment, data, config):
     []
     """
     return {
-        "experiment": experiment, "commit": _commit(), "created": datetime.now(UTC).isoformat(),
-        "machine": _machine(), "packages": {name: metadata.version(name) for name in PACKAGES}, "seconds": 0.0,
+        "experiment": experiment, "code": code(experiment), "commit": _commit(),
+        "created": datetime.now(UTC).isoformat(), "machine": _machine(),
+        "packages": {name: metadata.version(name) for name in PACKAGES}, "seconds": 0.0,
         "data": data, "config": config, "rows": [], "paired": [], "paper": [],
     }
 
 
 def write(result):
-    """Check `result`, set its ``seconds`` (wall time since `new_result`) and put it in place; returns the path.
+    """Check `result`, add to its ``seconds`` the wall time since `new_result`, and put it in place; returns the path.
 
     The file is replaced in one move: a reader sees the old one or the new one, never half of one.
 
@@ -383,13 +483,14 @@ def write(result):
     >>> write(half)  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
         ...
-    ValueError: trial.json: commit is missing
+    ValueError: trial.json: code is missing
     """
     started = datetime.fromisoformat(result["created"])
-    result = result | {"seconds": round((datetime.now(UTC) - started).total_seconds(), 1)}
-    path = folder() / f"{result['experiment']}.json"
+    spent = (datetime.now(UTC) - started).total_seconds()
+    path = folders()[0] / f"{result['experiment']}.json"
+    result = result | {"seconds": round(result.get("seconds", 0.0) + spent, 1)}
     check(result, path)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.part")
     partial.write_text(json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)

@@ -94,7 +94,7 @@ def gpu_cell():
 
 
 def shown(monkeypatch, folder):
-    monkeypatch.setattr(results, "folder", lambda: folder)
+    monkeypatch.setattr(results, "folders", lambda: [folder])
     out = []
     exec(gpu_cell(), {"results": results, "display": lambda *what: out.extend(what), "Markdown": str})
     return out

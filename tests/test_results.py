@@ -2,17 +2,22 @@
 
 import copy
 import json
+import os
+import shutil
+import subprocess
+import sys
 from importlib import import_module
 
+import pages
 import pytest
 
-from rnnbook import results
+from rnnbook import cli, results
 from rnnbook.improved import ImprovedConfig, ImprovedRNN
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "folder", lambda: tmp_path)
+    monkeypatch.setattr(results, "folders", lambda: [tmp_path])
     return tmp_path
 
 
@@ -38,7 +43,7 @@ def test_what_is_written_is_read(here, result):
     assert loaded["rows"] == result["rows"] and loaded["seconds"] >= 0
     assert results.names() == ["trial"]
     assert results.value("trial", "GRU4Rec", "mrr@20") == 0.7
-    assert set(loaded["machine"]) == {"cpu", "cores", "device"}
+    assert set(loaded["machine"]) == {"cpu", "cores", "device"} and loaded["code"] == "unknown"
     assert loaded["packages"]["torch"].startswith("2.") and loaded["created"].endswith("+00:00")
 
 
@@ -95,6 +100,7 @@ def test_badge_escapes(here, result):
     (["rows", 0, "low"], 2.0, r"rows\[0\].low is above"),
     (["paired", 0, "b"], None, r"paired\[0\].b is missing"),
     (["data", "sha256"], None, "data.sha256 is missing"),
+    (["code"], 5, "code must be a str"),
     (["data"], [], "data must be a dict"),
     (["paper"], None, "paper is missing"),
     (["experiment"], "other", "the file's name says 'trial'"),
@@ -220,3 +226,89 @@ def test_rows_and_differences_are_found_either_way_round(here, result):
     assert results.difference("trial", "popularity", "GRU4Rec", "recall@20", 2) == "-0.50 [-0.60, -0.40]"
     with pytest.raises(KeyError, match="no paired difference of GRU4Rec and popularity in mrr@20"):
         results.difference("trial", "GRU4Rec", "popularity", "mrr@20")
+
+
+# --- Stale results ----------------------------------------------------------------------------------------
+
+
+def badge_of(result):
+    results.write(result)
+    return results.badge(result["experiment"]).data
+
+
+def test_a_result_of_the_code_that_is_here_is_fresh_and_one_of_other_code_is_stale(here, result):
+    result |= {"experiment": "gru4rec-world", "code": results.code("gru4rec-world"), "commit": "abc1234" * 6}
+    assert "earlier version" not in badge_of(result)
+    assert results.overview().loc["gru4rec-world", "state"] == "fresh"
+    assert (results.overview()["state"] == "not made").sum() == len(results.overview()) - 1
+    assert ("<br>Made with an earlier version of the code (commit abc1234abc) and not made again since.</p>"
+            in badge_of(result | {"code": "0" * 64}))
+    assert results.overview().loc["gru4rec-world", "state"] == "stale"
+
+
+def test_a_result_from_before_there_was_a_digest_is_stale(here, result):
+    result["experiment"] = "gru4rec-world"
+    path = results.write(result)
+    old = json.loads(path.read_text())
+    del old["code"]
+    path.write_text(json.dumps(old))
+    assert results.load("gru4rec-world")["code"] == "unknown"
+    assert "earlier version of the code" in results.badge("gru4rec-world").data
+
+
+def test_a_new_result_has_the_digest_of_its_code():
+    data = {"name": "world", "sha256": "ab" * 32, "n_train": 10, "n_test": 5}
+    assert results.new_result("joint-world", data, {})["code"] == results.code("joint-world")
+
+
+def test_results_are_listed_and_the_stale_ones_are_run_again(here, result, monkeypatch, capsys):
+    for name, code, seconds in (("gru4rec-world", results.code("gru4rec-world"), 60), ("joint-world", "0" * 64, 120)):
+        results.write(result | {"experiment": name, "code": code, "seconds": seconds})
+    cli.main(["reproduce", "--list"])
+    lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+    assert lines["gru4rec-world"] == ["fresh", "1.0"] and lines["joint-world"] == ["stale", "2.0"]
+    assert lines["rrn-world"] == ["not", "made"]
+    assert lines["stale"] == ["1", "2.0"] and lines["all"] == [str(len(cli.EXPERIMENTS)), "3.0"]
+
+    ran = []
+    failed = subprocess.CompletedProcess([], returncode=1)
+    monkeypatch.setattr(cli.subprocess, "run", lambda words: ran.append(words[-1]) or failed)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["reproduce", "--stale"])
+    assert ran == ["joint-world"] and capsys.readouterr().err == "not made again: joint-world\n"
+
+
+INSTALLED = """
+import sys
+from pathlib import Path
+from rnnbook import benchmarks, cli, results
+assert Path(results.__file__).is_relative_to(sys.argv[1]) and results.folders()[1].is_relative_to(sys.argv[1])
+benchmarks.EXPERIMENTS["trial"] = "trial"
+cli.main(["reproduce", "trial"])
+assert results.load("trial")["rows"] == [] and results.names() == ["before", "trial"]
+assert results.load("before")["config"] == {"old": True}
+"""
+TRIAL = """
+from rnnbook import results
+def main(experiment):
+    results.write(results.load("before") | {"experiment": experiment, "rows": []})
+"""
+
+
+@pytest.mark.parametrize("checkout", [False, True])
+def test_an_installed_package_writes_into_the_current_folder_and_never_into_itself(result, tmp_path, checkout):
+    site, work = tmp_path / "site", tmp_path / "work"
+    shutil.copytree(pages.ROOT / "rnnbook", site / "rnnbook", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(pages.ROOT / "benchmarks", site / "rnnbook" / "benchmarks",
+                    ignore=shutil.ignore_patterns("results", "__pycache__"))
+    (site / "rnnbook" / "benchmarks" / "trial.py").write_text(TRIAL)
+    packaged = site / "rnnbook" / "benchmarks" / "results"
+    packaged.mkdir()
+    (packaged / "before.json").write_text(json.dumps(result | {"experiment": "before", "config": {"old": True}}))
+    wanted = work / "benchmarks" / "results" if checkout else work / "results"
+    (wanted if checkout else work).mkdir(parents=True)
+    done = subprocess.run([sys.executable, "-c", INSTALLED, site], cwd=work, env=os.environ | {"PYTHONPATH": str(site)},
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"The result is in {wanted / 'trial.json'}\n"
+    assert [path.name for path in packaged.iterdir()] == ["before.json"]

@@ -1,0 +1,89 @@
+"""The digest of the code behind a number: what changes it, and what must not."""
+
+from pathlib import Path
+
+import pytest
+
+from rnnbook import provenance, results
+from rnnbook.benchmarks import EXPERIMENTS
+
+CODE = {
+    "rnnbook/__init__.py": "__version__ = '1'\n",
+    "rnnbook/plots.py": "COLOUR = 'red'\n",
+    "rnnbook/widgets/__init__.py": "SIZE = 1\n",
+    "rnnbook/metrics.py": "def recall(x):\n    return x + 1\n",
+    "rnnbook/worlds/__init__.py": "from rnnbook.worlds.chain import Chain\n",
+    "rnnbook/worlds/chain.py": "class Chain:\n    length = 3\n",
+    "rnnbook/other.py": "x = 1\n",
+    "rnnbook/benchmarks/__init__.py": "EXPERIMENTS = {}\n",
+    "rnnbook/benchmarks/trial.py": "from rnnbook import metrics, plots, widgets\n\n\ndef main():\n"
+                                   "    from rnnbook.worlds import Chain\n    return metrics.recall(Chain.length)\n"}
+
+
+@pytest.fixture
+def digest_with(tmp_path, monkeypatch):
+    """digest_with({file: text}) is the digest of the module trial, with some files of the package changed."""
+    def digest(changes=()):
+        for name, text in (CODE | dict(changes)).items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        for kept in (provenance._path, provenance._tree, provenance._text, provenance._imports):
+            kept.cache_clear()
+        return provenance.code_digest("rnnbook.benchmarks.trial")
+
+    monkeypatch.setattr(provenance.resources, "files", lambda package: tmp_path / Path(*package.split(".")))
+    yield digest
+    for kept in (provenance._path, provenance._tree, provenance._text, provenance._imports):
+        kept.cache_clear()
+
+
+def test_the_modules_are_those_that_are_imported_in_the_end(digest_with):
+    digest_with()
+    assert provenance.modules_of("rnnbook.benchmarks.trial") == [
+        "rnnbook.benchmarks.trial", "rnnbook.metrics", "rnnbook.worlds", "rnnbook.worlds.chain"]
+    with pytest.raises(ModuleNotFoundError, match=r"no module rnnbook\.nothing in the package"):
+        provenance.code_digest("rnnbook.nothing")
+
+
+@pytest.mark.parametrize("name,text", [
+    ("rnnbook/metrics.py", "def recall(x):\n    return x + 2\n"),
+    ("rnnbook/metrics.py", "def recall(x):\n    return x + 1.0\n"),
+    ("rnnbook/metrics.py", "def recall(x):\n    return x + True\n"),
+    ("rnnbook/worlds/chain.py", "class Chain:\n    length = 4\n"),
+    ("rnnbook/benchmarks/trial.py", CODE["rnnbook/benchmarks/trial.py"] + "\n\nSEEDS = range(5)\n")])
+def test_a_change_of_code_changes_it(digest_with, name, text):
+    assert digest_with() != digest_with({name: text})
+
+
+@pytest.mark.parametrize("name,text", [
+    ("rnnbook/metrics.py", '"""Of a module."""\ndef recall(x):  # why\n    """Of it."""\n    return (x +\n 1)\n'),
+    ("rnnbook/worlds/chain.py", 'class Chain:\n    """Of a class."""\n\n    length = 3\n'),
+    ("rnnbook/plots.py", "COLOUR = 'blue'\n"),
+    ("rnnbook/widgets/__init__.py", "SIZE = 2\n"),
+    ("rnnbook/other.py", "x = 2\n"),
+    ("rnnbook/__init__.py", "__version__ = '2'\n"),
+    ("rnnbook/benchmarks/__init__.py", "EXPERIMENTS = {'trial': 'trial'}\n")])
+def test_what_cannot_change_a_number_does_not(digest_with, name, text):
+    assert digest_with() == digest_with({name: text})
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_has_one(experiment):
+    module = f"rnnbook.benchmarks.{EXPERIMENTS[experiment]}"
+    modules = provenance.modules_of(module)
+    assert module in modules and not set(modules) & set(provenance.CHANGE_NO_NUMBER)
+    assert len(results.code(experiment)) == 64
+
+
+def test_text_that_is_built_from_parts_is_the_same_in_every_python():
+    """Python 3.12 ends some of them with an empty part, and other versions have fields that are empty."""
+    tree = provenance.ast.parse("f'{x:{y}}'")
+    inner = tree.body[0].value.values[0].format_spec.values
+    before = provenance._plain(tree)
+    inner.append(provenance.ast.Constant(value=""))
+    tree.type_params = []
+    assert provenance._plain(tree) == before
+
+
+def test_the_modules_that_change_no_number_are_there():
+    assert all(provenance._path(name) for name in provenance.CHANGE_NO_NUMBER)
