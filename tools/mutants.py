@@ -1,9 +1,10 @@
-"""Do the tests notice? Change one thing in a module, run its tests, and count how often they fail.
+"""Do the tests notice? Change one thing in a module, run its tests, and count how often one fails.
 
     python tools/mutants.py rnnbook/metrics.py tests/test_metrics.py --sample 60 --seed 0
 
 prints the changes that no test noticed, and the share that was noticed. A change is one comparison, operator, number,
-slice, condition or statement. It is made in memory, in a process of its own; nothing is written to the module.
+slice, condition or statement. It is made in the memory of a process that has the tests loaded already, so what a test
+file computed as it was imported stays as it was. Nothing is written to the module.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import random
 import resource
 import signal
 import sys
-import tempfile
+from functools import cached_property, partial
 from importlib import import_module
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import FunctionType
+
+import pytest
 
 OTHERS = {ast.Lt: (ast.LtE, ast.Gt), ast.LtE: (ast.Lt, ast.GtE), ast.Gt: (ast.GtE, ast.Lt), ast.GtE: (ast.Gt, ast.LtE),
           ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,), ast.In: (ast.NotIn,),
@@ -29,19 +32,23 @@ OTHERS = {ast.Lt: (ast.LtE, ast.Gt), ast.LtE: (ast.Lt, ast.GtE), ast.Gt: (ast.Gt
           ast.BitOr: (ast.BitAnd,), ast.And: (ast.Or,), ast.Or: (ast.And,)}
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "minimum": "maximum", "maximum": "minimum",
          "argmin": "argmax", "argmax": "argmin", "zeros": "ones", "ones": "zeros", "zeros_like": "ones_like"}
-PRELOADED = "torch", "pandas", "polars", "scipy.sparse", "safetensors.torch", "tqdm.auto", "pooch", "requests", "pytest"
+WRAPPERS = FunctionType, classmethod, staticmethod, property, cached_property
+
+
+def changed(node, **parts):
+    """A copy of ``node`` with other parts."""
+    new = copy.copy(node)
+    vars(new).update(parts)
+    return new
 
 
 def variants(node):
     """What could stand in the place of ``node``."""
     if isinstance(node, ast.Compare):
         for i, op in enumerate(node.ops):
-            for other in OTHERS[type(op)]:
-                yield ast.Compare(node.left, [*node.ops[:i], other(), *node.ops[i + 1:]], node.comparators)
+            yield from (changed(node, ops=[*node.ops[:i], other(), *node.ops[i + 1:]]) for other in OTHERS[type(op)])
     elif isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp):
-        for other in OTHERS.get(type(node.op), ()):
-            yield (changed := copy.copy(node))
-            changed.op = other()
+        yield from (changed(node, op=other()) for other in OTHERS.get(type(node.op), ()))
     elif isinstance(node, ast.UnaryOp):
         yield node.operand
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
@@ -49,16 +56,15 @@ def variants(node):
     elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         yield from (ast.Constant(node.value + 1), ast.Constant(node.value - 1))
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in NAMES:
-        yield ast.Name(NAMES[node.id], node.ctx)
+        yield changed(node, id=NAMES[node.id])
     elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and node.attr in NAMES:
-        yield ast.Attribute(node.value, NAMES[node.attr], node.ctx)
+        yield changed(node, attr=NAMES[node.attr])
     elif isinstance(node, ast.Slice):
-        for end in {"lower", "upper"} & {k for k, v in vars(node).items() if v and not isinstance(v, ast.Constant)}:
-            yield (changed := copy.copy(node))
-            setattr(changed, end, ast.BinOp(getattr(node, end), ast.Add(), ast.Constant(1)))
+        for end in ("lower", "upper"):
+            if getattr(node, end) and not isinstance(getattr(node, end), ast.Constant):
+                yield changed(node, **{end: ast.BinOp(getattr(node, end), ast.Add(), ast.Constant(1))})
     elif isinstance(node, ast.If | ast.IfExp | ast.While):
-        yield (changed := copy.copy(node))
-        changed.test = ast.UnaryOp(ast.Not(), node.test)
+        yield changed(node, test=ast.UnaryOp(ast.Not(), node.test))
     if isinstance(node, ast.Expr | ast.AugAssign | ast.Raise | ast.Continue | ast.Break) or (
             isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name | ast.Tuple)):
         yield ast.Pass()
@@ -66,83 +72,141 @@ def variants(node):
         yield ast.Return(None)
 
 
+def shown(node):
+    return " ".join(ast.unparse(getattr(node, "test", node)).split())[:90]
+
+
 def mutants(tree):
-    """Yield (first line, last line, text, changed module) for every change."""
-    def visit(node, span):
-        if isinstance(node, ast.stmt):
+    """Yield (lines, text, changed module) for every change; the lines are None outside of functions."""
+    def visit(node, lines):
+        if isinstance(node, ast.stmt) and lines:
             body = getattr(node, "body", None)
-            span = node.lineno, max(node.lineno, body[0].lineno - 1) if body else node.end_lineno
+            lines = range(node.lineno, max(node.lineno + 1, body[0].lineno) if body else node.end_lineno + 1)
         for field, old in ast.iter_fields(node):
             if field in ("annotation", "returns", "decorator_list") or isinstance(node, ast.Raise | ast.JoinedStr):
                 continue
             for i, child in enumerate(old if isinstance(old, list) else [old]):
-                if not isinstance(child, ast.AST) or (isinstance(child, ast.Expr) and
-                                                      isinstance(child.value, ast.Constant)):
+                if not isinstance(child, ast.AST) or isinstance(getattr(child, "value", child), str):
                     continue
-                yield from visit(child, span)
+                if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):  # a docstring
+                    continue
+                inner = lines
+                if isinstance(child, ast.stmt) and (lines or isinstance(node, ast.FunctionDef)):
+                    inner = range(child.lineno, child.end_lineno + 1)
+                yield from visit(child, inner)
                 for new in variants(child):
-                    if isinstance(old, list):
-                        old[i] = new
-                    else:
-                        setattr(node, field, new)
-                    own = (child.lineno, child.end_lineno) if isinstance(child, ast.stmt) else span
-                    was, now = (" ".join(ast.unparse(it).split())[:90] for it in (child, new))
-                    yield *own, f"{child.lineno}: {was}  ->  {now}", tree
-                    if isinstance(old, list):
-                        old[i] = child
-                    else:
-                        setattr(node, field, child)
-    return visit(tree, (0, 0))
+                    put = (lambda it, old=old, i=i: old.__setitem__(i, it)) if isinstance(old, list) else (
+                        lambda it, node=node, field=field: setattr(node, field, it))
+                    put(new)
+                    yield inner, f"{child.lineno}: {shown(child)}  ->  {shown(new)}", tree
+                    put(child)
+    return visit(tree, None)
 
 
-class Order:
-    """Pytest plugin: note which lines of the module each test runs, or begin with the tests that run given lines."""
+def graft(old, new):
+    """Give the functions of ``old``, which others hold already, the code of ``new``."""
+    if isinstance(old, FunctionType):
+        old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
+    for inner in ("__wrapped__", "__func__", "fget", "func"):
+        if isinstance(old, WRAPPERS) and hasattr(old, inner):
+            graft(getattr(old, inner), getattr(new, inner))
+    if isinstance(old, type) and old.__module__ == new.__module__:
+        for name, value in vars(new).items():
+            if isinstance(value, int | float | str | tuple) and not name.startswith("__"):
+                setattr(old, name, value)
+            elif name in vars(old) and not isinstance(value, type):
+                graft(vars(old)[name], value)
 
-    def __init__(self, path, lines_of=None, lines=()):
-        self.path, self.lines_of, self.lines, self.test = path, lines_of or {}, lines, "import"
 
-    def trace(self, frame, event, _):
-        if frame.f_code.co_filename != self.path:
-            return None
-        self.lines_of.setdefault(self.test, set()).add(frame.f_lineno)
-        return self.trace
+def change(module, code):
+    """Put changed code into a module that is in use."""
+    old, new = vars(module), dict(vars(module))
+    exec(code, new)
+    for name, value in new.items():
+        if isinstance(value, int | float | str | tuple) and value is not old.get(name):
+            for other in [it for it in sys.modules.values() if it.__name__.startswith(("rnnbook", "test_"))]:
+                for alias in [alias for alias, it in vars(other).items() if it is old.get(name)]:
+                    setattr(other, alias, value)
+        elif getattr(value, "__module__", None) == module.__name__ and name in old:
+            graft(old[name], value)
+
+
+class Mutants:
+    """Pytest plugin that runs the tests once for each change, in a process of its own, instead of once."""
+
+    def __init__(self, given):
+        self.given, self.path = given, given.module.resolve()
 
     def pytest_configure(self):
         settings = import_module("hypothesis").settings
         settings.register_profile("mutants", database=None, derandomize=True)
         settings.load_profile("mutants")
 
-    def pytest_runtest_logstart(self, nodeid):
-        self.test = nodeid
+    def pytest_runtestloop(self, session):
+        status, seconds, told = self.run(session, session.items, 600, note=True)
+        if status:
+            sys.exit(f"without any change the tests fail: {told}")
+        runs = {item: set(lines) for item, lines in zip(session.items, json.loads(told))}
+        module = import_module(".".join(self.given.module.with_suffix("").parts))
+        tree = ast.parse(self.path.read_text(encoding="utf-8"))
+        total = sum(1 for _ in mutants(tree))
+        chosen = random.Random(self.given.seed).sample(range(total), min(self.given.sample or total, total))
+        missed = 0
+        for number, (lines, text, other) in enumerate(mutants(tree)):
+            if number not in chosen:
+                continue
+            first = [item for item in session.items if not lines or not runs[item].isdisjoint(lines)]
+            files = {item.path for item in first}  # a test of another file cannot notice
+            items = first + [item for item in session.items if item.path in files and item not in first]
+            code = compile(ast.fix_missing_locations(other), self.path, "exec")
+            status, _, _ = self.run(session, items, 10 + 3 * seconds, partial(change, module, code))
+            if not status:
+                missed += 1
+                print(f"{self.given.module}:{text}" + "  (no test runs it)" * (not first), flush=True)
+        print(f"{self.given.module}: {len(chosen) - missed} of {len(chosen)} changes noticed, "
+              f"{(len(chosen) - missed) / len(chosen):.0%}; {total} are possible")
+        return True
 
-    def pytest_collection_modifyitems(self, items):
-        if self.lines:
-            runs = {item: not self.lines_of.get(item.nodeid, set()).isdisjoint(self.lines) for item in items}
-            files = {item.path for item in items if runs[item]}  # of another file, no test can notice
-            items[:] = sorted((item for item in items if item.path in files), key=lambda item: not runs[item])
+    def run(self, session, items, seconds, prepare=lambda: None, note=False):
+        """(how it ended, seconds of the processor, JSON of what was noted) of tests in a process of its own."""
+        ours, theirs = os.pipe()
+        if pid := os.fork():
+            os.close(theirs)
+            with open(ours, encoding="utf-8") as pipe:
+                told = pipe.read()
+            _, status, used = os.wait4(pid, 0)
+            return status, used.ru_utime + used.ru_stime, told
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
+        signal.alarm(60 + int(10 * seconds))  # ends what waits for ever
+        for stream in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        status, told = 1, []
+        try:
+            prepare()
+            for item, following in zip(items, [*items[1:], None]):
+                told.append(lines := set())
+                if note:
+                    sys.settrace(self.tracer(lines))
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                sys.settrace(None)
+                if session.testsfailed:
+                    told = [[item.nodeid]]
+                    break
+            status = int(session.testsfailed > 0)
+            os.write(theirs, json.dumps([*map(list, told)]).encode()) if note else None
+        finally:
+            os._exit(status)
 
+    def tracer(self, lines):
+        path = str(self.path)
 
-def run(module, code, tests, order, seconds, notes=None):
-    """Run the tests in a process of its own, the module's code as given: its exit status and seconds of CPU."""
-    if pid := os.fork():
-        _, status, used = os.wait4(pid, 0)
-        return status, used.ru_utime + used.ru_stime
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
-    signal.alarm(60 + int(10 * seconds))  # ends what waits for ever
-    read = SourceFileLoader.get_code
-    SourceFileLoader.get_code = lambda self, name: code if name == module else read(self, name)
-    if notes:
-        sys.settrace(order.trace)
-    for stream in (1, 2):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-    status = 1
-    try:
-        status = int(import_module("pytest").main(["-x", "-q", "-p", "no:cacheprovider", *tests], [order]))
-        sys.settrace(None)
-        if notes:
-            Path(notes).write_text(json.dumps({test: sorted(lines) for test, lines in order.lines_of.items()}))
-    finally:
-        os._exit(status)
+        def trace(frame, event, _):
+            if frame.f_code.co_filename == path:
+                lines.add(frame.f_lineno)
+                return trace
+            return None
+
+        return trace
 
 
 def main():
@@ -153,40 +217,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     sys.path[0] = os.getcwd()  # as with python -m pytest
-    for name in PRELOADED:
-        import_module(name)
-
-    source, path = given.module.read_text(encoding="utf-8"), str(given.module.resolve())
-    module = ".".join(given.module.with_suffix("").parts)
-    with tempfile.NamedTemporaryFile() as notes:
-        status, seconds = run(module, compile(source, path, "exec"), given.tests, Order(path), 600, notes.name)
-        if status:
-            sys.exit("the tests fail without any change")
-        lines_of = {test: set(lines) for test, lines in json.loads(Path(notes.name).read_text()).items()}
-    imported = lines_of.pop("import", set())
-
-    tree = ast.parse(source)
-    everything = sum(1 for _ in mutants(tree))
-    rng = random.Random(given.seed)
-    chosen = set(rng.sample(range(everything), min(given.sample or everything, everything)))
-    survived = 0
-    for number, (first, last, text, changed) in enumerate(mutants(tree)):
-        if number not in chosen:
-            continue
-        lines = set(range(first, last + 1))
-        if lines & imported:
-            lines = set()  # of every test
-        elif not any(lines & of for of in lines_of.values()):
-            survived += 1
-            print(f"no test runs   {path}:{text}", flush=True)
-            continue
-        code = compile(ast.fix_missing_locations(changed), path, "exec")
-        status, _ = run(module, code, given.tests, Order(path, lines_of, lines), 5 + 3 * seconds)
-        if status == 0:
-            survived += 1
-            print(f"not noticed    {given.module}:{text}", flush=True)
-    print(f"{given.module}: {len(chosen) - survived} of {len(chosen)} changes noticed, "
-          f"{(len(chosen) - survived) / len(chosen):.0%} ({everything} possible)")
+    pytest.main(["-s", "-o", "addopts=", "-p", "no:terminal", "-p", "no:cacheprovider", *given.tests], [Mutants(given)])
 
 
 if __name__ == "__main__":
