@@ -49,8 +49,11 @@ class LossCurves(Widget):
             shell.events.register("post_run_cell", self._renew)
 
     def update(self, point):
-        """Append a point as `fit` hands it to its callback: within an epoch the epoch (a fraction) and the running loss,
-        at its end the epoch, the mean loss over all of it, and metrics if any."""
+        """Append a point as `fit` hands it to its callback.
+
+        Within an epoch it has the epoch, a fraction, and the running loss; at the end of an epoch the epoch, the mean
+        loss over all of it, and metrics if any.
+        """
         if self._recorded and point["epoch"] < self._recorded[-1]["epoch"]:
             self._recorded = []  # a new training
         self._recorded.append({key: float(f"{value:.5g}") for key, value in point.items()})
