@@ -8,37 +8,48 @@ class Killed(Exception):
     pass
 
 
-def check_resumes(fit, checkpoint, saves=1):
-    """Train without interruption; then with a checkpoint, killed after so many saved epochs, and resumed.
+def kill_and_resume(fit, checkpoint, at, resume=None):
+    """Train with a checkpoint until a point of the callback has the epoch ``at``, be killed, and go on.
 
     Parameters
     ----------
     fit : callable(checkpoint=None, callback=None) -> model
-        A training with everything else filled in, say by `functools.partial`. The callback is called after each
-        epoch, when that epoch is saved. The model has a ``history`` and a ``state_dict``.
+        A training with everything else filled in, say by `functools.partial`.
     checkpoint : path
-    saves : int
+    at : float
+        A number of epochs; a fraction where the training reports within an epoch.
+    resume : callable, optional
+        What goes on, if not ``fit``.
 
     Returns
     -------
-    The resumed model. Its history and its parameters equal those of the uninterrupted one, bit by bit.
+    The resumed model, and the points that the callback received before and after.
     """
-    points = []
+    before, after = [], []
 
     def kill(point):
-        points.append(point)
-        if len(points) == saves:
+        before.append(point)
+        if point["epoch"] >= at:
             raise Killed
 
-    uninterrupted = fit()
     with pytest.raises(Killed):
         fit(checkpoint=checkpoint, callback=kill)
-    assert len(uninterrupted.history) > saves, "nothing is left to resume"
-    trained = []
-    resumed = fit(checkpoint=checkpoint, callback=trained.append)
-    assert [*points, *trained] == resumed.history == uninterrupted.history  # no epoch is trained twice
+    return (resume or fit)(checkpoint=checkpoint, callback=after.append), before, after
+
+
+def check_resumes(fit, checkpoint, at=1):
+    """Check that a killed training ends with the history and the parameters of an uninterrupted one, bit by bit.
+
+    Parameters are those of `kill_and_resume`; the model has a ``history`` and a ``state_dict``. Returns the points that
+    the callback received after the kill.
+    """
+    uninterrupted = fit()
+    assert len(uninterrupted.history) > at, "nothing is left to resume"
+    resumed, before, after = kill_and_resume(fit, checkpoint, at)
+    epochs = [point for point in before + after if "loss" in point]
+    assert epochs == resumed.history == uninterrupted.history  # no epoch is trained twice
     tensors = resumed.state_dict()
     assert tensors.keys() == uninterrupted.state_dict().keys()
     for name, tensor in uninterrupted.state_dict().items():
         assert torch.equal(tensor, tensors[name]), name
-    return resumed
+    return after

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from resume import Killed, check_resumes, kill_and_resume
 from recommender_contract import RecommenderContract
 from rnnbook import fast, gru4rec, metrics, training
 from rnnbook.baselines import Popularity
@@ -580,51 +581,30 @@ def test_fit_leaves_the_callers_random_numbers_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-class Killed(Exception):
-    pass
-
-
 COMPILED = {"epoch": fast.train_epoch, "evaluate": fast.evaluate_sessions}
 RESUMED = {
     "readable": {}, "compiled": {}, "in-batch negatives": {"n_sample": 0},
     "windows, two layers, momentum": {"bptt": 3, "hidden_size": (8, 5), "momentum": 0.3, "embedding_dropout": 0.2}}
 
 
-def kill_and_go_on(data, config, when, folder, options, others=None):
-    """Train until the epoch ``when``, a fraction, be killed, and go on; the model, and the first point it told of."""
-    def kill(point):
-        if point["epoch"] >= when:
-            raise Killed
-
-    points = []
-    with pytest.raises(Killed):
-        fit(data, config, checkpoint=folder, callback=kill, **options)
-    return fit(data, config, checkpoint=folder, callback=points.append, **(others or options)), points[0]
-
-
 @pytest.mark.parametrize("when", [0.05, 0.4, 1.0, 1.55, 1.95])
 @pytest.mark.parametrize("how", RESUMED)
 def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, how, when):
-    data, config = random_sessions(), replace(SMALL, **RESUMED[how])
+    config = replace(SMALL, **RESUMED[how])
     options = {"device": "cpu", "seed": 1, "progress": False} | (COMPILED if how == "compiled" else {})
     if how in ("compiled", "readable"):
         options["valid"] = random_sessions(seed=9)
-    whole = fit(data, config, **options)
-    resumed, first = kill_and_go_on(data, config, when, tmp_path / "run", options)
-    assert when <= first["epoch"] < when + 0.2  # two windows of a tenth
-    assert resumed.history == whole.history
-    for name, tensor in whole.state_dict().items():
-        assert torch.equal(tensor, resumed.state_dict()[name])
+    after = check_resumes(partial(fit, random_sessions(), config, **options), tmp_path / "run", at=when)
+    assert when <= after[0]["epoch"] < when + 0.2  # two windows of a tenth
 
 
 @pytest.mark.parametrize("when", [0.4, 1.95])
 @pytest.mark.parametrize("first,then", [({}, COMPILED), (COMPILED, {})], ids=["readable first", "compiled first"])
 def test_the_compiled_step_goes_on_for_the_readable_one_and_back(float64, tmp_path, first, then, when):
     """A hundred times what was measured; with the lanes forgotten it is 0.03 and more."""
-    data, options = random_sessions(), {"device": "cpu", "seed": 1, "progress": False}
-    whole = fit(data, SMALL, **options)
-    resumed, _ = kill_and_go_on(data, SMALL, when, tmp_path / "run", options | first, options | then)
-    torch.testing.assert_close(dict(resumed.state_dict()), dict(whole.state_dict()), rtol=0, atol=1e-13)
+    run = partial(fit, random_sessions(), SMALL, device="cpu", seed=1, progress=False)
+    resumed, *_ = kill_and_resume(partial(run, **first), tmp_path / "run", when, resume=partial(run, **then))
+    torch.testing.assert_close(dict(resumed.state_dict()), dict(run().state_dict()), rtol=0, atol=1e-13)
 
 
 def test_an_empty_folder_is_a_beginning_and_a_full_one_is_left_alone(tmp_path):
