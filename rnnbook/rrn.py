@@ -521,9 +521,9 @@ class RRN(nn.Module):
         tensors, info = training.load_checkpoint(path)
         if not {"user_ids", "item_ids", "name"} <= info.get("seen", {}).keys():
             raise ValueError(f"{path}: info.json says nothing of the seen ratings; save the model again")
-        arrays = [tensors.pop(f"seen.{name}", torch.empty(0)).numpy() for name in RatingData.ARRAYS]
-        seen = RatingData(*arrays, *(np.asarray(info["seen"][name]) for name in ("user_ids", "item_ids")),
-                          info["seen"]["name"])
+        arrays = {name: tensors.pop(f"seen.{name}", torch.empty(0)).numpy() for name in RatingData.ARRAYS}
+        arrays |= {name: np.asarray(info["seen"][name]) for name in ("user_ids", "item_ids")}
+        seen = RatingData(**arrays, name=info["seen"]["name"])
         if not (seen.fits_together() and seen.n_ratings):
             raise ValueError(f"{path}: the seen ratings are damaged; save the model again")
         model = training.build_model(cls, cls.Config, tensors, info, path, device, cls.BUILT_FROM)

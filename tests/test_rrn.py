@@ -637,7 +637,8 @@ def test_users_who_always_give_the_same_rating_are_told_apart():
     def habits(data):
         return replace(data, ratings=np.where(data.users % 2, 4.0, 2.0))
 
-    model = fit(habits(TRAIN), replace(SMALL, n_epochs=12, penalty=1.0, learning_rate=0.03), device="cpu", progress=False)
+    config = replace(SMALL, n_epochs=12, penalty=1.0, learning_rate=0.03)
+    model = fit(habits(TRAIN), config, device="cpu", progress=False)
     np.testing.assert_allclose(model.follow(habits(LATER)), habits(LATER).ratings, atol=0.5)
 
 

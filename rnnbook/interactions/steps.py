@@ -95,10 +95,12 @@ class Sequences(NamedTuple):
     --------
     User 0 rated item 1, and on the next day items 0 and 1. The second place reads one rating, the third reads two.
 
+    >>> day = 86_400.0
     >>> steps = Steps(np.array([0, 0, 0]), np.array([1, 0, 1]), np.array([3.0, 4.0, 5.0]),
-    ...               np.array([0.0, DAY, DAY]), n_owners=1, width=DAY)
-    >>> packed = pack(steps, np.array([0]), n_before=np.array([2]), last=np.array([5 * DAY]), n_others=2)
-    >>> packed.place.tolist(), (packed.time / DAY).tolist(), (packed.gap / DAY).tolist()
+    ...               np.array([0.0, day, day]), n_owners=1, width=day)
+    >>> packed = pack(steps, np.array([0]), n_before=np.array([2]), last=np.array([5 * day]),
+    ...               n_others=2)
+    >>> packed.place.tolist(), (packed.time / day).tolist(), (packed.gap / day).tolist()
     ([0, 1, 2], [0.0, 1.0, 5.0], [0.0, 1.0, 4.0])
     >>> packed.readers.tolist(), packed.bags.tolist(), packed.others[packed.other].tolist()
     ([1, 2], [0, 1], [1, 0, 1])
