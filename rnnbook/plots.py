@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
 from matplotlib import cycler
 
 GREY = "#7a7a7a"  # about 4.2 : 1 against white and against the dark theme's background
 COLOURS = ("#2f7fc1", "#d55e00", "#0f9370", "#b565a7", "#a67c00", "#6b7a8f")  # each at least 3 : 1 on both
 LINES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (1, 1)))
+DASHES = ("", (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65), (6, 1.5, 1, 1.5, 1, 1.5), (1, 1))  # the same, for seaborn
 MARKERS = ("o", "s", "^", "D", "v", "X")
 
 
@@ -75,3 +78,64 @@ def intervals(ax, x, rows, look=0, **options):
     spread = [[row["mean"] - row["low"] for row in rows], [row["high"] - row["mean"] for row in rows]]
     looks = {"color": COLOURS[look], "linestyle": LINES[look], "marker": MARKERS[look], "markevery": 1, "capsize": 3}
     return ax.errorbar(x, means, yerr=spread, **looks | options)
+
+
+def lines(curves, x=None, ax=None, **options):
+    """Draw up to six curves with seaborn, each in a colour, dash and marker of its own, and their legend.
+
+    Parameters
+    ----------
+    curves : dict of str to array or Tensor [n]
+    x : sequence [n], optional
+        By default 0, 1, …, n - 1.
+    ax : matplotlib.axes.Axes, optional
+        By default that of a new figure.
+    **options
+        For `seaborn.lineplot`, such as ``markevery=1`` for a marker at each point instead of every tenth of the axes.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> ax = lines({"GRU": torch.tensor([0.5, 0.6, 0.7]), "LSTM": [0.4, 0.6, 0.8]}, x=[1, 10, 100])
+    >>> [text.get_text() for text in ax.get_legend().get_texts()], len(ax.lines)
+    (['GRU', 'LSTM'], 2)
+    >>> plt.close(ax.figure)
+    """
+    n, ax = len(curves), ax or plt.subplots()[1]
+    looks = {"palette": COLOURS[:n], "dashes": DASHES[:n], "markers": MARKERS[:n], "markeredgecolor": "none",
+             "markersize": 6}
+    return sns.lineplot(pd.DataFrame(curves, index=x), ax=ax, **looks | options)
+
+
+def bars(values, highlight, ax=None):
+    """Draw numbers as horizontal bars with seaborn, the first on top, each with its number, one in another colour.
+
+    Parameters
+    ----------
+    values : dict of str to float
+    highlight : str
+        The name of the bar in another colour.
+    ax : matplotlib.axes.Axes, optional
+        By default that of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> ax = bars({"mean": 1.12, "RRN": 0.91}, highlight="RRN")
+    >>> [text.get_text() for text in ax.texts], [label.get_text() for label in ax.get_yticklabels()]
+    (['1.120', '0.910'], ['mean', 'RRN'])
+    >>> plt.close(ax.figure)
+    """
+    colours = {name: COLOURS[name == highlight] for name in values}
+    ax = sns.barplot(x=list(values.values()), y=list(values), hue=list(values), palette=colours, saturation=1,
+                     errorbar=None, width=0.6, legend=False, ax=ax or plt.subplots()[1])
+    for bar in ax.containers:
+        ax.bar_label(bar, fmt="%.3f", padding=4, fontsize=10)
+    ax.grid(visible=False, axis="y")
+    return ax

@@ -9,7 +9,7 @@ class Killed(Exception):
 
 
 def kill_and_resume(fit, checkpoint, at, resume=None):
-    """Train with a checkpoint until a point of the callback has the epoch ``at``, be killed, and go on.
+    """Train with a checkpoint until so many epochs are reached, be killed, and go on.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def kill_and_resume(fit, checkpoint, at, resume=None):
         A training with everything else filled in, say by `functools.partial`.
     checkpoint : path
     at : float
-        A number of epochs; a fraction where the training reports within an epoch.
+        A number of epochs, of all stages together; a fraction where the training reports within an epoch.
     resume : callable, optional
         What goes on, if not ``fit``.
 
@@ -29,7 +29,7 @@ def kill_and_resume(fit, checkpoint, at, resume=None):
 
     def kill(point):
         before.append(point)
-        if point["epoch"] >= at:
+        if (sum("loss" in point for point in before) if "loss" in point else point["epoch"]) >= at:
             raise Killed
 
     with pytest.raises(Killed):
@@ -40,8 +40,8 @@ def kill_and_resume(fit, checkpoint, at, resume=None):
 def check_resumes(fit, checkpoint, at=1):
     """Check that a killed training ends with the history and the parameters of an uninterrupted one, bit by bit.
 
-    Parameters are those of `kill_and_resume`; the model has a ``history`` and a ``state_dict``. Returns the points that
-    the callback received after the kill.
+    Parameters are those of `kill_and_resume`; the model has a ``history`` and a ``state_dict``. Returns the resumed model,
+    and the points that the callback received after the kill.
     """
     uninterrupted = fit()
     assert len(uninterrupted.history) > at, "nothing is left to resume"
@@ -52,4 +52,4 @@ def check_resumes(fit, checkpoint, at=1):
     assert tensors.keys() == uninterrupted.state_dict().keys()
     for name, tensor in uninterrupted.state_dict().items():
         assert torch.equal(tensor, tensors[name]), name
-    return after
+    return resumed, after

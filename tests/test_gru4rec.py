@@ -594,7 +594,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, how, when):
     options = {"device": "cpu", "seed": 1, "progress": False} | (COMPILED if how == "compiled" else {})
     if how in ("compiled", "readable"):
         options["valid"] = random_sessions(seed=9)
-    after = check_resumes(partial(fit, random_sessions(), config, **options), tmp_path / "run", at=when)
+    _, after = check_resumes(partial(fit, random_sessions(), config, **options), tmp_path / "run", at=when)
     assert when <= after[0]["epoch"] < when + 0.2  # two windows of a tenth
 
 

@@ -1,4 +1,4 @@
-"""What a student learns from a teacher that sees the future, on a chain where all of it is exact."""
+"""What a student learns from a teacher that sees the future, on a chain where all of it is computed exactly."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from rnnbook.widgets.base import Widget, source
 from rnnbook.worlds import FutureChain
 
 COUNTS = (1, 2, 5, 10, 30, 100, 300, 1000)
-MOST = 8  # items that still fit on a screen
+MAX_ITEMS = 8  # that fit on a screen
 
 
 class DistillationExplorer(Widget):
-    """The λ explorer: bias and variance of a student taught by clicks and by a teacher who sees the future.
+    """The λ explorer: bias and variance of a student that learns from clicks and from a teacher that sees the future.
 
-    The browser computes what `rnnbook.worlds.FutureChain` does in ``teacher_mean`` and ``error``.
+    The browser computes what ``teacher_mean`` and ``error`` of `rnnbook.worlds.FutureChain` compute.
 
     Parameters
     ----------
     chain : FutureChain, optional
         Of 2 to 8 items, by default ``FutureChain()``.
     context : int
-        The last click, on which truth, teacher and student are conditional.
+        The last click; all distributions shown are conditional on it.
     strength : float
         λ, from 0 (clicks alone) to 1 (teacher alone).
     sees : {"future", "both"}
@@ -53,8 +53,8 @@ class DistillationExplorer(Widget):
 
     def __init__(self, chain=None, context=0, strength=0.5, sees="future", n=10, **kwargs):
         chain = chain or FutureChain()
-        if not 2 <= chain.n_items <= MOST:
-            raise ValueError(f"a chain of {chain.n_items} items; the explorer shows those of 2 to {MOST}")
+        if not 2 <= chain.n_items <= MAX_ITEMS:
+            raise ValueError(f"a chain of {chain.n_items} items; the explorer shows those of 2 to {MAX_ITEMS}")
         if not 0 <= context < chain.n_items:
             raise ValueError(f"context is {context}; the chain has the items 0 to {chain.n_items - 1}")
         super().__init__(transition=chain.transition.tolist(), stationary=chain.stationary.tolist(),
@@ -62,4 +62,4 @@ class DistillationExplorer(Widget):
 
     def summary(self):
         return (f"What comes after a click on a chain of {len(self.stationary)} items: truth, the mean of a "
-                "teacher who sees the future, a student taught by both, and the student's error against λ.")
+                "teacher that sees the future, a student that learns from both, and the student's error against λ.")

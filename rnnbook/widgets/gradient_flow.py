@@ -14,14 +14,15 @@ RADII = tuple(r / 10 for r in range(5, 16))  # .5 to 1.5
 class GradientFlowExplorer(Widget):
     """Gradient norm against distance for vanilla, LSTM and GRU cell, by spectral radius and sequence length.
 
-    The curves are `rnnbook.rnn.gradient_flow` over a grid, to 8 digits, beside the line radius ** distance.
+    The curves are those of `rnnbook.rnn.gradient_flow` for each radius and length, rounded to 8 digits, beside the line
+    radius ** distance.
 
     Parameters
     ----------
     radii : sequence of float
-        Spectral radii of the recurrent matrices, ascending.
+        Spectral radii of the recurrent matrices, in ascending order.
     lengths : sequence of int
-        Sequence lengths, ascending.
+        Sequence lengths, in ascending order.
     hidden_size, seed : int
         As for `gradient_flow`.
 

@@ -7,7 +7,7 @@ import traitlets
 
 from rnnbook.widgets.base import HERE, Widget, source
 
-LONGEST, MOST = 8, 8  # clicks of a session and sessions that still fit on a screen
+MAX_CLICKS, MAX_SESSIONS = 8, 8  # of a session, and in all, that fit on a screen
 N_DRAWS = 8
 EXAMPLE = (("tent", "stove", "tent", "torch", "rope", "mug", "stove"), ("jeans", "shirt", "jeans"),
            ("map", "torch", "boots", "socks", "boots"), ("lamp", "bulb"))
@@ -16,9 +16,9 @@ EXAMPLE = (("tent", "stove", "tent", "torch", "rope", "mug", "stove"), ("jeans",
 class PrefixExplorer(Widget):
     """A session unrolled into its training pairs, click deletion, and how batches are cut from the pairs.
 
-    Two forms stand side by side. In the paper's, every prefix is an example of its own, with deletions of its
-    own; in the fast one a session has one set of deletions, the network reads the kept clicks once, and each
-    target is predicted from the state after those kept before it. No target is ever deleted.
+    It shows two forms. In the paper's, every prefix is a separate example with its own deletions. In the fast one, a
+    session has one set of deletions, the network reads the kept clicks once, and each target is predicted from the
+    state after the kept clicks before it. Targets are never deleted.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ class PrefixExplorer(Widget):
     Attributes
     ----------
     uniform : list
-        Numbers u of each draw, session, prefix and click in [0, 1); a click is deleted where u < rate. The
-        fast form takes those of the longest prefix.
+        A number u in [0, 1) for each draw, session, prefix and click; a click is deleted where u < rate. The fast
+        form uses those of the longest prefix.
 
     Raises
     ------
@@ -65,10 +65,10 @@ class PrefixExplorer(Widget):
 
     def __init__(self, sessions=EXAMPLE, session=0, rate=0.25, batch_size=3, form="prefixes", seed=0,
                  **kwargs):
-        if not 1 <= len(sessions) <= MOST:
-            raise ValueError(f"{len(sessions)} sessions; the explorer shows 1 to {MOST}")
-        if bad := [len(items) for items in sessions if not 2 <= len(items) <= LONGEST]:
-            raise ValueError(f"a session of {bad[0]} clicks; the explorer shows those of 2 to {LONGEST}")
+        if not 1 <= len(sessions) <= MAX_SESSIONS:
+            raise ValueError(f"{len(sessions)} sessions; the explorer shows 1 to {MAX_SESSIONS}")
+        if bad := [len(items) for items in sessions if not 2 <= len(items) <= MAX_CLICKS]:
+            raise ValueError(f"a session of {bad[0]} clicks; the explorer shows those of 2 to {MAX_CLICKS}")
         if not 0 <= session < len(sessions):
             raise ValueError(f"session is {session}; there are the sessions 0 to {len(sessions) - 1}")
         rng = np.random.default_rng(seed)
@@ -79,4 +79,4 @@ class PrefixExplorer(Widget):
 
     def summary(self):
         return (f"{len(self.sessions)} sessions as training pairs, prefix and next click, with clicks "
-                f"deleted at rate {self.rate:g}: for each prefix anew, or once for all positions of a session.")
+                f"deleted at rate {self.rate:g}: separately for each prefix, or once for all positions of a session.")
