@@ -5,7 +5,6 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from matplotlib import cycler
 
 GREY = "#7a7a7a"  # about 4.2 : 1 against white and against the dark theme's background
 COLOURS = ("#2f7fc1", "#d55e00", "#0f9370", "#b565a7", "#a67c00", "#6b7a8f")  # each at least 3 : 1 on both
@@ -28,8 +27,8 @@ def style():
     ('none', '#7a7a7a')
     """
     plt.rcParams.update({
-        "axes.prop_cycle": (cycler(color=COLOURS) + cycler(linestyle=LINES) + cycler(marker=MARKERS)
-                            + cycler(markevery=[(0.015 * i, 0.1) for i in range(len(COLOURS))])),
+        "axes.prop_cycle": (plt.cycler(color=COLOURS) + plt.cycler(linestyle=LINES) + plt.cycler(marker=MARKERS)
+                            + plt.cycler(markevery=[(0.015 * i, 0.1) for i in range(len(COLOURS))])),
         "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
         "legend.facecolor": "none", "legend.edgecolor": "none", "legend.framealpha": 0.0,
         "text.color": GREY, "axes.labelcolor": GREY, "axes.edgecolor": GREY, "axes.titlecolor": GREY,

@@ -40,8 +40,8 @@ def kill_and_resume(fit, checkpoint, at, resume=None):
 def check_resumes(fit, checkpoint, at=1):
     """Check that a killed training ends with the history and the parameters of an uninterrupted one, bit by bit.
 
-    Parameters are those of `kill_and_resume`; the model has a ``history`` and a ``state_dict``. Returns the resumed model,
-    and the points that the callback received after the kill.
+    Parameters are those of `kill_and_resume`; the model has a ``history`` and a ``state_dict``. Returns the resumed
+    model, and the points that the callback received after the kill.
     """
     uninterrupted = fit()
     assert len(uninterrupted.history) > at, "nothing is left to resume"
