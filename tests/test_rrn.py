@@ -397,7 +397,7 @@ def test_following_is_observing_and_predicting_rating_by_rating():
 # --- Newcomers --------------------------------------------------------------------------------------------
 
 
-def test_newcomers_get_a_prediction_and_learn():
+def test_new_users_and_items_get_a_prediction_and_are_learnt():
     model = enlarged(untrained())
     night = np.full(3, 100 * DAY)
     first = model.predict([999, 100, 999], ["item-0", "new", "new"], night)
@@ -628,8 +628,8 @@ def test_moving_tastes_are_followed_and_the_mean_is_not_enough():
     ours, mean = (metrics.evaluate_ratings(m, test).rmse for m in (model, Mean().fit(past)))
     best = metrics.evaluate_ratings(world.kalman().fit(past), test).rmse
     assert best < ours < mean - 0.4 * (mean - best)
-    deaf = replace(test, ratings=np.full(test.n_ratings, past.ratings.mean()))  # it hears no news of the test steps
-    assert np.sqrt(np.mean((model.follow(deaf) - test.ratings) ** 2)) > ours
+    no_news = replace(test, ratings=np.full(test.n_ratings, past.ratings.mean()))  # nothing of the test is learnt
+    assert np.sqrt(np.mean((model.follow(no_news) - test.ratings) ** 2)) > ours
 
 
 def test_users_who_always_give_the_same_rating_are_told_apart():
