@@ -442,11 +442,11 @@ class AutoRec(RatingBaseline):
 
     Every rating is also an inner product, as in a factorisation: for items, of the item's code
     :math:`h_j = \sigma(V (r_j - \mu) + c)` and the user's row of W. ``follow`` feeds the ratings so far to the
-    encoder, so that the code of a user new to U-AutoRec follows them at once. On the
-    *other* side, what training did not know (a new user in I-AutoRec, a new item in U-AutoRec) has no weights: its
-    ratings enter with weight 0, and it is predicted by the mean row of W and the mean of b. (With zeros, the ridge's answer, it would be
-    predicted by :math:`\mu`, as codes are positive and W is not about 0: with 20 epochs and λ = 20, I-AutoRec's
-    validation RMSE on MovieLens 100K was 1.09 so, and 1.04 with the means.)
+    encoder, so that the code of a user new to U-AutoRec follows them at once. On the *other* side, what training did
+    not know (a new user in I-AutoRec, a new item in U-AutoRec) has no weights: its ratings enter with weight 0, and
+    it is predicted by the mean row of W and the mean of b. (With zeros, the ridge's answer, it would be predicted by
+    :math:`\mu`, as codes are positive and W is not about 0: with 20 epochs and λ = 20, I-AutoRec's validation RMSE
+    on MovieLens 100K was 1.09 so, and 1.04 with the means.)
 
     Parameters
     ----------
