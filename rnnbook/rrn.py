@@ -426,8 +426,9 @@ class RRN(nn.Module):
     @staticmethod
     def combine(users, items):
         """The prediction on the model's scale, float [k], from the Terms of both sides."""
-        return (((users.dynamic + users.anchor) * (items.dynamic + items.anchor)).sum(1)
-                + (users.stationary * items.stationary).sum(1) + users.bias + items.bias)
+        return (((users.dynamic + users.anchor) * (items.dynamic + items.anchor)).sum(1)  # over d: [k]
+                + (users.stationary * items.stationary).sum(1)  # over s: [k]
+                + users.bias + items.bias)
 
     def ratings(self, users, items):
         """`combine` on the data's scale: float64 array [k]."""
