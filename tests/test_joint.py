@@ -419,6 +419,16 @@ def test_writing_is_repeatable_bounded_and_from_the_alphabet():
             model.write(101, "item-2", **bad)
 
 
+def test_writing_and_scoring_are_without_dropout():
+    model = untrained(dropout=0.9)
+    with torch.no_grad():
+        model.writer.to_joint.weight.mul_(8)
+    for way in (lambda: next(model.sample_characters(101, "item-2"))[1], lambda: evaluate_text(model, LATER).nats):
+        expected = way()
+        model.train()
+        np.testing.assert_array_equal(way(), expected)
+
+
 def test_the_probabilities_are_those_that_score_a_review(float64):
     model = untrained()
     when = TRAIN.ratings.times[-1] + 5

@@ -382,6 +382,17 @@ def test_ratings_of_one_instant_do_not_see_each_other():
     np.testing.assert_allclose(one_by_one, before, atol=1e-6)
 
 
+def test_predictions_are_without_dropout():
+    model = untrained(dropout=0.9)
+    ways = [lambda: model.follow(LATER), lambda: model.predict([100, 999], ["item-1", "item-2"], [40 * DAY] * 2),
+            lambda: model.trajectory(item="item-2").factors]
+    for way in ways:
+        expected = way()
+        model.train()
+        np.testing.assert_array_equal(way(), expected)
+        assert not model.training
+
+
 def test_following_is_observing_and_predicting_rating_by_rating():
     model, other = enlarged(untrained()), enlarged(untrained())
     expected = []
