@@ -37,7 +37,7 @@ ROUNDS = 5
 IMPROVED = ImprovedConfig(click_dropout=0.0, output_dropout=0.0, max_steps=1000, n_epochs=1)
 SESSIONS = {"300 items": SessionWorld(n_items=300), "3,000 items": SessionWorld(n_items=3000)}
 N_SESSIONS = 500  # of an epoch
-READ, ASKED = 20_000, 100  # sessions that the neighbour methods know, and those whose next clicks are foretold
+READ, ASKED = 20_000, 100  # sessions that the neighbour methods know, and those whose next clicks are predicted
 RATINGS = {"100 ratings a user": RatingWorld(n_users=200, n_items=20),
            "10 ratings a user": RatingWorld(n_users=1000, n_items=20, n_steps=10)}
 RRN = RRNConfig(dropout=0.0, cold_start=0.0, n_epochs=1)

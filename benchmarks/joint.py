@@ -71,7 +71,7 @@ def train_world(job):
 
 
 def world(experiment):
-    """RMSE with and without reviews, with reviews that tell nothing, and how well reviews are foretold."""
+    """RMSE with and without reviews, with reviews that tell nothing, and how well reviews are predicted."""
     jobs = [(n, seed) for n in ITEMS for seed in SEEDS]
     train, _, test = ReviewWorld(n_items=ITEMS[1], n=1).split(ReviewWorld(n_items=ITEMS[1], n=1).sample())
     result = results.new_result(experiment, results.describe(train.ratings, test.ratings), {

@@ -288,6 +288,8 @@ class RRN(nn.Module):
 
     Attributes
     ----------
+    users, items : Side
+    sides : (users, items)
     seen : RatingData
         All ratings so far: those of the training, and what was observed since.
 
@@ -321,11 +323,7 @@ class RRN(nn.Module):
         n_users, n_items = len(self.user_ids), len(self.item_ids)
         with torch.device(device):
             self.users, self.items = Side(n_users, n_items, config), Side(n_items, n_users, config)
-
-    @property
-    def sides(self):
-        """The users' Side and the items'."""
-        return self.users, self.items
+        self.sides = self.users, self.items
 
     @property
     def device(self):
@@ -384,10 +382,8 @@ class RRN(nn.Module):
 
     def factors_at_all_steps(self, side, steps, owners=None):
         """The same for all owners, or for many, in batches: float [S, d], zeros at the steps of the others."""
-        n_steps = np.diff(steps.offsets)
-        owners = np.arange(len(n_steps)) if owners is None else owners
         parts = [self.factors_at_steps(side, steps, batch)
-                 for batch in batches_by_length(n_steps, 4 * self.config.batch_size, owners)]
+                 for batch in steps.batches(4 * self.config.batch_size, owners)]
         out = self.zeros(len(steps.time))
         if parts:  # in one go: a copy of all for each batch would cost the square of the number of steps
             numbers, factors = zip(*parts)
@@ -430,8 +426,9 @@ class RRN(nn.Module):
     @staticmethod
     def combine(users, items):
         """The prediction on the model's scale, float [k], from the Terms of both sides."""
-        return (((users.dynamic + users.anchor) * (items.dynamic + items.anchor)).sum(1)
-                + (users.stationary * items.stationary).sum(1) + users.bias + items.bias)
+        return (((users.dynamic + users.anchor) * (items.dynamic + items.anchor)).sum(1)  # over d: [k]
+                + (users.stationary * items.stationary).sum(1)  # over s: [k]
+                + users.bias + items.bias)
 
     def ratings(self, users, items):
         """`combine` on the data's scale: float64 array [k]."""
@@ -550,9 +547,8 @@ def new_model(train, config, *, device="auto", seed=0, start=None, kind=RRN):
         model = kind(train.item_ids, config, device, user_ids=train.user_ids, scale=scale)
         model.users.initialize(users, items)
         model.items.initialize(items, users)
-    if start is not None:
-        for side, factors in zip(model.sides, start):
-            side.set_stationary(factors)
+    for side, factors in zip(model.sides, start or ()):
+        side.set_stationary(factors)
     model.seen = train
     return model
 
@@ -692,9 +688,9 @@ def half_epoch(model, which, train, steps):
         fixed = None if model.config.joint else model.eval().factors_at_all_steps(model.sides[1 - which],
                                                                                   steps[1 - which])
     model.train()
-    n_steps = np.diff(steps[which].offsets)
-    cold = torch.rand(len(n_steps), device=model.device) < model.config.cold_start
-    batches = batches_by_length(n_steps, model.config.batch_size, torch.randperm(len(n_steps)).numpy())
+    n_owners = model.sides[which].n_owners
+    cold = torch.rand(n_owners, device=model.device) < model.config.cold_start
+    batches = steps[which].batches(model.config.batch_size, torch.randperm(n_owners).numpy())
     for i in torch.randperm(len(batches)).tolist():
         yield batch_of(model, which, batches[i], train, steps, fixed, cold)
 
@@ -755,8 +751,7 @@ def descend(model, train, loss_of, *, seed, identity, valid=None, patience=3, ch
     config, steps = model.config, model.steps(train)
     tables = {f"{name}.weight" for name, module in model.named_modules() if getattr(module, "sparse", False)}
     optimizer = training.Adam(dict(model.named_parameters()), config.learning_rate, tables, config.table_learning_rate)
-    n_batches = sum(len(batches_by_length(n_steps, config.batch_size, np.arange(len(n_steps))))
-                    for n_steps in (np.diff(side.offsets) for side in steps))
+    n_batches = sum(len(of_side.batches(config.batch_size)) for of_side in steps)
 
     def train_epoch(epoch, *_):
         bar.update(epoch * n_batches - bar.n)

@@ -1,7 +1,7 @@
 """The joint model against its slow forms: one review after another, the LSTM's equations by hand."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 
 import numpy as np
@@ -106,8 +106,10 @@ def test_text_comes_back_from_its_symbols():
 
 
 def test_a_lone_surrogate_is_no_letter():
-    reviews = replace(some_reviews(1), characters=np.array([0xD800] * 9 + [97], dtype=np.uint32))
+    reviews = replace(some_reviews(1), characters=np.array([0xD800, 0xDFFF] * 9 + [97], dtype=np.uint32))
     assert alphabet_of(reviews, 1) == "a"
+    reviews = replace(reviews, characters=np.array([0xE000, 0xD7FF], dtype=np.uint32))  # those beside them are
+    assert alphabet_of(reviews, 1) == "\ud7ff\ue000"
 
 
 def test_packed_reviews_by_hand():
@@ -290,6 +292,8 @@ def test_perplexity_is_the_same_however_reviews_are_batched(float64):
     assert scores.perplexity == pytest.approx(np.exp(scores.nats.sum() / (n + 1).sum()))
     words = sum(len(LATER.text(i).split()) for i in range(LATER.n_ratings))
     assert scores.word_perplexity == pytest.approx(np.exp(scores.nats.sum() / words))
+    scores = evaluate_text(model, some_reviews(10, start=31 * DAY, words=[" "]))  # no word at all counts as one
+    assert np.log(scores.word_perplexity) == pytest.approx(scores.nats.sum())
 
 
 def test_training_predicts_better_than_the_frequency_of_characters():
@@ -385,8 +389,13 @@ def test_settings_of_the_ratings_are_checked_too():
         JointConfig(learning_rate=-1)
     with pytest.raises(ValueError, match="nothing is left"):
         JointConfig(dynamic=False, stationary=False)
-    config = JointConfig()  # the paper's
-    assert (config.character_size, config.joint_size, config.text_layers) == (30, 40, 2)
+
+
+def test_default_settings_are_those_of_the_paper_and_of_the_results():
+    own = {field.name: field.default for field in OWN}
+    assert own == {"character_size": 30, "joint_size": 40, "text_layers": 2,  # the paper's
+                   "text_weight": 1.0, "text_hidden_size": 128, "min_count": 5, "text_batch": 4096, "warm_up": 1}
+    assert JointConfig() == JointConfig(**asdict(rrn.RRNConfig()))
 
 
 # --- Writing ----------------------------------------------------------------------------------------------
@@ -408,6 +417,16 @@ def test_writing_is_repeatable_bounded_and_from_the_alphabet():
     for bad in ({"temperature": -1.0}, {"max_length": 0}):
         with pytest.raises(ValueError, match="the first must not be negative"):
             model.write(101, "item-2", **bad)
+
+
+def test_writing_and_scoring_are_without_dropout():
+    model = untrained(dropout=0.9)
+    with torch.no_grad():
+        model.writer.to_joint.weight.mul_(8)
+    for way in (lambda: next(model.sample_characters(101, "item-2"))[1], lambda: evaluate_text(model, LATER).nats):
+        expected = way()
+        model.train()
+        np.testing.assert_array_equal(way(), expected)
 
 
 def test_the_probabilities_are_those_that_score_a_review(float64):

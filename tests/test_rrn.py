@@ -1,6 +1,6 @@
 """The RRN against its slow forms: dense ratings vectors, the LSTM's equations by hand, one rating after another."""
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 
 import numpy as np
@@ -382,6 +382,17 @@ def test_ratings_of_one_instant_do_not_see_each_other():
     np.testing.assert_allclose(one_by_one, before, atol=1e-6)
 
 
+def test_predictions_are_without_dropout():
+    model = untrained(dropout=0.9)
+    ways = [lambda: model.follow(LATER), lambda: model.predict([100, 999], ["item-1", "item-2"], [40 * DAY] * 2),
+            lambda: model.trajectory(item="item-2").factors]
+    for way in ways:
+        expected = way()
+        model.train()
+        np.testing.assert_array_equal(way(), expected)
+        assert not model.training
+
+
 def test_following_is_observing_and_predicting_rating_by_rating():
     model, other = enlarged(untrained()), enlarged(untrained())
     expected = []
@@ -397,7 +408,7 @@ def test_following_is_observing_and_predicting_rating_by_rating():
 # --- Newcomers --------------------------------------------------------------------------------------------
 
 
-def test_newcomers_get_a_prediction_and_learn():
+def test_new_users_and_items_get_a_prediction_and_are_learnt():
     model = enlarged(untrained())
     night = np.full(3, 100 * DAY)
     first = model.predict([999, 100, 999], ["item-0", "new", "new"], night)
@@ -430,12 +441,68 @@ def test_trajectories_are_what_predicts():
     movie = model.trajectory(item="item-2", times=way.times)
     r = (way.factors * movie.factors).sum(1) * model.scale["std"] + model.scale["mean"]
     np.testing.assert_allclose(model.predict([103] * len(r), ["item-2"] * len(r), way.times), r, atol=1e-5)
+    assert way.times[-1] == mine[-1] + 1
+    movie = model.trajectory(item="item-2")
+    assert movie.times[-1] == movie.times[-2] + DAY  # the next step
     for bad in ({}, {"user": 103, "item": "item-2"}, {"user": 5}):
         with pytest.raises(ValueError, match="trajectory"):
             model.trajectory(**bad)
 
 
+def test_a_trajectory_is_around_the_anchor():
+    model = enlarged(untrained())
+    steps = model.steps(TRAIN)[0]
+    _, dynamic = model.factors_at_steps(model.users, steps, np.array([3]))
+    expected = dynamic + model.users.anchor.weight[3]
+    np.testing.assert_allclose(model.trajectory(103).factors[:-1], expected.detach(), atol=1e-6)
+
+
 # --- Training ---------------------------------------------------------------------------------------------
+
+
+def test_an_untrained_model_has_the_scale_of_its_data_and_small_random_tables():
+    data = random_ratings(5000, n_users=300, n_items=200)
+    model = untrained(data, stationary_size=40, dynamic_size=10, embedding_size=10)
+    assert model.scale == {"mean": data.ratings.mean(), "std": data.ratings.std(), "start": data.times[0],
+                           "span": data.times[-1] - data.times[0]}
+    for side in model.sides:
+        for name, std in (("anchor", 0.02), ("stationary", 0.05), ("embed", 0.1)):
+            table = getattr(side, name).weight
+            assert table[table != 0].std().item() == pytest.approx(std, rel=0.06), name
+            assert table[table != 0].mean().abs() < 0.1 * std
+        assert not side.bias.weight.any()
+        assert (side.embed.weight == 0).all(1).nonzero().flatten().tolist() == [
+            side.n_others + 1, 2 * side.n_others + 3]  # the last of either kind
+    at_once = replace(TRAIN, times=np.full(60, 7.0))
+    assert untrained(at_once).scale["span"] == 1.0 and untrained(at_once).scale["start"] == 7.0
+
+
+def test_the_loss_reported_is_the_mean_squared_error_on_the_models_scale():
+    still = replace(SMALL, learning_rate=1e-12, penalty=7.0, n_epochs=1, batch_size=7)
+    model = fit(TRAIN, still, device="cpu", seed=3, progress=False)
+    untrained_model = untrained(seed=3)
+    steps = untrained_model.steps(TRAIN)
+    batch = batch_of(untrained_model, 0, np.arange(N_USERS), TRAIN, steps, None, WARM)
+    _, error = batch_loss(untrained_model, TRAIN, steps, batch)
+    assert model.history[0]["loss"] == pytest.approx(error.item() / 60, rel=1e-5)
+
+
+def test_the_progress_bar_counts_the_batches_and_goes_on_after_a_kill(tmp_path, monkeypatch):
+    bars, real = [], training.progress_bar
+
+    def progress_bar(n_steps, shown):
+        bar, updates = real(n_steps, False), []
+        bar.update, bar.n = lambda n=1: updates.append(n), 0
+        bars.append((n_steps, shown, updates))
+        return bar
+
+    monkeypatch.setattr(training, "progress_bar", progress_bar)
+    check_resumes(partial(fit, TRAIN, replace(SMALL, n_epochs=3), device="cpu"), tmp_path / "run")
+    n = sum(len(of_side.batches(SMALL.batch_size)) for of_side in untrained().steps(TRAIN))
+    (uncut, shown, steps), _, (again, _, resumed) = bars
+    assert uncut == again == 3 * n and shown is True
+    assert steps == [0, *[1] * n, n, *[1] * n, 2 * n, *[1] * n]  # the stand-in stays at 0, so each epoch catches up
+    assert resumed == [n, *[1] * n, 2 * n, *[1] * n]
 
 
 def test_a_step_runs_on_the_meta_device():
@@ -545,13 +612,23 @@ def test_saved_models_go_on_from_what_they_had_seen(tmp_path):
 
 
 @pytest.mark.parametrize("name,value", [
-    ("users", torch.full((60,), 99)), ("ratings", torch.full((60,), torch.nan).double()),
+    ("users", torch.full((60,), 99)), ("users", torch.full((60,), N_USERS)), ("items", torch.full((60,), -1)),
+    ("users", torch.zeros(60)), ("ratings", torch.full((60,), torch.nan).double()),
     ("times", torch.arange(60).flip(0).double()), ("items", torch.zeros(59).long())])
 def test_a_crafted_checkpoint_is_refused(tmp_path, name, value):
     model = untrained()
     model.save(tmp_path / "model")
     tensors, info = training.load_checkpoint(tmp_path / "model")
     training.save_checkpoint(tmp_path / "model", tensors | {f"seen.{name}": value}, info)
+    with pytest.raises(ValueError, match="seen ratings"):
+        RRN.load(tmp_path / "model", device="cpu")
+
+
+def test_an_empty_list_of_seen_ratings_is_refused(tmp_path):
+    untrained().save(tmp_path / "model")
+    tensors, info = training.load_checkpoint(tmp_path / "model")
+    none = {name: tensor[:0] for name, tensor in tensors.items() if name.startswith("seen.")}
+    training.save_checkpoint(tmp_path / "model", tensors | none, info)
     with pytest.raises(ValueError, match="seen ratings"):
         RRN.load(tmp_path / "model", device="cpu")
 
@@ -575,12 +652,13 @@ def test_stationary_factors_can_start_from_others():
         new_model(TRAIN, SMALL, device="cpu", start=start[::-1])
 
 
-def test_default_settings_are_those_of_the_papers():
-    """Sizes: Wu et al., "Recurrent Recommender Networks", section 4.1. The rest: their later paper."""
-    config = RRNConfig()
-    assert (config.hidden_size, config.embedding_size, config.stationary_size) == (40, 40, 160)
-    assert (config.dropout, config.clip, config.learning_rate) == (0.5, 15.0, 1.5e-3)
-    assert config.newbie and config.wall_clock and config.dynamic and config.stationary and not config.joint
+def test_default_settings_are_those_of_the_papers_and_of_the_results():
+    assert asdict(RRNConfig()) == {
+        "hidden_size": 40, "embedding_size": 40, "stationary_size": 160,  # Wu et al. 2017, section 4.1
+        "dropout": 0.5, "clip": 15.0, "learning_rate": 1.5e-3,  # their later paper
+        "dynamic_size": 20, "penalty": 30.0, "bias_penalty": 1.0, "table_learning_rate": None, "decay": False,
+        "batch_size": 4096, "n_epochs": 16, "user_step": 0.0, "item_step": 86_400.0, "cold_start": 0.5, "newbie": True,
+        "wall_clock": True, "dynamic": True, "stationary": True, "anchored": True, "joint": False}
 
 
 WRONG = {"Size": [0, -1, 2.5, "3", True, None], "Weight": [-0.1, np.nan, np.inf, "1", True, None],
@@ -628,8 +706,8 @@ def test_moving_tastes_are_followed_and_the_mean_is_not_enough():
     ours, mean = (metrics.evaluate_ratings(m, test).rmse for m in (model, Mean().fit(past)))
     best = metrics.evaluate_ratings(world.kalman().fit(past), test).rmse
     assert best < ours < mean - 0.4 * (mean - best)
-    deaf = replace(test, ratings=np.full(test.n_ratings, past.ratings.mean()))  # it hears no news of the test steps
-    assert np.sqrt(np.mean((model.follow(deaf) - test.ratings) ** 2)) > ours
+    no_news = replace(test, ratings=np.full(test.n_ratings, past.ratings.mean()))  # nothing of the test is learnt
+    assert np.sqrt(np.mean((model.follow(no_news) - test.ratings) ** 2)) > ours
 
 
 def test_users_who_always_give_the_same_rating_are_told_apart():

@@ -53,7 +53,7 @@ class RatingBaseline(ABC):
 
     @abstractmethod
     def _predict(self, users, items, times):
-        """Ratings, float64 [n], for indices [n] and seconds [n]; n_users and n_items stand for newcomers."""
+        """Ratings, float64 [n], for indices [n] and seconds [n]; n_users and n_items stand for all new ones."""
 
     def _start(self, train):
         if not train.n_ratings:
@@ -69,7 +69,7 @@ class RatingBaseline(ABC):
             raise ValueError(f"{data.name} begins before the training ends; use predict for what was trained on")
 
     def predict(self, users, items, times):
-        """Predicted ratings, float64 [n], for raw ids [n] and seconds [n]; unknown ids are newcomers."""
+        """Predicted ratings, float64 [n], for raw ids [n] and seconds [n]; unknown ids are new users and items."""
         return self._predict(_indices(users, self.user_ids), _indices(items, self.item_ids),
                              np.asarray(times, dtype=np.float64))
 
@@ -186,7 +186,7 @@ class MatrixFactorization(RatingBaseline):
     Attributes
     ----------
     user_vectors, item_vectors : float64 arrays [n_users + 1, 1 + d], [n_items + 1, 1 + d]
-        :math:`[b_u, p_u]` and :math:`[b_j, q_j]`; the last row is the newcomer's.
+        :math:`[b_u, p_u]` and :math:`[b_j, q_j]`; the last row is that of all new ones.
 
     References
     ----------
@@ -442,11 +442,11 @@ class AutoRec(RatingBaseline):
 
     Every rating is also an inner product, as in a factorisation: for items, of the item's code
     :math:`h_j = \sigma(V (r_j - \mu) + c)` and the user's row of W. ``follow`` feeds the ratings so far to the
-    encoder, so that the code of a user new to U-AutoRec follows them at once. What the *other* side was not
-    trained on stays dumb, a new user in I-AutoRec and a new item in U-AutoRec: its ratings enter with weight 0,
-    and it is predicted by the mean row of W and the mean of b. (With zeros, the ridge's answer, it would be
-    predicted by :math:`\mu`, as codes are positive and W is not about 0: with 20 epochs and λ = 20, I-AutoRec's
-    validation RMSE on MovieLens 100K was 1.09 so, and 1.04 with the means.)
+    encoder, so that the code of a user new to U-AutoRec follows them at once. On the *other* side, what training did
+    not know (a new user in I-AutoRec, a new item in U-AutoRec) has no weights: its ratings enter with weight 0, and
+    it is predicted by the mean row of W and the mean of b. (With zeros, the ridge's answer, it would be predicted by
+    :math:`\mu`, as codes are positive and W is not about 0: with 20 epochs and λ = 20, I-AutoRec's validation RMSE
+    on MovieLens 100K was 1.09 so, and 1.04 with the means.)
 
     Parameters
     ----------

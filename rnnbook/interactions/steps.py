@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnbook.interactions.ragged import concatenated_ranges
+from rnnbook.interactions.ragged import batches_by_length, concatenated_ranges
 
 
 class Steps:
@@ -70,6 +70,11 @@ class Steps:
     def round(self, times):
         """Times (s) rounded down to the width of a step."""
         return np.floor(times / self.width) * self.width if self.width else times
+
+    def batches(self, batch_size, owners=None):
+        """Owners, by default all, in batches of about ``batch_size`` steps; see `batches_by_length`."""
+        n_steps = np.diff(self.offsets)
+        return batches_by_length(n_steps, batch_size, np.arange(len(n_steps)) if owners is None else owners)
 
     def ratings_in(self, numbers):
         """The ratings of some steps (int64 [R]): how many each has, int64 [R], and their positions, step after step."""

@@ -137,7 +137,7 @@ class ReviewWorld:
 
     Examples
     --------
-    Two ratings of 2 and 0 whose reviews say "superb" and "solid": the words lift what is believed, and make it surer.
+    Two ratings of 2 and 0 whose reviews say "superb" and "solid": the words raise the mean and lower the deviation.
 
     >>> world = ReviewWorld(n_items=4, n=2)
     >>> data = world.sample()
@@ -146,8 +146,8 @@ class ReviewWorld:
     >>> mean, sd = world.posterior([2.0, 0.0])
     >>> round(mean.item(), 4), round(sd.item(), 4)  # 2/3 and 1/√3
     (0.6667, 0.5774)
-    >>> told, surer = world.posterior([2.0, 0.0], [WORDS.index("superb"), WORDS.index("solid")])
-    >>> print(told > mean, surer < sd)
+    >>> with_words = world.posterior([2.0, 0.0], [WORDS.index("superb"), WORDS.index("solid")])
+    >>> print(with_words[0] > mean, with_words[1] < sd)
     True True
     """
 
@@ -273,12 +273,12 @@ class ReviewWorld:
 
     def _moments(self, known):
         """Mean and variance of q [n], and the probabilities of the next review's word [n, n_words]."""
-        grid, words, told = self._grid, np.exp(self.log_words(self._grid)).T, []
+        grid, words, moments = self._grid, np.exp(self.log_words(self._grid)).T, []
         for rows in np.array_split(known, 1 + len(known) // 4096):  # so many rows at a time fit into memory
             p = softmax(self._log_joint(rows, grid), axis=1)
             mean = p @ grid
-            told.append((mean, p @ grid**2 - mean**2, p @ words))
-        return map(np.concatenate, zip(*told))
+            moments.append((mean, p @ grid**2 - mean**2, p @ words))
+        return map(np.concatenate, zip(*moments))
 
     def posterior(self, ratings, tokens=None):
         """What is known of qualities after some ratings and the words of their reviews.
