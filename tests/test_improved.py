@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from recommender_contract import RecommenderContract
 from resume import check_resumes
-from rnnbook import metrics, training
+from rnnbook import metrics, results, training
 from rnnbook.baselines import Popularity
 from rnnbook.improved import (MODELS, Batch, ImprovedConfig, ImprovedRNN, Padded, approximate_index, batch_loss,
                               delete_clicks, fit, log_likelihood, nearest, new_model, prefixes, recent_sessions,
@@ -470,6 +470,27 @@ def test_every_model_is_the_paper_s():
         "M2": (True, 0.25, 0.25, 0.0, "future", "softmax"), "M3": (True, 0.25, 0.0, 0.2, "future", "softmax"),
         "M4": (True, 0.25, 0.0, 0.0, "future", "embedding")}
     assert {(c.embedding_size, c.hidden_size, c.max_steps) for c in MODELS.values()} == {(50, 100, 19)}
+
+
+def test_the_default_settings_are_those_that_the_search_chose():
+    search = results.load("improved-search")
+    (chosen,) = (row["config"] for row in search["rows"] if (row["model"], row["metric"]) == ("softmax", "recall@20"))
+    names = [*search["config"]["space"], "n_epochs"]
+    assert {name: getattr(ImprovedConfig(), name) for name in names} == {name: chosen[name] for name in names}
+    assert ImprovedConfig().recent_learning_rate == pytest.approx(ImprovedConfig().learning_rate / 5)
+    assert ImprovedConfig().recent_epochs == 5
+
+
+def test_without_options_a_fit_has_seed_0_and_a_patience_of_3_in_recall():
+    data, valid = random_sessions(seed=4), random_sessions(seed=5)
+    config = replace(PLAIN, n_epochs=9, learning_rate=0.03)
+    options = {"device": "cpu", "valid": valid, "progress": False}
+    said = fit(data, config, **options, seed=0, patience=3, metric="recall")
+    assert len(said.history) < 9  # so that the patience counts
+    assert fit(data, config, **options).history == said.history
+    stage = train_stage(new_model(data, config, device="cpu"), data, valid=valid, progress=False)
+    assert stage.history == said.history
+    assert len(said.recommend([1]).ids) == 10
 
 
 def test_a_new_table_is_small_and_a_new_bias_zero():
