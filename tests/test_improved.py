@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from recommender_contract import RecommenderContract
 from resume import check_resumes
-from rnnbook import metrics, results, training
+from rnnbook import improved, metrics, results, training
 from rnnbook.baselines import Popularity
 from rnnbook.improved import (MODELS, Batch, ImprovedConfig, ImprovedRNN, Padded, approximate_index, batch_loss,
                               delete_clicks, fit, log_likelihood, nearest, new_model, prefixes, recent_sessions,
@@ -682,9 +682,20 @@ def test_log_likelihood_is_that_of_the_softmax():
 
 
 def test_same_seed_same_model_other_seed_other_model():
-    a, b, c = (fit(random_sessions(), MODELS["M1"], device="cpu", seed=s, progress=False) for s in (3, 3, 4))
-    assert torch.equal(a.embedding.weight, b.embedding.weight)
-    assert not torch.equal(a.embedding.weight, c.embedding.weight)
+    config = replace(PLAIN, click_dropout=0.25, output_dropout=0.5)
+    a, b, c = (fit(random_sessions(), config, device="cpu", seed=s, progress=False) for s in (3, 3, 4))
+    for name, tensor in a.state_dict().items():
+        assert torch.equal(tensor, b.state_dict()[name]) and not torch.equal(tensor, c.state_dict()[name])
+    assert a.history == b.history != c.history
+
+
+def test_every_epoch_and_every_seed_deletes_other_clicks(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(improved, "delete_clicks", lambda mask, rate: drawn.append(delete_clicks(mask, rate)) or mask)
+    for seed in (3, 4):
+        fit(sessions([[0, 1, 2, 3, 4, 5] * 5]), replace(PLAIN, click_dropout=0.5), device="cpu", seed=seed,
+            progress=False)
+    assert len({str(keep.tolist()) for keep in drawn}) == len(drawn) == 4
 
 
 @pytest.mark.parametrize("output", ["softmax", "shared", "embedding"])
