@@ -207,7 +207,7 @@ def clip_gradient(gradients, max_norm):
     ([tensor([0.6000]), tensor([0.8000])], tensor(5.))
     """
     norm = torch.stack([g.norm() for g in gradients]).norm()
-    scale = (max_norm / norm).clamp(max=1) if norm > 0 else torch.ones_like(norm)
+    scale = (max_norm / norm).clamp(max=1)  # 1 where the norm is 0
     return [g * scale for g in gradients], norm
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from recommender_contract import RecommenderContract
 from resume import check_resumes
-from rnnbook import metrics, training
+from rnnbook import improved, metrics, results, training
 from rnnbook.baselines import Popularity
 from rnnbook.improved import (MODELS, Batch, ImprovedConfig, ImprovedRNN, Padded, approximate_index, batch_loss,
                               delete_clicks, fit, log_likelihood, nearest, new_model, prefixes, recent_sessions,
@@ -472,6 +472,27 @@ def test_every_model_is_the_paper_s():
     assert {(c.embedding_size, c.hidden_size, c.max_steps) for c in MODELS.values()} == {(50, 100, 19)}
 
 
+def test_the_default_settings_are_those_that_the_search_chose():
+    search = results.load("improved-search")
+    (chosen,) = (row["config"] for row in search["rows"] if (row["model"], row["metric"]) == ("softmax", "recall@20"))
+    names = [*search["config"]["space"], "n_epochs"]
+    assert {name: getattr(ImprovedConfig(), name) for name in names} == {name: chosen[name] for name in names}
+    assert ImprovedConfig().recent_learning_rate == pytest.approx(ImprovedConfig().learning_rate / 5)
+    assert ImprovedConfig().recent_epochs == 5
+
+
+def test_without_options_a_fit_has_seed_0_and_a_patience_of_3_in_recall():
+    data, valid = random_sessions(seed=4), random_sessions(seed=5)
+    config = replace(PLAIN, n_epochs=9, learning_rate=0.03)
+    options = {"device": "cpu", "valid": valid, "progress": False}
+    said = fit(data, config, **options, seed=0, patience=3, metric="recall")
+    assert len(said.history) < 9  # so that the patience counts
+    assert fit(data, config, **options).history == said.history
+    stage = train_stage(new_model(data, config, device="cpu"), data, valid=valid, progress=False)
+    assert stage.history == said.history
+    assert len(said.recommend([1]).ids) == 10
+
+
 def test_a_new_table_is_small_and_a_new_bias_zero():
     model = new_model(random_sessions(), replace(PLAIN, embedding_size=2000, output="shared"), device="cpu")
     assert model.embedding.weight.std().item() == pytest.approx(0.1, rel=0.05)
@@ -661,9 +682,20 @@ def test_log_likelihood_is_that_of_the_softmax():
 
 
 def test_same_seed_same_model_other_seed_other_model():
-    a, b, c = (fit(random_sessions(), MODELS["M1"], device="cpu", seed=s, progress=False) for s in (3, 3, 4))
-    assert torch.equal(a.embedding.weight, b.embedding.weight)
-    assert not torch.equal(a.embedding.weight, c.embedding.weight)
+    config = replace(PLAIN, click_dropout=0.25, output_dropout=0.5)
+    a, b, c = (fit(random_sessions(), config, device="cpu", seed=s, progress=False) for s in (3, 3, 4))
+    for name, tensor in a.state_dict().items():
+        assert torch.equal(tensor, b.state_dict()[name]) and not torch.equal(tensor, c.state_dict()[name])
+    assert a.history == b.history != c.history
+
+
+def test_every_epoch_and_every_seed_deletes_other_clicks(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(improved, "delete_clicks", lambda mask, rate: drawn.append(delete_clicks(mask, rate)) or mask)
+    for seed in (3, 4):
+        fit(sessions([[0, 1, 2, 3, 4, 5] * 5]), replace(PLAIN, click_dropout=0.5), device="cpu", seed=seed,
+            progress=False)
+    assert len({str(keep.tolist()) for keep in drawn}) == len(drawn) == 4
 
 
 @pytest.mark.parametrize("output", ["softmax", "shared", "embedding"])

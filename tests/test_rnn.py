@@ -605,6 +605,17 @@ def test_the_limits_themselves_are_allowed():
     MemoryTask(distance=3, length=4, keep=1)
 
 
+def test_the_defaults_are_those_of_the_page():
+    assert MemoryTask() == MemoryTask(distance=40, length=41, n_cues=4, n_noise=8, keep=0.9)
+    assert ClassifierConfig() == ClassifierConfig("gru", hidden_size=32, embedding_size=16, gate_bias=3.0,
+                                                  learning_rate=3e-3, max_norm=1.0, batch_size=64, n_steps=200)
+    task, config = MemoryTask(distance=0, length=2), ClassifierConfig(n_steps=1, batch_size=2)
+    a, b = (rnn.fit(task, config, device="cpu", progress=False, **options) for options in ({}, {"seed": 0}))
+    assert a.history == b.history
+    assert rnn.evaluate(a, task) == rnn.evaluate(a, task, n=4000, seed=0)
+    assert all(torch.equal(x, y) for x, y in zip(task.sample(3), task.sample(3, seed=0), strict=True))
+
+
 def test_fit_repeats_and_leaves_the_random_state_alone():
     task, config = MemoryTask(distance=0, length=3), ClassifierConfig(n_steps=25, batch_size=8)
     state = torch.get_rng_state()
