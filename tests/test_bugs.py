@@ -3,14 +3,19 @@
 import importlib.util
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from recommender_contract import chains
 from rnnbook import gru4rec, metrics, results
+from rnnbook.benchmarks.bugs import MODELS, RIGHT
 from rnnbook.bugs import BUGS, planted
+from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig, fit
+from rnnbook.worlds import SessionWorld
 from test_gru4rec import float64, sessions
 from test_metrics import random_data
 
@@ -227,3 +232,55 @@ def test_under_every_fault_but_one_the_loss_falls(experiment):
     assert all(abs(run[-1] / run[0] - 1) < 1e-4 for run in losses.pop("softmax-twice"))
     for name, runs in losses.items():
         assert all(run[-1] < run[0] for run in runs), name
+
+
+# --- The same now, in small -------------------------------------------------------------------------------
+
+SMALL = GRU4RecConfig(hidden_size=32, embedding_size=32, batch_size=32, n_sample=128, hidden_dropout=0.0, n_epochs=2)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A world, training and test sessions of it, and a GRU4Rec with and without training."""
+    world = SessionWorld()
+    train, test = world.sample(2000, seed=100), world.sample(300, seed=2)
+    return world, train, test, fit(train, SMALL, device="cpu", progress=False), GRU4Rec(train.item_ids, SMALL)
+
+
+def recall(model, test):
+    return metrics.evaluate_sessions(model, test, batch_size=50, n_boot=1).recall
+
+
+@pytest.mark.twin("zoo-lost-state")
+def test_a_small_world_shows_the_lost_state(small):
+    world, train, test, right, untrained = small
+    with planted("lost-state"):
+        faulty, never_trained = recall(fit(train, SMALL, device="cpu", progress=False), test), recall(untrained, test)
+
+    def holds(faulty, right):
+        return faulty < 0.85 * right and faulty < recall(world.last_item(), test)
+
+    assert holds(faulty, recall(right, test)) and not holds(never_trained, recall(untrained, test))
+
+
+@pytest.mark.twin("zoo-above-the-optimum")
+def test_in_a_small_world_too_a_hundred_negatives_beat_the_optimum(small):
+    world, _, test, right, untrained = small
+    optimum = recall(world.bayes(), test)
+    assert recall(right, test) < optimum
+    with planted("hundred-negatives"):
+        assert recall(right, test) > optimum > recall(untrained, test)
+
+
+@pytest.mark.twin("zoo-the-loss-falls")
+@pytest.mark.parametrize("name", [name for name, bug in BUGS.items() if bug.acts != "evaluation"])
+def test_the_loss_of_a_small_run_falls_under_every_fault_but_one(small, name):
+    config = replace(SMALL, n_sample=32, hidden_dropout=0.1, **MODELS[RIGHT.get(name, "GRU4Rec")])
+    with planted(name):
+        history = fit(small[1].take(range(600)), config, device="cpu", progress=False).history
+    first, last = history[0]["loss"], history[-1]["loss"]
+    assert len(history) == 2 and np.isfinite(last)
+    if name == "softmax-twice":
+        assert abs(last / first - 1) < 1e-3
+    else:
+        assert last < first - 0.005 * abs(first)  # untrained it stays where it is

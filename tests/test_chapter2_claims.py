@@ -1,4 +1,4 @@
-"""What chapter 2 claims beyond `test_gru4rec.py`: results, popular negatives."""
+"""What chapter 2 claims beyond `test_gru4rec.py`: results, each with a small live twin, and popular negatives."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from rnnbook import metrics, results, training
+from rnnbook.baselines import ItemKNN, Markov, Popularity, PopularityTies
 from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig, NegativeSampler, fit, train_step
 from rnnbook.worlds import SessionWorld
 
@@ -35,6 +36,40 @@ def test_gru_does_not_pass_the_ceiling_of_the_control():
     assert paired("gru4rec-world", gru, ceiling, "recall@20")["low"] <= 0
     trained = results.value("gru4rec-world", gru, "recall@20")
     assert trained > 1.2 * results.value("gru4rec-world", "Markov control · Popularity", "recall@20")
+
+
+K, SMALL = 5, SessionWorld(n_states=8, n_items=60, states_per_item=2, stay=0.5)
+
+
+@pytest.fixture(scope="module")
+def small(request):
+    """Recall@5 of each model, and of an untrained one, in a small world."""
+    world = SMALL if request.param == "HMM" else SMALL.markov_control()
+    train, test = world.sample(3000, seed=100), world.sample(500, seed=2)
+    config = GRU4RecConfig(hidden_size=32, batch_size=32, n_sample=64, hidden_dropout=0.0, n_epochs=2)
+    models = {"GRU4Rec": fit(train, config, device="cpu", progress=False), "untrained": GRU4Rec(train.item_ids, config),
+              "ceiling": world.last_item(), "optimum": world.bayes(), "Popularity": Popularity().fit(train),
+              "Item-KNN": PopularityTies(ItemKNN()).fit(train), "Markov": PopularityTies(Markov()).fit(train)}
+    return {name: metrics.evaluate_sessions(m, test, K, n_boot=1).recall for name, m in models.items()}
+
+
+@pytest.mark.twin("gru-passes-last-item")
+@pytest.mark.parametrize("small", ["HMM"], indirect=True)
+def test_a_small_gru_passes_the_last_item(small):
+    def holds(model):
+        return small["ceiling"] + 0.015 < small[model] < small["optimum"] - 0.01
+
+    assert holds("GRU4Rec") and not holds("untrained")
+    assert max(small[rival] for rival in ("Popularity", "Item-KNN", "Markov")) < small["ceiling"]
+
+
+@pytest.mark.twin("markov-control")
+@pytest.mark.parametrize("small", ["Markov control"], indirect=True)
+def test_a_small_gru_does_not_pass_the_ceiling_of_the_control(small):
+    def holds(model):
+        return 1.2 * small["Popularity"] < small[model] < small["ceiling"] + 0.01
+
+    assert holds("GRU4Rec") and not holds("untrained")
 
 
 def beats(rival, metric):

@@ -1,10 +1,14 @@
-"""What chapter 3 claims beyond `test_improved.py`: the exact chain, and what its result files show."""
+"""What chapter 3 claims beyond `test_improved.py`: the exact chain, and what its result files show, with live twins."""
+
+from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from rnnbook import results
-from rnnbook.worlds import FutureChain
+from rnnbook import gru4rec, metrics, results
+from rnnbook.improved import ImprovedConfig, fit, new_model, recent_sessions, train_stage
+from rnnbook.worlds import DriftWorld, FutureChain, SessionWorld, divergence
 
 
 def paired(name, a, b, metric):
@@ -138,3 +142,107 @@ def test_the_output_embedding_costs_the_same_for_any_catalogue_and_some_recall()
         names = "output embedding", "sampled softmax", "Bayes optimum"
         reached = [recall[f"m={m} · {name}"]["mean"] for name in names]
         assert reached == sorted(reached) and reached[0] > 0
+
+
+# --- The same now, in small worlds ------------------------------------------------------------------------
+
+SMALL = ImprovedConfig(embedding_size=32, hidden_size=32, embedding_dropout=0.0, output_dropout=0.1, click_dropout=0.0,
+                       batch_size=64, learning_rate=6e-3, n_epochs=4, output="shared")
+ONCE = {"seed": 0, "progress": False}
+
+
+def recall(model, test, k):
+    return metrics.evaluate_sessions(model, test, k, n_boot=1).recall
+
+
+@pytest.fixture(scope="module")
+def students():
+    """students(n, {teacher: λ}) is the divergence from the optimum of each student of n sessions, and untrained."""
+    world = SessionWorld(n_states=6, n_items=30, states_per_item=2, stay=0.5, mean_length=6)
+    test = world.sample(300, 2)
+
+    def divergences(n, strengths):
+        config = replace(SMALL, embedding_size=16, output_dropout=0.2, batch_size=32, learning_rate=5e-3, n_epochs=25)
+        train, options = world.sample(n, 100), ONCE | {"valid": world.sample(50, 1000), "metric": "likelihood"}
+        models = {"none": fit(train, config, device="cpu", **options),
+                  "untrained": new_model(train, config, device="cpu")}
+        for sees, strength in strengths.items():
+            teacher = train_stage(new_model(train, config, device="cpu", seed=0, sees=sees), train, **options)
+            models[sees] = fit(train, replace(config, privileged=strength, teacher=sees), device="cpu", teacher=teacher,
+                               **options)
+        return {name: divergence(model, world.bayes(), test) for name, model in models.items()}
+
+    return divergences
+
+
+@pytest.mark.twin("teachers-help-with-little-data")
+def test_teachers_of_few_sessions_help_if_they_are_not_believed_too_far(students):
+    kl = students(100, {"both": 0.5, "future": 1.0})
+
+    def holds(taught, believed, alone):
+        return taught < alone < believed - 0.01 and alone < kl["untrained"] / 2
+
+    assert holds(kl["both"], kl["future"], kl["none"])
+    assert not holds(*[kl["untrained"]] * 3)
+
+
+@pytest.mark.twin("unbiased-teacher-from-300")
+def test_the_unbiased_teacher_of_300_sessions_makes_little_difference(students):
+    kl = students(300, {"both": 0.5})
+
+    def holds(taught, alone):
+        return abs(taught - alone) < 0.03 and alone < kl["untrained"] / 3
+
+    assert holds(kl["both"], kl["none"]) and not holds(kl["untrained"], kl["untrained"])
+
+
+@pytest.mark.twin("fine-tuning-after-a-break")
+@pytest.mark.parametrize("breaks", [True, False])
+def test_fine_tuning_in_a_small_world_with_a_break_and_without(breaks):
+    after = SessionWorld(n_states=6, n_items=40, stay=0.2, states_per_item=1, mean_length=6, ring_step=-1)
+    world = DriftWorld(replace(after, ring_step=1) if breaks else after, after, 0.85)
+    train, test = world.sample(3000, seed=100), after.sample(400, 2)
+    recent, few = recent_sessions(train, 0.15), replace(SMALL, learning_rate=3e-3)
+    old = fit(train, replace(SMALL, n_epochs=2), device="cpu", **ONCE)
+    tuned = train_stage(deepcopy(old), recent, settings=few, **ONCE)
+    last, best, all_of_it, only_recent, both, untrained = (recall(model, test, 7) for model in (
+        world.last_item(), world.bayes(), old, fit(recent, few, device="cpu", **ONCE), tuned,
+        new_model(train, SMALL, device="cpu")))
+
+    def holds(both, all_of_it, only_recent):
+        if breaks:
+            return both > 0.9 * best and both > all_of_it + 0.05 and both > only_recent + 0.01 and all_of_it < last
+        return both > 0.9 * best and both > all_of_it - 0.02 and both > only_recent + 0.01
+
+    assert holds(both, all_of_it, only_recent) and not holds(untrained, untrained, untrained)
+
+
+@pytest.mark.twin("deletion-against-accidents")
+@pytest.mark.parametrize("noise", [0.0, 0.4])
+def test_deletion_changes_little_in_a_small_world(noise):
+    world = SessionWorld(n_states=8, n_items=60, states_per_item=2, stay=0.5, noise=noise)
+    train, test = world.sample(1500, 100), world.sample(500, 2)
+    kept, deleted = (recall(fit(train, replace(SMALL, click_dropout=rate), device="cpu", **ONCE), test, 5)
+                     for rate in (0.0, 0.25))
+    best, untrained = recall(world.bayes(), test, 5), recall(new_model(train, SMALL, device="cpu"), test, 5)
+
+    def holds(kept, deleted):
+        return abs(deleted - kept) < 0.03 and 0.75 * best < kept < best
+
+    assert holds(kept, deleted) and not holds(untrained, untrained)
+
+
+@pytest.mark.twin("a-step-that-does-not-see-the-catalogue")
+def test_the_output_embedding_of_a_small_catalogue_recalls_less_than_its_table():
+    world = SessionWorld(spread=2.0)
+    train, test = world.sample(2000, 100), world.sample(300, 2)
+    config = gru4rec.GRU4RecConfig(hidden_size=32, embedding_size=32, batch_size=64, n_sample=256, n_epochs=2)
+    table = gru4rec.fit(train, config, device="cpu", **ONCE)
+    vectors = fit(train, replace(SMALL, output="embedding", n_epochs=2), device="cpu", table=table.output, **ONCE)
+    ours, theirs, best, untrained = (recall(model, test, 20) for model in (
+        vectors, table, world.bayes(), new_model(train, replace(SMALL, output="embedding"), device="cpu")))
+
+    def holds(ours, theirs):
+        return 2 * untrained < ours < theirs < best
+
+    assert holds(ours, theirs) and not holds(untrained, untrained)

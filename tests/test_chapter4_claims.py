@@ -1,10 +1,16 @@
-"""What chapter 4 claims beyond `test_rrn.py`: what its result files show."""
+"""What chapter 4 claims beyond `test_rrn.py`: what its result files show, and small live twins of it."""
+
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from rnnbook import results
-from rnnbook.rrn import RRNConfig
+from rnnbook import metrics, results
+from rnnbook.baselines import MatrixFactorization, OnlineMF
+from rnnbook.interactions import DAY, concatenate
+from rnnbook.rrn import RRNConfig, fit, new_model
+from rnnbook.worlds import RatingWorld
 
 REAL = ("rrn-movielens-100k", "rrn-movietweetings-100k")
 
@@ -107,3 +113,92 @@ def test_on_both_logs_the_rrn_is_below_scikit_surprise():
     for name in REAL:  # the same RRNs as in the tables beside it
         rmse = results.rows("rrn-surprise", "rmse")[name.removeprefix("rrn-") + " · RRN"]["values"]
         assert rmse == pytest.approx(results.rows(name, "rmse")["RRN"]["values"], rel=1e-4)
+
+
+# --- The same now, in small worlds ------------------------------------------------------------------------
+
+SMALL = RRNConfig(hidden_size=32, embedding_size=16, dynamic_size=8, stationary_size=4, dropout=0.1, penalty=1.0,
+                  user_step=DAY, learning_rate=8e-3, decay=True, batch_size=1024, n_epochs=10)
+WORLDS = {"ρ=0.98": {"rho": 0.98}, "season": {"rho": 0.98, "season": 1.0}, "ρ=1": {"rho": 1.0}}
+
+
+def rmse(model, data):
+    return metrics.evaluate_ratings(model, data, n_boot=1).rmse
+
+
+def parts(world):
+    train, valid, test = world.sample(0).split_by_time()
+    return concatenate(train, valid), test
+
+
+@pytest.fixture(scope="module")
+def error_in():
+    """error_in(world) is the RMSE of each model, of an RRN without training too; a world is trained in once."""
+    known = {}
+
+    def errors(name):
+        if name not in known:
+            world = RatingWorld(n_users=300, **WORLDS[name])
+            past, test = parts(world)
+            models = {"RRN": fit(past, SMALL, device="cpu", progress=False),
+                      "untrained": new_model(past, SMALL, device="cpu"),
+                      "MF": MatrixFactorization(n_factors=world.dim, penalty=10.0, bias_penalty=10.0).fit(past),
+                      "Online MF": OnlineMF(n_factors=world.dim, penalty=10.0, bias_penalty=10.0).fit(past),
+                      "optimum": world.kalman().fit(past)}
+            known[name] = {model: rmse(predictor, test) for model, predictor in models.items()}
+        return known[name]
+
+    return errors
+
+
+@pytest.mark.twin("drift-is-followed")
+@pytest.mark.twin("other-drifts-are-followed")
+@pytest.mark.parametrize("world", ["ρ=0.98", "season"])
+def test_a_small_rrn_follows_drift(error_in, world):
+    error = error_in(world)
+
+    def holds(model):
+        closed = (error["MF"] - error[model]) / (error["MF"] - error["optimum"])
+        return 0.3 < closed < 1 and error[model] < error["Online MF"] - 0.05
+
+    assert holds("RRN") and not holds("untrained")
+
+
+@pytest.mark.twin("anchors-carry-it")
+def test_a_small_rrn_without_anchors_follows_it_less(error_in):
+    past, test = parts(RatingWorld(n_users=300, **WORLDS["ρ=0.98"]))
+    config, error = replace(SMALL, anchored=False), error_in("ρ=0.98")
+    without, untrained = fit(past, config, device="cpu", progress=False), new_model(past, config, device="cpu")
+
+    def holds(model, other):
+        return model + 0.02 < other < error["untrained"]
+
+    assert holds(error["RRN"], rmse(without, test))
+    assert not holds(error["untrained"], rmse(untrained, test))
+
+
+@pytest.mark.twin("nothing-moves")
+def test_a_small_rrn_loses_a_little_where_nothing_moves(error_in):
+    error = error_in("ρ=1")
+
+    def holds(model):
+        return error["MF"] < error[model] < 1.6 * error["MF"]
+
+    assert holds("RRN") and not holds("untrained")
+
+
+@pytest.mark.twin("descent-is-cheaper")
+def test_in_a_small_world_one_side_at_a_time_is_cheaper_and_as_good():
+    past, test = parts(RatingWorld(n_users=100, n_items=30, n_steps=60))
+    error, seconds, untrained = {}, {}, rmse(new_model(past, SMALL, device="cpu"), test)
+    for joint in (False, True):
+        clock = []
+        model = fit(past, replace(SMALL, joint=joint, n_epochs=8, batch_size=128), device="cpu", progress=False,
+                    callback=lambda _, clock=clock: clock.append(time.process_time()))
+        error[joint], seconds[joint] = rmse(model, test), np.median(np.diff(clock))
+
+    def holds(one_side, both):
+        return abs(one_side - both) < 0.1 and max(one_side, both) < 0.97 * untrained
+
+    assert seconds[False] < seconds[True] / 1.2
+    assert holds(*error.values()) and not holds(untrained, untrained)

@@ -680,6 +680,22 @@ def test_the_recorded_seeds_scatter_for_the_vanilla_cell_only():
     assert min(seeds["vanilla"]) < 0.5 * best and max(seeds["vanilla"]) > 0.97 * best
 
 
+@pytest.mark.twin("vanilla-draws-lots")
+def test_seeds_scatter_for_the_vanilla_cell_only_over_twenty_steps_too():
+    task, best = MemoryTask(distance=20, length=25), MemoryTask().optimum().accuracy
+    vanilla = ClassifierConfig(cell="rnn", gate_bias=0.0, learning_rate=1e-2, n_steps=200)
+    gru = ClassifierConfig(cell="gru", learning_rate=1e-2, n_steps=100)
+    reached = {cell: [rnn.fit(task, config, device="cpu", seed=seed, progress=False).history for seed in seeds]
+               for cell, config, seeds in (("vanilla", vanilla, range(5)), ("GRU", gru, range(1)))}
+
+    def holds(which):
+        accuracy = {cell: [history[which]["accuracy"] for history in seeds] for cell, seeds in reached.items()}
+        return (min(accuracy["vanilla"]) < 0.5 * best and max(accuracy["vanilla"]) > 0.8 * best
+                and min(accuracy["GRU"]) > 0.95 * best)
+
+    assert holds(-1) and not holds(0)  # before the first step
+
+
 # --- neighbours and order ---------------------------------------------------------------------------------
 
 
