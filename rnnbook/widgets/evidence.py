@@ -7,7 +7,7 @@ import pandas as pd
 import traitlets
 
 from rnnbook.widgets.base import Widget, source
-from rnnbook.widgets.tastes import _CSS, MOST, _short
+from rnnbook.widgets.tastes import CSS, MOST, short
 
 QUALITIES = np.linspace(-4, 4, 101)  # where the densities are drawn
 
@@ -46,7 +46,7 @@ class Evidence(Widget):
     (4, 4)
     """
 
-    _esm, _css = source("evidence.js"), _CSS
+    _esm, _css = source("evidence.js"), CSS
     items = traitlets.List().tag(sync=True)  # [n_items] names
     quality = traitlets.List().tag(sync=True)  # [n_items] the truth
     noise = traitlets.Float().tag(sync=True)  # RMSE of who knows it
@@ -67,20 +67,20 @@ class Evidence(Widget):
             if not len(rows):
                 raise ValueError(f"{name!r} has no reviews here")
             ratings, tokens = seen.ratings[rows], world.tokens(data.take(rows))
-            reviews.append([[str(seen.user_ids[seen.users[row]]), _short(seen.ratings[row]), data.text(row)]
+            reviews.append([[str(seen.user_ids[seen.users[row]]), short(seen.ratings[row]), data.text(row)]
                             for row in rows])
             pasts = [[(ratings[:k],), (ratings[:k], tokens[:k])] for k in range(len(rows) + 1)]
             known.append([[self._told(world, *past) for past in both] for both in pasts])
             densities.append([[np.round(world.density(QUALITIES, *past), 3).tolist() for past in both]
                               for both in pasts])
-        super().__init__(items=[str(name) for name in items], quality=_short(world.quality[rated]), noise=world.noise,
-                         reviews=reviews, known=known, densities=densities, qualities=_short(QUALITIES),
+        super().__init__(items=[str(name) for name in items], quality=short(world.quality[rated]), noise=world.noise,
+                         reviews=reviews, known=known, densities=densities, qualities=short(QUALITIES),
                          step=len(reviews[0]), **kwargs)
 
     @staticmethod
     def _told(world, ratings, tokens=None):
         mean, sd = world.posterior(ratings, tokens)
-        return _short([mean, sd, np.hypot(sd, world.noise)])
+        return short([mean, sd, np.hypot(sd, world.noise)])
 
     def summary(self):
         return (f"What is known of the quality of {len(self.items)} items as their reviews are read one by one, from "

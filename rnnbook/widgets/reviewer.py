@@ -11,7 +11,7 @@ import traitlets
 
 from rnnbook.joint import END, encode
 from rnnbook.widgets.base import HERE, Widget, source
-from rnnbook.widgets.tastes import _CSS, _short
+from rnnbook.widgets.tastes import CSS, short
 
 MOST = {"users": 4, "items": 6, "ratings": 5, "seeds": 8}  # to choose from
 LONGEST = 200  # characters that still fit on a screen
@@ -83,7 +83,7 @@ class Reviewer(Widget):
     """
 
     _esm = source("reviewer.js")
-    _css = _CSS + (HERE / "reviewer.css").read_text(encoding="utf-8")
+    _css = CSS + (HERE / "reviewer.css").read_text(encoding="utf-8")
     users = traitlets.List().tag(sync=True)  # [n_users] names
     items = traitlets.List().tag(sync=True)  # [n_items] names
     ratings = traitlets.List().tag(sync=True)
@@ -120,7 +120,7 @@ class Reviewer(Widget):
         now = np.full(len(pairs), model.seen.times[-1] + 1)  # when the reviews are written
         predicted = model.predict(*zip(*pairs), now).reshape(len(users), len(items))
         super().__init__(users=[str(user) for user in users], items=[str(item) for item in items],
-                         ratings=_short(ratings), predicted=_short(predicted), alphabet=model.alphabet,
+                         ratings=short(ratings), predicted=short(predicted), alphabet=model.alphabet,
                          temperature=temperature, n_draws=len(seeds), reviews=reviews, **kwargs)
         self._model, self._length, self._seed = model, length, max(seeds)
         self._choices = {"user": users, "item": items, "rating": ratings}

@@ -13,7 +13,7 @@ from rnnbook.widgets.base import HERE, Widget, source
 
 MOST = 8  # users to choose from
 LATEST = 12  # ratings listed between two dates
-_CSS = Widget._css + (HERE / "tastes.css").read_text(encoding="utf-8")
+CSS = Widget._css + (HERE / "tastes.css").read_text(encoding="utf-8")
 
 
 def _owners(model, users):
@@ -31,9 +31,9 @@ def _names(ids, titles):
     return [str(titles.get(each, each)) for each in ids.tolist()]
 
 
-def _short(values):
+def short(values):
     """Numbers or nested sequences of them as nested lists, four digits each: the state is a part of the page."""
-    return [_short(v) for v in values] if np.ndim(values) else float(f"{values:.4g}")
+    return [short(v) for v in values] if np.ndim(values) else float(f"{values:.4g}")
 
 
 def _plane(points):
@@ -80,7 +80,7 @@ class TasteExplorer(Widget):
     (4, 5)
     """
 
-    _esm, _css = source("tastes.js"), _CSS
+    _esm, _css = source("tastes.js"), CSS
     users = traitlets.List().tag(sync=True)  # [n_users] names
     items = traitlets.List().tag(sync=True)  # titles of the items rated
     shares = traitlets.List().tag(sync=True)  # [2] of the variance
@@ -101,10 +101,10 @@ class TasteExplorer(Widget):
         items, codes = np.unique(seen.items[rows], return_inverse=True)
         predicted = model.predict(seen.user_ids[seen.users[rows]], seen.item_ids[seen.items[rows]],
                                   seen.times[rows])
-        told = dict(zip(rows.tolist(), zip(codes.tolist(), _short(seen.ratings[rows]), _short(predicted))))
+        told = dict(zip(rows.tolist(), zip(codes.tolist(), short(seen.ratings[rows]), short(predicted))))
         super().__init__(
-            users=[str(user) for user in users], items=_names(seen.item_ids[items], titles), shares=_short(shares),
-            paths=[_short(way) for way in np.split(points, np.cumsum([len(way) for way in ways[:-1]]))],
+            users=[str(user) for user in users], items=_names(seen.item_ids[items], titles), shares=short(shares),
+            paths=[short(way) for way in np.split(points, np.cumsum([len(way) for way in ways[:-1]]))],
             times=[[f"{datetime.fromtimestamp(seen.times[bag[0]], UTC):%Y-%m-%d %H:%M}" for bag in each]
                    for each in bags],
             ratings=[[[list(told[row]) for row in bag.tolist()] for bag in each] for each in bags],
@@ -168,7 +168,7 @@ class TimeTravel(Widget):
     (['2020-01-01', '2020-01-04'], [3, 3])
     """
 
-    _esm, _css = source("tastes.js"), _CSS
+    _esm, _css = source("tastes.js"), CSS
     users = traitlets.List().tag(sync=True)  # [n_users] names
     items = traitlets.List().tag(sync=True)  # titles of the items below
     dates = traitlets.List().tag(sync=True)  # [n_times] ISO days
@@ -193,9 +193,9 @@ class TimeTravel(Widget):
                 left = np.setdiff1d(np.arange(len(predicted)), seen.items[mine[:end]])
                 best = left[np.argsort(-predicted[left], kind="stable")[:k]]
                 since = mine[start:end][::-1][:LATEST]
-                lists[i].append(list(zip(best.tolist(), _short(predicted[best]))))
-                unrated[i].append([len(left), _short(predicted[left].sum() / max(len(left), 1))])
-                rated[i].append(list(zip(seen.items[since].tolist(), _short(seen.ratings[since]))))
+                lists[i].append(list(zip(best.tolist(), short(predicted[best]))))
+                unrated[i].append([len(left), short(predicted[left].sum() / max(len(left), 1))])
+                rated[i].append(list(zip(seen.items[since].tolist(), short(seen.ratings[since]))))
                 n_rated[i].append(int(end - start))
         items = sorted({item for kind in (lists, rated) for each in kind for rows in each for item, _ in rows})
         code = {item: c for c, item in enumerate(items)}
