@@ -30,7 +30,7 @@ test: export OMP_NUM_THREADS = 1
 test: export TQDM_DISABLE = 1
 test: $(READY)
 	@$(RUN) -m tools.book html
-	@$(RUN) -m pytest -n 2 --dist loadfile -p tools.recorded --nbval-sanitize-with tests/nbval.cfg tests book/notebooks
+	@$(RUN) -m pytest -n 2 --dist worksteal -p tools.recorded --nbval-sanitize-with tests/nbval.cfg tests book/notebooks
 
 # Slides, notebooks for students and teachers, and assignments for nbgrader, in _build/course.
 course: $(READY)
