@@ -24,6 +24,11 @@ PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf
 <body style="margin: 8px; background: {ground}">{bodies}"""
 
 
+def pytest_addoption(parser):
+    parser.addoption("--pictures", action="store_true",
+                     help="keep a picture of each page, light, dark and on a phone, in tests/screenshots")
+
+
 @pytest.fixture(autouse=True)
 def seeds():
     random.seed(0)

@@ -4,7 +4,6 @@ import re
 from contextlib import nullcontext
 
 import pytest
-from playwright.sync_api import Error
 
 from tools import book, pages
 
@@ -22,19 +21,19 @@ STICKS_OUT = """() => [...document.querySelectorAll("main *")].filter(element =>
 pytestmark = pytest.mark.browser
 
 
-def picture(tab, path):
-    """The whole page, for people to look at. On a busy machine Chromium cannot always take it; then a second time."""
-    try:
-        tab.screenshot(path=path, full_page=True)
-    except Error as error:
-        if "Unable to capture screenshot" not in str(error):
-            raise
-        tab.screenshot(path=path, full_page=True)
+@pytest.fixture
+def picture(request, screenshots):
+    """picture(tab, name) keeps the whole page, for people to look at, where they ask for it by --pictures."""
+    def take(tab, name):
+        if request.config.option.pictures:
+            tab.screenshot(path=screenshots / f"{name}.png", full_page=True)
+
+    return take
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_page_opens(visit, screenshots, page, theme):
+def test_page_opens(visit, picture, page, theme):
     tab = visit(page, theme)
     assert tab.locator("html").get_attribute("data-theme") == theme
     assert tab.locator("article h1").count() == 1
@@ -44,15 +43,15 @@ def test_page_opens(visit, screenshots, page, theme):
     assert no_alt == []
     not_loaded = tab.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
     assert not_loaded == []
-    picture(tab, screenshots / f"{page.stem}-{theme}.png")
+    picture(tab, f"{page.stem}-{theme}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_phone_needs_no_sideways_scrolling(visit, screenshots, page):
+def test_phone_needs_no_sideways_scrolling(visit, picture, page):
     tab = visit(page, width=360)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     assert tab.evaluate(STICKS_OUT) == []
-    picture(tab, screenshots / f"{page.stem}-360.png")
+    picture(tab, f"{page.stem}-360")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

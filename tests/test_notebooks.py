@@ -230,6 +230,14 @@ def test_what_it_cannot_lower_is_an_error(lowered, text, message):
         lowered(text)
 
 
+def test_printed_text_is_one_output_however_many_pieces_it_came_in():
+    cell = nbformat.v4.new_code_cell("print(1)", outputs=[
+        nbformat.v4.new_output("stream", text="1"), nbformat.v4.new_output("stream", text="\n"),
+        nbformat.v4.new_output("stream", name="stderr", text="half done"),
+        nbformat.v4.new_output("display_data", {"text/plain": "x"}), nbformat.v4.new_output("stream", text="2")])
+    assert [output.get("text") for output in lower.code_cell(cell, count=1).outputs] == ["1\n", None, "2"]
+
+
 def test_blocks_nest():
     outer, = blocks.parse(":::::{a} x y\n---\nk: v\n---\n:::{b}\n:::\n```\n$$\n```\n:::::")
     assert (outer.name, outer.argument, outer.options) == ("a", "x y", {"k": "v"})

@@ -89,6 +89,9 @@ def code_cell(cell, count):
         output = nbformat.from_dict(output)
         if output.output_type == "stream" and output.name == "stderr":
             continue  # progress bars
+        if output.output_type == "stream" and new.outputs and new.outputs[-1].output_type == "stream":
+            new.outputs[-1].text += output.text  # a busy kernel sends one text in several pieces
+            continue
         if output.output_type == "execute_result":
             output["execution_count"] = count
         if "data" in output:
