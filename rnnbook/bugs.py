@@ -1,7 +1,7 @@
-"""The bug zoo: faults that public re-implementations of GRU4Rec really had, each behind a switch.
+"""The bug zoo: faults that public re-implementations of GRU4Rec had. Each can be switched on.
 
-``with planted("late-reset"): ...`` puts a fault into the package and takes it out again. The package itself knows
-nothing of this; each fault is a wrong twin of one of its functions, made from the right one.
+``with planted("late-reset"): ...`` puts a fault into the package and removes it afterwards. The package itself has no
+code for this: each fault is a wrong version of one of its functions, made from the correct one.
 
 >>> from rnnbook import bugs, metrics
 >>> with bugs.planted("rank-below-k"):
@@ -26,15 +26,15 @@ from torch.nn import functional as F
 from rnnbook import gru4rec, metrics, training
 
 # --- The state --------------------------------------------------------------------------------------------
-# Each function below takes the right code and returns the wrong twin of it.
+# Each function below takes the correct function and returns the wrong version of it.
 
 
 def late_reset(steps):
-    """The rows of new sessions are zeroed one step late: the first step starts from another session's state.
+    """The rows of new sessions are zeroed one step late, so a session starts from another session's state.
 
     Examples
     --------
-    >>> # two sessions, one after the other
+    >>> # one lane: the second session follows the first
     >>> schedule = gru4rec.session_parallel(np.array([0, 2, 4]), batch_size=1)
     >>> [reset.tolist() for _, reset, _ in schedule.steps("cpu")]
     [[True], [True]]
@@ -51,7 +51,7 @@ def late_reset(steps):
 
 
 def kept_mask(steps):
-    """The reset mask is made anew only when a session ends: until then it goes on zeroing the same rows.
+    """The reset mask is updated only when a session ends. Until then, the same rows are zeroed again at every step.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def kept_mask(steps):
         mask = None
         for position, reset, live in steps(schedule, device):
             if mask is None:
-                mask = torch.zeros_like(reset)  # at first all rows are zeros
+                mask = torch.zeros_like(reset)  # at the first step all rows are zeros anyway
             elif reset.any():
                 mask = reset
             elif live is not None:
@@ -76,7 +76,7 @@ def kept_mask(steps):
 
 
 def never_reset(carry_state):
-    """No row is ever zeroed: each session goes on where the lane's last one stopped.
+    """No row is ever zeroed: each session starts from the last state of the previous session in its lane.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def never_reset(carry_state):
 
 
 def no_reset_in_evaluation(carry_state):
-    """The training loop zeroes rows; the evaluation loop (no gradients there) has forgotten to.
+    """The training loop zeroes the rows of new sessions; the evaluation loop, which has no gradients, does not.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def no_reset_in_evaluation(carry_state):
 
 
 def lost_state(carry_state):
-    """The new state goes into a misspelt variable: each step starts from zeros.
+    """The new state is assigned to a misspelt variable, so each step starts from zeros.
 
     Examples
     --------
@@ -132,7 +132,7 @@ def sigma_for_log_sigma(bpr):
 
     Examples
     --------
-    The fault makes a loss that is never above 0, and that is flat where the target lies far below.
+    The wrong loss is never above 0. It is flat if the target's score is far too low, so it has almost no gradient.
 
     >>> scores, negative = torch.tensor([[-9.0, 0.0]]), torch.tensor([[False, True]])
     >>> gru4rec.bpr(scores, negative), sigma_for_log_sigma(gru4rec.bpr)(scores, negative)
@@ -145,11 +145,12 @@ def sigma_for_log_sigma(bpr):
 
 
 def log_of_batch_mean(bpr_max):
-    """BPR-max with the logarithm outside the mean over the batch; the regularisation is missing too.
+    """BPR-max with the logarithm outside the mean over the batch, and without the regularisation.
 
     Examples
     --------
-    One row is right and one wrong. The mean of the logarithms minds the wrong one more.
+    One row ranks its target correctly, the other does not. The correct mean of the logarithms weights the wrong row
+    more.
 
     >>> scores, negative = torch.tensor([[9.0, 0.0], [9.0, 0.0]]), ~torch.eye(2, dtype=torch.bool)
     >>> right, wrong = gru4rec.bpr_max, log_of_batch_mean(gru4rec.bpr_max)
@@ -163,11 +164,11 @@ def log_of_batch_mean(bpr_max):
 
 
 def target_among_negatives(bpr_max):
-    """BPR-max with its softmax over all columns, the target's own among them.
+    """BPR-max with its softmax over all columns, including the target's own.
 
     Examples
     --------
-    A target far ahead has its own score among the negatives, and against that σ(0) = 1/2.
+    The target has by far the highest score. As its own negative, it is compared with itself: σ(0) = 1/2.
 
     >>> scores, negative = torch.tensor([[99.0, 0.0]]), torch.tensor([[False, True]])
     >>> target_among_negatives(gru4rec.bpr_max)(scores, negative, 0.0)  # log 2 instead of about 0
@@ -179,11 +180,11 @@ def target_among_negatives(bpr_max):
 
 
 def softmax_twice(cross_entropy):
-    """The network ends in a softmax, and the library's cross-entropy takes another.
+    """The network ends in a softmax, and the library's cross-entropy applies a second one.
 
     Examples
     --------
-    Scores within [0, 1] cannot be far apart: a target as far ahead as can be still costs log(1 + 1/e).
+    After the first softmax all scores are in [0, 1]. So the loss is at least log(1 + 1/e), even for a perfect target.
 
     >>> scores, negative = torch.tensor([[99.0, 0.0]]), torch.tensor([[False, True]])
     >>> right, wrong = gru4rec.cross_entropy, softmax_twice(gru4rec.cross_entropy)
@@ -199,7 +200,7 @@ def softmax_twice(cross_entropy):
 
 
 def tied_tables(input_table):
-    """The network reads the output table though its settings say ``input="separate"``.
+    """The network reads the output table, although its settings say ``input="separate"``.
 
     Examples
     --------
@@ -214,7 +215,7 @@ def tied_tables(input_table):
 
 
 def dropout_nowhere(step):
-    """``nn.GRU(dropout=p)`` drops *between* its layers; with one layer there is no between.
+    """``nn.GRU(dropout=p)`` applies dropout only *between* its layers, so one layer has none.
 
     Examples
     --------
@@ -237,7 +238,7 @@ def dropout_nowhere(step):
 
 
 def keep_for_drop(step):
-    """The library asks for the probability to *keep* a unit and is given the one to drop it.
+    """The library expects the probability to *keep* a unit, but gets the probability to drop it.
 
     Examples
     --------
@@ -245,7 +246,7 @@ def keep_for_drop(step):
     >>> model = gru4rec.GRU4Rec([3, 7], config).train()
     >>> x, state = torch.ones(1, 100), model.initial_state(1)
     >>> with planted("keep-for-drop"):
-    ...     (model.step(x, state)[0] == 0).sum().item()  # all are dropped, where none should be
+    ...     (model.step(x, state)[0] == 0).sum().item()  # all units are dropped; none should be
     100
     """
     def faulty(model, x, state):
@@ -258,11 +259,11 @@ def keep_for_drop(step):
 
 
 def full_accumulator(init):
-    """Adagrad's sums of squares start at a library's default of 0.1: larger than most gradients ever add.
+    """Adagrad's sums of squares start at a library's default of 0.1, which is larger than what most gradients add.
 
     Examples
     --------
-    A gradient of 0.01 should move its weight by the learning rate of 1, as any first gradient does.
+    The first gradient should move its weight by the learning rate, which is 1 here, whatever the gradient is.
 
     >>> def step():
     ...     optimizer = training.Adagrad({"w": torch.zeros(1)}, lr=1.0)
@@ -285,7 +286,7 @@ def full_accumulator(init):
 
 
 def ties_for_the_model(doubled_ranks):
-    """Only scores *above* the target count against it: whoever scores all items alike is always right.
+    """Only scores *above* the target count against it, so a model that gives all items one score is always right.
 
     Examples
     --------
@@ -323,7 +324,7 @@ def hundred_negatives(doubled_ranks):
 
 
 def rank_below_k(gains):
-    """``rank < k`` for ``rank <= k``: a Recall@19 under the name of Recall@20.
+    """``rank < k`` instead of ``rank <= k``: Recall@19 is reported as Recall@20.
 
     Examples
     --------
@@ -336,7 +337,7 @@ def rank_below_k(gains):
 
 
 def first_lane_ends_it(evaluate):
-    """The loop ends as soon as a lane finds no next session; what the other lanes had left is never scored.
+    """The loop ends as soon as a lane finds no next session, so the rest of the other lanes' sessions is not scored.
 
     Examples
     --------
@@ -347,7 +348,7 @@ def first_lane_ends_it(evaluate):
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 1, 2, 2], "item": list("abaaba"),
     ...                        "time": range(6)})
     >>> data = SessionData.from_frame(clicks)
-    >>> model = Popularity().fit(data)  # always a, which is right in three of four
+    >>> model = Popularity().fit(data)  # always predicts a: right in three of four predictions
     >>> metrics.evaluate_sessions(model, data, k=1).recall
     0.75
     >>> with planted("first-lane-ends-it"):
@@ -361,11 +362,11 @@ def first_lane_ends_it(evaluate):
 
 
 def mean_of_means(evaluate):
-    """Each batch's mean counts alike, also where one last long session has a batch to itself.
+    """All batch means have equal weight, even that of a batch with only the last long session.
 
     Examples
     --------
-    The same sessions: the means of the three steps are 1/2, 1 and 1, and the first has two predictions.
+    The sessions of the example above. The three steps have 2, 1 and 1 predictions, and the means 1/2, 1 and 1.
 
     >>> from rnnbook.baselines import Popularity
     >>> from rnnbook.interactions import SessionData
@@ -384,7 +385,7 @@ def mean_of_means(evaluate):
 
 
 def whole_history(evaluate):
-    """Every prefix is scored at all of its steps and not at the last one: early clicks count again and again.
+    """Every prefix is scored at all of its steps, not only at the last one. So early clicks are counted repeatedly.
 
     Examples
     --------
@@ -394,27 +395,27 @@ def whole_history(evaluate):
     >>> from rnnbook.interactions import SessionData
     >>> data = SessionData.from_frame(pd.DataFrame({"session": 1, "item": list("abaa"),
     ...                                             "time": range(4)}))
-    >>> model = Popularity().fit(data)  # always a: wrong, right, right
+    >>> model = Popularity().fit(data)  # always predicts a: wrong, right, right
     >>> with planted("whole-history"):
-    ...     # (3 · 0 + 2 · 1 + 1 · 1) / 6, not 2/3
+    ...     # (3 · 0 + 2 · 1 + 1 · 1) / 6 instead of 2/3
     ...     metrics.evaluate_sessions(model, data, k=1).recall
     0.5
     """
     def faulty(model, data, k=20, **options):
         scores = evaluate(model, data, k, **options)
         positions, sessions = metrics.target_positions(data)
-        return _weighted(scores, data.offsets[sessions + 1] - positions)  # the prefixes that hold this click
+        return _weighted(scores, data.offsets[sessions + 1] - positions)  # the number of prefixes with this click
     return faulty
 
 
 def _weighted(scores, weights):
-    """SessionScores whose three means are weighted, weights [n_predictions]; their intervals stay as they were."""
+    """SessionScores with weighted means, weights [n_predictions]; the intervals are not changed."""
     earned = metrics.gains(scores.ranks, scores.k)
     return replace(scores, **{name: float(np.average(earned[name], weights=weights)) for name in metrics.METRICS})
 
 
 def _rows_in_its_batch(data, batch_size):
-    """Of each prediction, in the order of ``data.items``: how many the session-parallel step has, int64 [n]."""
+    """The number of rows in the session-parallel step of each prediction, in the order of ``data.items``: int64 [n]."""
     schedule = gru4rec.session_parallel(data.offsets, batch_size)
     sizes = np.diff(schedule.offsets)
     return np.repeat(sizes, sizes)[np.argsort(schedule.position)]
@@ -425,7 +426,7 @@ def _rows_in_its_batch(data, batch_size):
 
 @dataclass(frozen=True)
 class Bug:
-    """A fault: what it replaces, where it acts, and who had it.
+    """A fault: the function that it replaces, where it acts, and where it was found.
 
     Examples
     --------
@@ -434,11 +435,11 @@ class Bug:
     ('evaluation', 'test_metrics.py::test_gains_by_hand')
     """
 
-    wrong: Callable  # takes the right function (of tied_tables: the property) and returns its wrong twin
-    place: tuple[Any, str]  # the module, class or dict that holds the right one, and its name there
+    wrong: Callable  # takes the correct function (for tied_tables: the property) and returns the wrong version
+    place: tuple[Any, str]  # the module, class or dict that has the correct one, and its name there
     acts: Literal["training", "evaluation", "both"]
-    found: str  # where to read of it, as Markdown
-    caught_by: str  # the test of the suite that it turns red
+    found: str  # where it is documented, as Markdown
+    caught_by: str  # the test that fails with this fault
 
 
 GITHUB = "https://github.com"
@@ -500,10 +501,15 @@ BUGS = {
 
 @contextmanager
 def planted(name):
-    """Put the fault ``name`` of `BUGS` into the package for the length of a ``with`` block.
+    """Put the fault ``name`` of `BUGS` into the package inside a ``with`` block.
 
-    It acts where the package looks the function up by itself; a name that was imported before, as in
-    ``from rnnbook.metrics import evaluate_sessions``, stays right.
+    The fault replaces an attribute of a module, a class or a dict. A name that was imported before, as in
+    ``from rnnbook.metrics import evaluate_sessions``, still means the correct function.
+
+    Raises
+    ------
+    ValueError
+        ``BUGS`` has no such name.
 
     Examples
     --------
@@ -514,7 +520,7 @@ def planted(name):
     array([1.])
     """
     if name not in BUGS:
-        raise ValueError(f"no bug {name!r} in the zoo; it holds {', '.join(BUGS)}")
+        raise ValueError(f"no bug {name!r} in the zoo; its bugs are {', '.join(BUGS)}")
     bug, (holder, key) = BUGS[name], BUGS[name].place
     patch: AbstractContextManager
     if isinstance(holder, dict):

@@ -17,7 +17,7 @@ from rnnbook.benchmarks import EXPERIMENTS
 
 
 def list_data():
-    """The data sets as text: name, here or not, size, licence; below them where from and how to get it."""
+    """The list of data sets as a str: name, whether it is here, size, licence, description, source, how to get it."""
     from rnnbook import sources
 
     row = "{:22} {:8} {:23} {}"
@@ -65,7 +65,7 @@ def reproduce_stale():
 
 
 def setting(text):
-    """``"n_epochs=3"`` as ``("n_epochs", 3)``; what is not JSON is a str."""
+    """Turn ``"n_epochs=3"`` into ``("n_epochs", 3)``; a value that is not JSON is a str."""
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
@@ -76,7 +76,7 @@ def setting(text):
 
 
 def seconds(text):
-    """``"3600"`` as 3600.0; only what is above 0 and finite."""
+    """Turn ``"3600"`` into 3600.0; the number must be finite and above 0."""
     try:
         found = float(text)
     except ValueError:
@@ -87,9 +87,9 @@ def seconds(text):
 
 
 def train(log, folder, settings, seed, fast, test_seconds):
-    """From a log of clicks to a GRU4Rec and its scores on the test part, both in ``folder``.
+    """Train a GRU4Rec on a log of clicks, score it on the test part, and write both into ``folder``.
 
-    A run that was killed goes on from its last checkpoint, to the numbers that it would have had.
+    A run that was killed continues from its last checkpoint, and gets the same numbers as an uninterrupted run.
     """
     from rnnbook import data, gru4rec, metrics
     from rnnbook.gru4rec import GRU4RecConfig
@@ -134,16 +134,16 @@ def arguments():
                          help="run all whose result was made with other code; a stopped run goes on where it was")
     reproduce.add_argument("--peer", help="a checkout to compare with: for peer-speed and gpu the authors' own code, "
                                           "for chapter-speed session-rec")
-    trains = commands.add_parser("train", help="train a GRU4Rec on a log, score it, keep both in a folder")
+    trains = commands.add_parser("train", help="train a GRU4Rec on a log, score it, and save both in a folder")
     trains.add_argument("log", help="a data set's name, or a table: csv, tsv, parquet, gzipped or not")
     trains.add_argument("folder", type=Path,
-                        help="for checkpoint, model and scores; a killed run goes on from there")
+                        help="for checkpoint, model and scores; a killed run resumes from there")
     trains.add_argument("--set", type=setting, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
                         help="settings of GRU4RecConfig, for example n_epochs=3 loss=bpr-max")
     trains.add_argument("--test-seconds", type=seconds, metavar="SECONDS",
-                        help="how long the test part is, the last of the log; a day, if not given")
+                        help="length of the test period at the end of the log, by default a day")
     trains.add_argument("--seed", type=int, default=0)
-    trains.add_argument("--fast", action="store_true", help="the compiled step and evaluation, on a CPU")
+    trains.add_argument("--fast", action="store_true", help="use the compiled step and evaluation, on a CPU")
     return parser
 
 
@@ -155,9 +155,9 @@ def main(argv=None):
     elif args.command == "train":
         try:
             train(args.log, args.folder, dict(args.set), args.seed, args.fast, args.test_seconds)
-        except BrokenPipeError:  # an OSError of nobody's fault
+        except BrokenPipeError:  # an OSError, but not an error of the user: `run` handles it
             raise
-        except (FloatingPointError, ImportError, OSError, TypeError, ValueError) as error:  # of log, settings or folder
+        except (FloatingPointError, ImportError, OSError, TypeError, ValueError) as error:  # in log, settings or folder
             parser.exit(1, f"{error}\n")
     elif args.list:
         print(list_results())
@@ -184,7 +184,7 @@ def reproduce_one(parser, experiment, **options):
 
 
 def run():
-    """`main`, and a quiet end where the reader of our output has left, as ``| head`` does."""
+    """Call `main`; end without a traceback if the reader of the output has closed it, as ``| head`` does."""
     ended = None
     try:
         try:
@@ -193,7 +193,7 @@ def run():
             ended = end
         if sys.stdout:
             sys.stdout.flush()
-    except BrokenPipeError:  # what is not written yet must not fail once more when Python ends
+    except BrokenPipeError:  # Python flushes stdout when it ends, and this must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     if ended:

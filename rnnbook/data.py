@@ -1,6 +1,6 @@
-"""The public door to data: `load_sessions`, `load_ratings` and `load_reviews` take a name, a file or a DataFrame.
+"""Load data: `load_sessions`, `load_ratings` and `load_reviews` take the name of a data set, a file or a DataFrame.
 
-Each name of a data set stands in one of the tables below, beside the function that reads it.
+The tables SPLITS, LOGS, RATINGS and REVIEWS below give the function that reads each named data set.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from rnnbook.worlds import RatingWorld, ReviewWorld, SessionWorld
 def load_sessions(source, *, session=None, item=None, time=None, min_support=5, test_seconds=None):
     """Load a session log and split it into train and test.
 
-    A published split is kept, and so is the world's. Other logs are prepared as the GRU4Rec authors prepare
-    RSC15: sessions of one event, then items clicked fewer than ``min_support`` times, then sessions left with
-    one event are dropped; the sessions that end in the last ``test_seconds`` are the test set, without items
-    that train lacks. Repeated clicks stay.
+    A published split is kept, and so is the split of the world. Other logs are prepared as the GRU4Rec authors prepare
+    RSC15. First, sessions of one event are dropped, then items clicked fewer than ``min_support`` times, then sessions
+    left with one event. The test set consists of the sessions that end in the last ``test_seconds``. Their events of
+    items that train does not have are dropped. Repeated clicks are kept.
 
     Parameters
     ----------
     source : str, path or DataFrame
         A name (``python -m rnnbook data`` lists them): ``"session-world"``, ``"yoochoose-100k"``,
         ``"rsc15"``, ``"retailrocket"``, ``"diginetica"``; or a table (csv, tsv, parquet, also gzipped); or a
-        folder that holds a ``train`` and a ``test`` table; or a pandas or polars DataFrame.
+        folder with a ``train`` and a ``test`` table; or a pandas or polars DataFrame.
     session, item, time : str, optional
-        Column names of your own table; guessed where not given.
+        Column names of your own table. A missing name is guessed.
     min_support : int
-        For logs without a published split.
+        The smallest number of clicks of an item. Only for logs without a published split.
     test_seconds : float, optional
-        Likewise; a day (86,400) if not given.
+        The length of the test period, by default a day (86,400). Only for logs without a published split.
 
     Returns
     -------
@@ -49,11 +49,11 @@ def load_sessions(source, *, session=None, item=None, time=None, min_support=5, 
     Raises
     ------
     DataError
-        The table is faulty (file, column and line are named), or a part would be empty.
+        The table has a fault (the message names file, column and line), or a part would be empty.
     FileNotFoundError
-        The data are not here; the message says how to get them and where to put them.
+        The data are not here. The message says how to get them and where to put them.
     TypeError
-        An argument is not for these data.
+        An argument does not apply to these data.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def _check_not_to_split(name, test_seconds):
 
 
 def _split(data, min_support, test_seconds):
-    """The GRU4Rec authors' preprocessing of RSC15, on any log."""
+    """Apply the GRU4Rec authors' preprocessing of RSC15 to a log, and split it."""
     data = data.drop_short("one-event sessions dropped")
     data = data.keep_events(data.support[data.items] >= min_support,
                             f"events of items clicked fewer than {min_support} times dropped")
@@ -109,7 +109,7 @@ def _split(data, min_support, test_seconds):
 
 
 def _published(name, train, test, **columns):
-    """A split made by others: kept, but for one-event sessions and test items that train lacks."""
+    """Read a published split. One-event sessions are dropped, and test events of items that train does not have."""
     train, test = (_log(path, name, **columns).drop_short("one-event sessions dropped") for path in (train, test))
     test = test.restrict_to(train.item_ids).drop_short("events of sessions left with one event dropped")
     shared = int(np.isin(test.session_ids, train.session_ids).sum())
@@ -144,7 +144,7 @@ def _rsc15():
 
 
 def _retailrocket():
-    """Views only; a visitor's session ends after 30 minutes without any event of theirs."""
+    """Views only. A session of a visitor ends after 30 minutes without an event, which need not be a view."""
     [path] = sources.locate(sources.SOURCES["retailrocket"])
     frame, report = read_events(path, session="visitorid", item="itemid", time="timestamp", extra=["event"],
                                 per_second=1000)
@@ -174,7 +174,7 @@ LOGS = {"rsc15": _rsc15, "retailrocket": _retailrocket, "diginetica": _diginetic
 
 # --- Ratings ----------------------------------------------------------------------------------------------
 
-COLUMNS = ["user", "item", "rating", "time"]  # in this order in every published file without a header
+COLUMNS = ["user", "item", "rating", "time"]  # the order in every published file without a header
 
 
 def load_ratings(source, *, user=None, item=None, rating=None, time=None, min_user_ratings=1):
@@ -187,22 +187,24 @@ def load_ratings(source, *, user=None, item=None, rating=None, time=None, min_us
         ``"movietweetings-100k"``, ``"movielens-1m"``, ``"movielens-32m"``, ``"netflix"``; or a table (csv,
         tsv, parquet, also gzipped); or a pandas or polars DataFrame.
     user, item, rating, time : str, optional
-        Column names of your own table; guessed where not given.
+        Column names of your own table. A missing name is guessed.
     min_user_ratings : int
-        Users with fewer ratings are dropped, with the items that no one else rated.
+        Users with fewer ratings are dropped, and so are the items that only they rated.
 
     Returns
     -------
     RatingData
-        Ratings of the same time stay in the order of the table; those of MovieLens 100K, which is published
-        in two forms, are in the order of users, then items. A pair rated more than once is kept and counted.
+        Ratings at the same time keep the order of the table. MovieLens 100K is published in two formats, so its
+        ratings at the same time are sorted by user, then item. A pair rated more than once is kept and counted.
 
     Raises
     ------
     DataError
-        The table is faulty (file, column and line are named), or nothing would be left.
+        The table has a fault (the message names file, column and line), or nothing would be left.
     FileNotFoundError
-        The data are not here; the message says how to get them and where to put them.
+        The data are not here. The message says how to get them and where to put them.
+    TypeError
+        A column name is given for a named data set.
 
     Examples
     --------
@@ -234,7 +236,7 @@ def _rating_world():
 
 
 def _movielens_100k():
-    """From either form; sorted, so that ratings of the same time have one order whatever the file's is."""
+    """Read either format. The rows are sorted, so that ratings at the same time have the same order in both."""
     [path] = sources.locate(sources.SOURCES["movielens-100k"])
     frame, report = read_ratings(path, header=COLUMNS if path.name.startswith("u.data") else None)
     return RatingData.from_ratings(frame.sort("user", "item"), "movielens-100k", report)
@@ -268,7 +270,7 @@ RATINGS: dict[str, Callable[[], RatingData]] = {
 def load_reviews(source, *, user=None, item=None, rating=None, time=None, text=None, min_user_ratings=1):
     """Load ratings with their reviews, in the order of time.
 
-    The text comes through as it stands there: nothing is cut, trimmed, folded or unescaped.
+    The text is not changed: it is not cut, stripped, lower-cased or unescaped.
 
     Parameters
     ----------
@@ -277,27 +279,29 @@ def load_reviews(source, *, user=None, item=None, rating=None, time=None, text=N
         ``"amazon-2014:Digital_Music"`` or ``"amazon-2023:Digital_Music"``; or a table (JSON lines as .json or
         .jsonl; csv, tsv, parquet; also gzipped); or a pandas or polars DataFrame.
     user, item, rating, time, text : str, optional
-        Column names of your own table; guessed where not given. Times are seconds since 1970, dates or ISO
-        strings; in a table with the columns of Amazon's reviews of 2023 (``user_id``, ``parent_asin``,
-        ``rating``, ``text``, ``timestamp``) they are milliseconds, as published.
+        Column names of your own table. A missing name is guessed. Times are seconds since 1970, dates or ISO 8601
+        strings. In a table with the columns of Amazon's reviews of 2023 (``user_id``, ``parent_asin``, ``rating``,
+        ``text``, ``timestamp``) they are in milliseconds, as published.
     min_user_ratings : int
-        Users with fewer ratings are dropped, with the items that no one else rated.
+        Users with fewer ratings are dropped, and so are the items that only they rated.
 
     Returns
     -------
     ReviewData
-        Reviews of the same time stay in the order of the table. A missing text is an empty review; half a
-        surrogate pair, which is no character, becomes U+FFFD. Both are counted, and so is a pair rated more
-        than once, which is kept.
+        Reviews at the same time keep the order of the table. A missing text becomes an empty review. Half a surrogate
+        pair, which is not a character, becomes U+FFFD. A pair rated more than once is kept. All three are counted in
+        the report.
 
     Raises
     ------
     DataError
-        The table is faulty (file, column and line are named), or nothing would be left.
+        The table has a fault (the message names file, column and line), or nothing would be left.
     FileNotFoundError
-        The data are not here; the message says how to get them and where to put them.
+        The data are not here. The message says how to get them and where to put them.
+    TypeError
+        A column name is given for a named data set.
     ValueError
-        The category of a name is not written as one.
+        The category in the name contains a character that is not a letter, a digit or ``_``.
 
     Examples
     --------
@@ -329,7 +333,7 @@ def _reviews(source, name, **columns):
 
 
 def _form(name):
-    """The name with any category it has left open, as in the list of data sets."""
+    """The name as in the list of data sets: a category is replaced by ``<Category>``."""
     form, colon, _ = name.partition(":")
     return f"{form}:{sources.CATEGORY}" if colon else name
 

@@ -1,11 +1,11 @@
-"""Data parallelism: several processes train one GRU4Rec, on one machine or on many.
+"""Data parallelism: several processes train one GRU4Rec, on one or more machines.
 
-Each process, called a *rank*, holds the whole model and a share of the lanes, and with the lanes their sessions. In a
-step it reads its own sessions and works out what they have to say about the weights; then the gradients of all ranks
-are added up, and every rank makes the same update. So the replicas stay the same without ever being sent.
+Each process, called a *rank*, has the whole model and a part of the lanes with their sessions. In a step it computes
+the gradients of its own sessions. Then the gradients of all ranks are summed, and every rank makes the same update. So
+the copies of the model stay equal, and the weights are never sent.
 
-Random numbers are drawn for all lanes by every rank. That makes the result independent of the number of ranks: but for
-rounding it is what `gru4rec.fit` gets at the same batch size, and a run may go on with more ranks than it began with.
+Every rank draws the random numbers of all lanes. So the result does not depend on the number of ranks. Except for
+rounding, it is that of `gru4rec.fit` with the same batch size. A run can be continued with another number of ranks.
 """
 
 from __future__ import annotations
@@ -34,18 +34,24 @@ class _RankLost(RuntimeError):
 
 
 class Ranks:
-    """The processes that train together, as one of them sees them: NCCL connects GPUs, Gloo CPUs.
+    """Connects this process to the others that train with it: by NCCL on GPUs, by Gloo on CPUs.
 
     Parameters
     ----------
     device : str
-        ``"auto"`` takes this rank's GPU where there is one, ``"cpu"`` does not.
+        ``"auto"`` takes this rank's GPU if there is one; ``"cpu"`` does not.
     timeout : float
-        Seconds that the others may be late for a sum. Set by the first ``Ranks`` of a process.
+        The seconds that a sum waits for the other ranks. The first ``Ranks`` of a process determines it.
+
+    Attributes
+    ----------
+    rank, n : int
+        The number of this rank, from 0, and the number of ranks.
+    device : torch.device
 
     Examples
     --------
-    A program that was not launched as several has one rank.
+    A program that was started as a single process has one rank.
 
     >>> ranks = Ranks("cpu")
     >>> ranks.rank, ranks.n, ranks.device
@@ -53,19 +59,29 @@ class Ranks:
     """
 
     def __init__(self, device="auto", timeout=300):
-        from accelerate import Accelerator  # here, so that shares and sizes can be looked at without it
+        from accelerate import Accelerator  # imported here, so that the rest of this module works without it
         from accelerate.utils import InitProcessGroupKwargs
 
-        # Asked for a GPU where there is none, Accelerate would let each process train alone.
+        # Without a GPU, cpu=True is necessary: otherwise Accelerate would let each process train by itself.
         self.accelerator = Accelerator(cpu=device == "cpu" or not torch.cuda.is_available(), kwargs_handlers=[
             InitProcessGroupKwargs(timeout=timedelta(seconds=timeout))])
         self.rank, self.n = self.accelerator.process_index, self.accelerator.num_processes
         self.device, self.timeout = self.accelerator.device, timeout
 
     def sum(self, tensors):
-        """Add up the ranks' tensors, each with its counterparts of the same shape; every rank gets all the sums.
+        """Sum tensors over the ranks. Every rank gets the sums.
 
-        They travel as one: a message costs a wait, however short it is.
+        The tensors are sent as one message, because every message has a latency, however short it is.
+
+        Parameters
+        ----------
+        tensors : list of Tensor
+            All of one dtype. Every rank passes the same number of tensors, with the same shapes.
+
+        Returns
+        -------
+        list of Tensor
+            With the same shapes.
 
         Examples
         --------
@@ -84,27 +100,27 @@ class Ranks:
 
 def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None,
         progress=True, callback=None, epoch=None, evaluate=metrics.evaluate_sessions, timeout=300):
-    """`gru4rec.fit` by as many ranks as were launched; each of them calls it with the same arguments.
+    """Train as `gru4rec.fit` does, with all launched ranks. Each of them calls this with the same arguments.
 
     Parameters
     ----------
     train : SessionData
     config : GRU4RecConfig
-        ``batch_size`` is that of all ranks together, and a multiple of their number.
+        ``batch_size`` is the total over all ranks. It must be a multiple of their number.
     device : str
-        ``"auto"`` takes GPUs, one for each rank, where there are any; ``"cpu"`` does not.
+        ``"auto"`` takes one GPU per rank if there are GPUs; ``"cpu"`` does not.
     seed, valid, patience, progress, callback
-        As in `gru4rec.fit`. Each rank evaluates its share of ``valid``; rank 0 alone shows progress and calls back.
+        As in `gru4rec.fit`. Each rank evaluates its part of ``valid``. Only rank 0 shows progress and calls
+        ``callback``.
     epoch : callable, optional
-        `train_epoch`, which it is by default, or another that takes the same arguments, such as
-        `fast.train_epoch_of_ranks`.
+        By default `train_epoch`; or another function with the same arguments, such as `fast.train_epoch_of_ranks`.
     evaluate : callable(model, data, k, n_boot) -> metrics.SessionScores
-        What measures a rank's share of ``valid``, such as `fast.evaluate_sessions`.
+        The function that scores a rank's part of ``valid``, such as `fast.evaluate_sessions`.
     checkpoint : path, optional
-        A folder that all ranks can read; rank 0 writes it about 20 times an epoch. `gru4rec.fit` and any number of
-        ranks can go on from it.
+        A folder that all ranks can read. Rank 0 writes it about 20 times an epoch. `gru4rec.fit`, and any number of
+        ranks, can resume from it.
     timeout : float
-        Seconds after which a rank that does not answer is given up.
+        The seconds that a rank waits for the others.
 
     Returns
     -------
@@ -114,11 +130,13 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     Raises
     ------
     RuntimeError
-        On the ranks that are left, when one died or hangs; names the epoch and the checkpoint.
+        On the remaining ranks, if one died or does not answer. The message names the epoch and the checkpoint.
+    ValueError
+        The ranks have different arguments, or ``batch_size`` is not a multiple of their number.
 
     Examples
     --------
-    With one rank it is `gru4rec.fit`.
+    With one rank the result is that of `gru4rec.fit`.
 
     >>> from rnnbook.worlds import SessionWorld
     >>> train = SessionWorld(n_items=30).sample(60)
@@ -136,14 +154,14 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
         return epoch(ranks, *arguments)
 
     try:
-        # Another epoch function may add up gradients of other sizes, so all ranks must have the same.
+        # Epoch functions may sum gradients of different sizes, so all ranks must use the same one.
         identity = training.identity(config, train, valid, seed, patience=patience, epoch=epoch.__qualname__)
         epochs = _agree(ranks, identity, checkpoint)
         model = gru4rec.fit(
             train, config, device=ranks.device, seed=seed, valid=valid, patience=patience, checkpoint=checkpoint,
             epoch=one_epoch, evaluate=partial(evaluate_share, ranks, evaluate), writes=ranks.rank == 0,
             progress=progress and ranks.rank == 0, callback=callback if ranks.rank == 0 else None)
-        ranks.sum([torch.zeros(1, device=ranks.device)])  # nobody leaves before rank 0 has written the checkpoint
+        ranks.sum([torch.zeros(1, device=ranks.device)])  # wait until rank 0 has written the last checkpoint
     except _RankLost as error:
         now = f"in epoch {epochs}" if epochs else "before the first epoch"
         then = "there is no checkpoint to go on from" if checkpoint is None else (
@@ -155,7 +173,7 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
 
 
 def _agree(ranks, identity, checkpoint):
-    """How many epochs the checkpoint has; a ValueError on every rank unless all are about to train the same from it."""
+    """The number of epochs in the checkpoint. Every rank raises ValueError if their arguments or checkpoints differ."""
     there = checkpoint is not None and training.find_checkpoint(checkpoint)
     saved = Path(checkpoint, "info.json").read_bytes() if there else b""
     digest = hashlib.sha256(json.dumps(identity).encode() + saved).digest()
@@ -170,25 +188,28 @@ def _agree(ranks, identity, checkpoint):
 
 
 def train_epoch(ranks, model, optimizer, sampler, schedule, items, steps, lanes, report):
-    """`gru4rec.train_epoch` with this rank's lanes; a rank whose lanes have ended goes on adding zeros to the sums.
+    """Train as `gru4rec.train_epoch` does, on this rank's lanes. When they have ended, the rank adds zeros to the sums.
 
     Parameters
     ----------
     ranks : Ranks
+    model, optimizer, sampler
+        As in `gru4rec.train_epoch`.
     schedule : gru4rec.Schedule
-        Of all ranks.
+        The schedule of all ranks.
     items : Tensor, int64 [n_events]
-        What the positions of the schedule are of.
+        The item of each event; the positions of the schedule are indices into it.
     steps : range
+        The steps to train on.
     lanes : list of Tensor, float [batch_size, hidden_size]
-        The state to begin with, a row for each lane of all ranks.
+        The initial state, a row for each lane of all ranks.
     report : callable(int, Tensor, int, callable)
-        Hears, after each window, how many steps are done, the sum of its losses over all ranks, of how many, and what
-        gives the lanes to go on with if all ranks call it.
+        Called after each window with the number of completed steps, the sum of the losses over all ranks, the number
+        of predictions over all ranks, and a function that returns the state of all lanes if all ranks call it.
 
     Examples
     --------
-    Two sessions, one lane: three steps, of which the epoch here has the first two.
+    Two sessions in one lane have three steps. This call trains on the first two.
 
     >>> from rnnbook.gru4rec import GRU4Rec, NegativeSampler, session_parallel
     >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(batch_size=1, n_sample=4))
@@ -218,28 +239,31 @@ def train_epoch(ranks, model, optimizer, sampler, schedule, items, steps, lanes,
 
 
 def train_step(ranks, model, optimizer, sampler, window, state):
-    """`gru4rec.train_step` on this rank's rows, with the sum over the ranks between the gradients and the update.
+    """Make one update as `gru4rec.train_step` does, from this rank's rows. The gradients are summed over the ranks.
 
-    Which items all rows read and aim at stands in the schedule, which every rank has, and the extra negatives come from
-    the same random numbers. So every rank gathers the same rows of the tables, in the same order, has a gradient for
-    each of them, zero for those that its own sessions do not touch, and nothing but gradients is sent.
+    Every rank has the whole schedule, so it knows the input items and targets of all rows. The extra negatives come
+    from the same random numbers. So every rank gathers the same table rows in the same order, and has a gradient for
+    each of them. The gradient is zero for rows that its own sessions do not use. Only gradients and the loss are sent.
 
     Parameters
     ----------
+    ranks : Ranks
+    model, optimizer, sampler
+        As in `gru4rec.train_step`.
     window : list of (x, y, first, reset, live)
-        Input items and targets int64 [B] of all ranks, where this rank's B/n begin among them, their reset mask
-        bool [B/n], and the rows of its last state that live on.
+        One entry per step: input items and targets of all ranks, int64 [B]; the position of the first of this rank's
+        B/n rows among them; their reset mask, bool [B/n]; and the rows of this rank's previous state that are kept.
     state : list of Tensor, float [B/n, hidden_size]
 
     Returns
     -------
-    loss : Tensor
-        Sum over the rows of all ranks.
-    state : list of Tensor
+    loss : Tensor, a scalar
+        The sum over the rows of all ranks.
+    state : list of Tensor, float [B/n, hidden_size]
 
     Examples
     --------
-    Two lanes, a step each, as in `gru4rec.train_step`; the one rank has them both.
+    One step with two lanes, as in `gru4rec.train_step`. The only rank has both lanes.
 
     >>> from rnnbook.gru4rec import GRU4Rec, NegativeSampler
     >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4, batch_size=2))
@@ -256,24 +280,26 @@ def train_step(ranks, model, optimizer, sampler, window, state):
 
 
 def forward_window(model, sampler, window, state, rows):
-    """`gru4rec.forward_window` for this rank's rows.
+    """Compute `gru4rec.forward_window` for this rank's rows.
 
     Parameters
     ----------
+    model : GRU4Rec
+    sampler : gru4rec.NegativeSampler
     window : list of (x, y, first, reset, live)
-        As `train_step` takes it.
+        As in `train_step`.
     state : list of Tensor, float [B/n, hidden_size]
     rows : gru4rec.UsedRows
 
     Returns
     -------
-    loss : Tensor
-        Sum over this rank's rows.
-    state : list of Tensor
+    loss : Tensor, a scalar
+        The sum over this rank's rows.
+    state : list of Tensor, float [B/n, hidden_size]
 
     Examples
     --------
-    Two lanes; this rank has the second, in which a session starts.
+    Two lanes. This rank has the second one, in which a session starts.
 
     >>> from rnnbook.gru4rec import GRU4Rec, NegativeSampler, UsedRows
     >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4, batch_size=2))
@@ -289,7 +315,7 @@ def forward_window(model, sampler, window, state, rows):
         columns = torch.cat([y, sampler.next()])
         inputs = rows.read(model.input_table, x)[mine]
         state = _forward(model, inputs, gru4rec.carry_state(state, reset, live), mine, n)
-        # A loss looks for the target of row i in column i: this rank's targets first, then those of the others.
+        # A loss expects the target of row i in column i, so this rank's targets come first, then those of the others.
         own, output, bias = (torch.cat([all_rows[first:n], all_rows[:first], all_rows[n:]])
                              for all_rows in (columns, rows.read("output", columns), rows.read("bias", columns)))
         scores = F.linear(state[-1], output, bias).to(model.output.dtype)
@@ -298,7 +324,7 @@ def forward_window(model, sampler, window, state, rows):
 
 
 def _forward(model, x, state, mine, n):
-    """`GRU4Rec.step` in training, for the rows ``mine`` of ``n``; dropout is drawn for all ``n``, by every rank."""
+    """Compute `GRU4Rec.step` in training for the rows ``mine`` of ``n``; every rank draws the dropout of all ``n``."""
     def dropout(x, p):
         return x * F.dropout(x.new_ones(n, x.shape[1]), p)[mine] if p else x
 
@@ -310,14 +336,16 @@ def _forward(model, x, state, mine, n):
 
 
 def step_bytes(model):
-    """What a rank puts into the sum of one step, in bytes: its gradients and its loss.
+    """The bytes that a rank contributes to the sums of one update: its gradients and its loss. Returns an int.
 
-    For d hidden units, B lanes and S extra negatives those of the GRU, of B input rows, and of B + S output rows and
-    biases. The catalogue's size is not in it. The compiled step has each row once, so it puts in no more than this.
+    With d hidden units, B lanes and S extra negatives, these are the gradients of the GRU's weights, of B input rows,
+    and of B + S output rows and biases. The number does not depend on the size of the catalogue. The compiled step
+    sends each row once, so it sends at most this.
 
     Examples
     --------
-    A GRU of 3·8·(8 + 8) weights and 2·3·8 biases, 4 input rows, 10 output rows with their biases, and the loss.
+    The GRU has 3·8·(8 + 8) weights and 2·3·8 biases. Then come 4 input rows, 10 output rows with their biases, and the
+    loss.
 
     >>> from rnnbook.gru4rec import GRU4Rec
     >>> config = GRU4RecConfig(hidden_size=8, batch_size=4, n_sample=6)
@@ -332,19 +360,24 @@ def step_bytes(model):
 
 
 def evaluate_share(ranks, evaluate, model, data, k=20):
-    """The scores of all ranks together, where each evaluates every n-th session.
+    """Score a model with all ranks: each of n ranks evaluates every n-th session.
 
     Parameters
     ----------
     ranks : Ranks
     evaluate : callable(model, data, k, n_boot) -> metrics.SessionScores
     model, data, k
-        As `metrics.evaluate_sessions` takes them.
+        As in `metrics.evaluate_sessions`.
 
     Returns
     -------
     ShareScores
-        The same on every rank.
+        The scores over all sessions, the same on every rank.
+
+    Raises
+    ------
+    ValueError
+        No session has two events.
 
     Examples
     --------
@@ -370,7 +403,7 @@ def evaluate_share(ranks, evaluate, model, data, k=20):
 
 
 class ShareScores(NamedTuple):
-    """What `evaluate_share` measures, over all ranks.
+    """The scores that `evaluate_share` returns, over all ranks.
 
     Examples
     --------

@@ -1,18 +1,19 @@
-"""GRU4Rec's training step and its ranking, compiled: the numbers of `gru4rec.train_step` and of
-`GRU4Rec.score_sessions`, several times as fast on a CPU.
+"""GRU4Rec's training step and ranking, compiled: the results of `gru4rec.train_step` and `GRU4Rec.score_sessions`,
+several times as fast on a CPU.
 
-`gru4rec.py` is the place to learn from. `fit` here is `gru4rec.fit` with another function for the epoch, and `Ranker`
-stands for a model where `metrics.evaluate_sessions` asks for ranks. The same gradients are written out by hand, and
-Numba makes machine code of them, so that no graph is built and nothing small is allocated. Beyond that:
+To understand the model, read `gru4rec.py` first. `fit` here calls `gru4rec.fit` with another epoch function. `Ranker`
+replaces the model in `metrics.evaluate_sessions`. The gradients are the same, but written by hand. Numba compiles them,
+so there is no autograd graph and no small tensor is allocated. In addition:
 
-- An item that is drawn twice, or is the target of two rows, becomes one column of the scores, with a weight. So the
-  matrix products are smaller, and every row of a table is moved once, without a search for repeats.
-- Each thread has its own columns, for the products, the softmax and Adagrad alike, and waits for the others without
-  going to sleep.
-- e^x and x^(-1/2) are written so that they become vector instructions.
+- An item that is drawn twice, or is the target of two rows, is one column of the scores, with a weight. So the matrix
+  products are smaller, and every row of a table is updated once, without a search for repeats.
+- Each thread has its own columns in the products, in the softmax and in Adagrad. It waits for the others in a loop,
+  without sleeping.
+- e^x and x^(-1/2) are written such that the compiler uses vector instructions.
 
-The step covers what the defaults are made of: a CPU, one layer, a shared table, cross-entropy or BPR-max, one step of
-back-propagation. `unsupported` says what else is asked for. The ranking is for every GRU4Rec on a CPU.
+The step supports the default settings and settings near them: a CPU, one layer, a shared table, cross-entropy or
+BPR-max, one step of back-propagation. `unsupported` names what is not supported. The ranking works for every GRU4Rec on
+a CPU.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg  # noqa: F401 - with it comes the BLAS that Numba calls, and the limit below is for what is there
+import scipy.linalg  # noqa: F401 - loads the BLAS that Numba calls, so that ThreadpoolController below finds it
 import torch
 
 from rnnbook import gru4rec, metrics, training
@@ -50,15 +51,20 @@ LINEAR, TANH, ELU = ACTIVATIONS.values()
 STANDARD, CONSERVATIVE, MEDIAN = range(len(TIES))
 BLAS = ThreadpoolController()
 __all__ = ["Ranker", "cannot_rank", "evaluate_sessions", "fit", "train_epoch", "train_epoch_of_ranks", "unsupported"]
-# Python asks before each division whether it is by 0, which would keep the compiler from using vector instructions.
+# Python's error model checks every division for a divisor of 0, which would prevent vector instructions.
 FASTMATH: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
-# FASTMATH also supposes that there are no NaN.
+# FASTMATH assumes that there are no NaN. KEEPS_NAN does not.
 KEEPS_NAN: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
-CHUNK = 100  # steps for one call of the compiled code; between two of them the progress bar moves
+CHUNK = 100  # steps in one call of the compiled code; the progress bar is updated between two calls
 
 
 def unsupported(config, device):
-    """Why this step cannot train with these settings, as a str; "" where it can.
+    """The settings and the device with which this step cannot train, as a str; "" if it can train with all of them.
+
+    Parameters
+    ----------
+    config : GRU4RecConfig
+    device : torch.device
 
     Examples
     --------
@@ -81,17 +87,21 @@ def unsupported(config, device):
 
 
 def fit(train, config=GRU4RecConfig(), *, device="auto", **options):
-    """`gru4rec.fit` with compiled training steps and compiled validation: the same numbers but for rounding.
+    """Train as `gru4rec.fit` does, with compiled steps and compiled validation. The results differ only by rounding.
 
     Parameters
     ----------
     train, config, device, **options
-        As `gru4rec.fit` takes them.
+        As in `gru4rec.fit`.
+
+    Returns
+    -------
+    GRU4Rec
 
     Raises
     ------
     ValueError
-        These steps cannot train with such settings, or on such a device; the message names them.
+        The compiled step does not support these settings or this device. The message names them.
 
     Examples
     --------
@@ -110,11 +120,11 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", **options):
 
 
 def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report):
-    """Some steps of training; takes what `gru4rec.train_epoch` does, and draws the same random numbers.
+    """Train on some steps. The arguments and the random numbers are those of `gru4rec.train_epoch`.
 
     Examples
     --------
-    Of the three steps of these two sessions the epoch here has the first two.
+    Two sessions in one lane have three steps. This call trains on the first two.
 
     >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig, NegativeSampler, session_parallel
     >>> from rnnbook.training import Adagrad
@@ -139,7 +149,7 @@ def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report
         for chunk, offsets, *drawn in _chunks(model.config, sampler, schedule, steps):
             piece = slice(offsets[0], offsets[-1])
             work.arrived[0] = 0
-            loss, *_ = in_parts(  # each part knows the whole
+            loss, *_ = in_parts(  # each part returns the loss of all parts
                 _run, x[piece], y[piece], schedule.reset[piece], schedule.keep[piece], offsets - offsets[0], *drawn,
                 state, *learned, *constants, work)
             report(chunk.stop, torch.tensor(loss, dtype=torch.float64), int(offsets[-1] - offsets[0]),
@@ -147,7 +157,9 @@ def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report
 
 
 def train_epoch_of_ranks(ranks, model, optimizer, sampler, schedule, items, steps, lanes, report):
-    """Some steps of training by several processes; takes what `distributed.train_epoch` does, for `distributed.fit`.
+    """Train on some steps with several processes. The arguments are those of `distributed.train_epoch`.
+
+    Pass it to `distributed.fit` as ``epoch``.
 
     Examples
     --------
@@ -167,10 +179,10 @@ def train_epoch_of_ranks(ranks, model, optimizer, sampler, schedule, items, step
     learned, constants = _of_model(model, optimizer), _of_steps(model.config, sampler, state.dtype)
     work = _work(model)
 
-    def lanes_before(t):  # those of all ranks
+    def lanes_before(t):  # the lanes of all ranks
         return ranks.sum(_lanes(state, own.lanes(t), schedule.batch_size))
 
-    # PyTorch's threads, which would put the sums together, keep a processor busy for a while after each.
+    # After each sum, PyTorch's threads would keep a processor busy for a while, so they are limited to one.
     with _threads(openmp=1) as in_parts:
         for chunk, offsets, samples, *masks in _chunks(model.config, sampler, schedule, steps):
             total = torch.zeros(1, dtype=model.output.dtype)
@@ -186,7 +198,7 @@ def train_epoch_of_ranks(ranks, model, optimizer, sampler, schedule, items, step
                 for gradient, of_all in zip(gradients, ranks.sum(gradients)):
                     gradient.copy_(of_all)
                 in_parts(_update, *learned, constants[-1], work)
-                live = state[:n][own.keep[mine]]  # lanes that ended are taken out
+                live = state[:n][own.keep[mine]]  # rows of ended lanes are removed
                 state[:len(live)] = live
                 total += loss
             report(chunk.stop, total[0], int(offsets[-1] - offsets[0]), partial(lanes_before, chunk.stop))
@@ -194,23 +206,24 @@ def train_epoch_of_ranks(ranks, model, optimizer, sampler, schedule, items, step
 
 @contextmanager
 def _threads(**limits):
-    """in_parts(function, *arguments): a list of what ``function(part, n_parts, *arguments)`` returns to each thread."""
+    """Yields in_parts(function, *arguments): a list of the results of ``function(part, n_parts, *arguments)``, which
+    runs once in each thread."""
     n_parts = torch.get_num_threads()
-    with BLAS.limit(limits={"blas": 1} | limits), ThreadPoolExecutor(n_parts) as threads:  # each calls BLAS for itself
+    with BLAS.limit(limits={"blas": 1} | limits), ThreadPoolExecutor(n_parts) as threads:  # each thread calls BLAS
         yield lambda function, *arguments: list(
             threads.map(lambda part: function(part, n_parts, *arguments), range(n_parts)))
 
 
 def _of_model(model, optimizer):
-    """The parameters, and what the optimiser keeps of each."""
+    """The parameters, and the optimiser's accumulators and velocities: three `Weights`."""
     names = [name for name, _ in model.named_parameters()]
     acc = _arrays(optimizer.acc, names)
-    velocity = _arrays(optimizer.velocity, names) if optimizer.momentum else acc  # not read then
+    velocity = _arrays(optimizer.velocity, names) if optimizer.momentum else acc  # without momentum it is not read
     return _arrays(model.state_dict(), names), acc, velocity
 
 
 def _of_steps(config, sampler, dtype):
-    """What an item counts in the softmax, float [n_items], as a target and as a sample; the settings."""
+    """The weight of each item in the softmax, float [n_items], as a target and as a sample; and the settings."""
     logq = config.logq if config.loss == "cross-entropy" else 0.0
     settings = Settings(*np.array([config.learning_rate, config.momentum, config.batch_size,
                                    config.bpr_max_regularization], dtype), config.loss == "bpr-max",
@@ -219,7 +232,7 @@ def _of_steps(config, sampler, dtype):
 
 
 def _first_state(model, schedule, steps, lanes):
-    """The rows of the first step, out of the lanes' states; float [batch_size, d]."""
+    """The state of the first step's rows, from the states of the lanes: float [batch_size, d]."""
     rows = schedule.lanes(steps.start)
     state = np.zeros((schedule.batch_size, model.config.hidden_sizes[0]), lanes[0].numpy().dtype)
     state[:len(rows)] = lanes[0][rows]
@@ -227,13 +240,16 @@ def _first_state(model, schedule, steps, lanes):
 
 
 def _lanes(state, rows, batch_size):
-    """A state to go on with: those lanes that ended are taken out of it already."""
+    """The state of all lanes, from a state from which ended lanes are already removed."""
     return rows_to_lanes([torch.from_numpy(state[:len(rows)])], rows, batch_size)
 
 
 def _chunks(config, sampler, schedule, steps):
-    """The steps by the hundred: which, their offsets, and what is drawn for them: extra negatives int64 [n_steps,
-    n_sample], and for the inputs and the states dropout masks float [n_predictions, d], empty without dropout."""
+    """Yields chunks of at most `CHUNK` steps, with all random numbers drawn for them.
+
+    A chunk is (range of steps, offsets int64 [n_steps + 1], extra negatives int64 [n_steps, n_sample], dropout masks of
+    the inputs and of the states, float [n_predictions, d], or [0, d] without dropout).
+    """
     size, real = config.hidden_sizes[0], sampler.log_support.dtype
     n_steps = max(1, min(CHUNK, steps.stop // 20, 4_000_000 // (config.batch_size * size)))
     for start in steps[::n_steps]:
@@ -251,7 +267,7 @@ def _chunks(config, sampler, schedule, steps):
 
 
 class Weights(NamedTuple):
-    """The model's parameters in its own order, or what the optimiser keeps of each; NumPy arrays on the same memory."""
+    """The model's parameters in its own order, or the optimiser's state of each, as NumPy arrays that share memory."""
 
     output: np.ndarray  # [n_items, d]
     bias: np.ndarray  # [n_items, 1]
@@ -276,7 +292,7 @@ class Settings(NamedTuple):
 
 @intrinsic
 def _two_to_the(typingctx, n):
-    """2ⁿ as float32 for an int32 n: n becomes the exponent's bits."""
+    """2ⁿ as float32 for an int32 n: n + 127 is shifted into the bits of the exponent."""
     def codegen(context, builder, signature, arguments):
         i32 = ir.IntType(32)
         biased = builder.add(arguments[0], ir.Constant(i32, 127))
@@ -286,7 +302,7 @@ def _two_to_the(typingctx, n):
 
 @intrinsic
 def _add_atomically(typingctx, counter, n):
-    """Add n to ``counter[0]``; other threads see it at once, with all that was written before. Returns the sum."""
+    """Add n to ``counter[0]`` atomically and return the sum. Writes before it are then visible to other threads."""
     def codegen(context, builder, signature, arguments):
         pointer = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         return builder.add(builder.atomic_rmw("add", pointer, arguments[1], "seq_cst"), arguments[1])
@@ -295,7 +311,7 @@ def _add_atomically(typingctx, counter, n):
 
 @intrinsic
 def _let_others_run(typingctx):
-    """Give the processor away, where there are more threads than processors."""
+    """Let other threads run, for the case of more threads than processors."""
     def codegen(context, builder, signature, arguments):
         if sys.platform != "win32":
             kind = ir.FunctionType(ir.IntType(32), [])
@@ -306,7 +322,8 @@ def _let_others_run(typingctx):
 
 @numba.njit
 def _wait_for_all(arrived, passed, n_parts):
-    """A barrier: goes on when all threads have come to it. ``passed`` counts the arrivals at those before."""
+    """A barrier: waits until all threads have arrived. ``passed`` counts the arrivals at earlier barriers; returns the
+    new count."""
     goal = passed + n_parts
     seen, tries = _add_atomically(arrived, 1), 0
     while seen < goal:
@@ -319,14 +336,17 @@ def _wait_for_all(arrived, passed, n_parts):
 
 @numba.njit
 def _share(n, part, n_parts):
-    """A part's share of range(n)."""
+    """The start and the end of a part's share of range(n)."""
     return n * part // n_parts, n * (part + 1) // n_parts
 
 
 def _exp(x):
-    """eˣ. A call into the C library would keep the compiler from using vector instructions, so in float32 it is the
-    polynomial of Cephes; in float64, where the tests compare digits, it is the library's. Beyond ±30 it stays where it
-    is: against 1 that is nothing in float32, and numbers near 1e-38, which processors are slow with, do not arise."""
+    """eˣ.
+
+    A call of the C library would prevent vector instructions, so in float32 this is the polynomial of Cephes. In
+    float64, where the tests compare digits, it is the library's function. In float32, x is limited to ±30: compared
+    with 1 the difference is below the precision, and numbers near 1e-38, which are slow to compute with, do not occur.
+    """
     return math.exp(x)
 
 
@@ -356,8 +376,8 @@ def _tanh(x):
 
 @numba.njit(**FASTMATH)
 def _adagrad(p, acc, velocity, rows, grad, low, high, lr, momentum):
-    """Rows ``rows[low:high]`` of a parameter move by these rows of their gradient, as in `training.Adagrad`."""
-    epsilon, power = p.dtype.type(1e-6), p.dtype.type(-0.5)  # np.sqrt would not become a vector instruction
+    """Update the rows ``rows[low:high]`` of a parameter by ``grad[low:high]``, as `training.Adagrad` does."""
+    epsilon, power = p.dtype.type(1e-6), p.dtype.type(-0.5)  # np.sqrt would not use vector instructions
     for u in range(low, high):
         row = rows[u]
         if momentum > 0:
@@ -372,36 +392,36 @@ def _adagrad(p, acc, velocity, rows, grad, low, high, lr, momentum):
 
 
 # --- A step, phase by phase ---------------------------------------------------------------------------------
-# Each thread runs the same code with its own `part` of `n_parts`, and waits for the others between two phases. U is the
-# number of columns of the scores, R ≥ U that of all rows of the table in this step, B that of the live lanes.
+# Each thread runs the same code with its own `part` of `n_parts`, and waits for the others between two phases. In a
+# step, U is the number of columns of the scores, R ≥ U that of the used rows of the table, and B that of active lanes.
 
 
 class Work(NamedTuple):
-    """What the threads share. N is the largest U, M the largest B."""
+    """Arrays that the threads share. N is the maximum of U, M the maximum of B."""
 
-    arrived: np.ndarray  # int64 [1], at all barriers so far
+    arrived: np.ndarray  # int64 [1]: the number of arrivals at all barriers so far
     size: np.ndarray  # int64 [2]: U and R
-    place: np.ndarray  # int64 [n_items]: where an item stands among `rows`, else -1
-    rows: np.ndarray  # int64 [N + M], the items of the step, each once, columns of the scores first
-    all_gates: np.ndarray  # int64 [3d], the rows of the GRU's weights
-    weight: np.ndarray  # [N], of a column in the softmax
-    column: np.ndarray  # int64 [M], that of a lane's target
-    x_row: np.ndarray  # int64 [M], that of its input among `rows`
-    table: np.ndarray  # [N + M, d], the rows themselves
+    place: np.ndarray  # int64 [n_items]: the position of an item in `rows`, or -1
+    rows: np.ndarray  # int64 [N + M]: the items of the step, each once, those with a column of the scores first
+    all_gates: np.ndarray  # int64 [3d]: the row numbers of the GRU's weights
+    weight: np.ndarray  # [N]: the weight of a column in the softmax
+    column: np.ndarray  # int64 [M]: the column of a lane's target
+    x_row: np.ndarray  # int64 [M]: the position of a lane's input in `rows`
+    table: np.ndarray  # [N + M, d]: the rows of the table
     d_table: np.ndarray
     d_bias: np.ndarray  # [N, 1]
-    e: np.ndarray  # [N · M]: as [U, B] the scores, then their exponentials, then the gradient
-    r: np.ndarray  # [N · M], BPR-max: the scores
-    sigma: np.ndarray  # [N · M], BPR-max: σ(target − score)
-    x_in: np.ndarray  # [M, d]
-    before: np.ndarray  # [M, d], the state that the step starts from
+    e: np.ndarray  # [N · M]: used as [U, B]; first the scores, then their exponentials, then the gradient
+    r: np.ndarray  # [N · M], for BPR-max: the scores
+    sigma: np.ndarray  # [N · M], for BPR-max: σ(target − score)
+    x_in: np.ndarray  # [M, d]: the inputs of the GRU
+    before: np.ndarray  # [M, d]: the state before the step
     d_x: np.ndarray
     g_x: np.ndarray  # [M, 3d]: r, z and n of the GRU
     g_h: np.ndarray  # [M, 3d]
     d_g_x: np.ndarray
     d_g_h: np.ndarray
-    target: np.ndarray  # [M], the target's score
-    sums: np.ndarray  # [n_parts, 5, M]: largest score, and sums over a part's columns
+    target: np.ndarray  # [M]: the target's score
+    sums: np.ndarray  # [n_parts, 5, M]: the largest score and four sums over a part's columns
     d_h: np.ndarray  # [n_parts, M, d]
     d_w_x: np.ndarray  # [n_parts, 3d, d]
     d_b_x: np.ndarray  # [n_parts, 3d, 1]
@@ -431,7 +451,7 @@ def _work(model):
 
 @numba.njit(**FASTMATH)
 def _each_item_once(x, y, first, n_lanes, samples, target_weight, sample_weight, work):
-    """Which rows of the table the step uses, and where among them are those of the lanes from ``first`` on."""
+    """Find the rows of the table that the step uses, and among them the targets and inputs of the n lanes."""
     rows, place, weight = work.rows, work.place, work.weight
     n = 0
     for i in range(len(y)):
@@ -466,7 +486,7 @@ def _each_item_once(x, y, first, n_lanes, samples, target_weight, sample_weight,
 
 @numba.njit(**FASTMATH)
 def _forward(part, n_parts, x, y, reset, drop_x, drop_h, h, weights, activation, work):
-    """The GRU for this part's lanes, their targets' scores, and this part's rows of the table fetched."""
+    """Compute the GRU for this part's lanes and the scores of their targets; copy this part's rows of the table."""
     output, bias, w_x, b_x, w_h, b_h = weights
     g_x, g_h, x_in, before = work.g_x, work.g_h, work.x_in, work.before
     zero, one, d = output.dtype.type(0), output.dtype.type(1), output.shape[1]
@@ -512,7 +532,7 @@ def _forward(part, n_parts, x, y, reset, drop_x, drop_h, h, weights, activation,
 
 @numba.njit(**FASTMATH)
 def _scores(part, n_parts, h, bias, bpr_max, activation, work):
-    """This part's columns of the scores, for each lane their largest, and the sums that the loss is made of."""
+    """Compute this part's columns of the scores, the largest of them for each lane, and the sums for the loss."""
     n_columns, n_lanes = work.size[0], len(h)
     low, high = _share(n_columns, part, n_parts)
     e = work.e[:n_columns * n_lanes].reshape((n_columns, n_lanes))
@@ -526,7 +546,7 @@ def _scores(part, n_parts, h, bias, bpr_max, activation, work):
         b = bias[work.rows[u], 0]
         for i in range(n_lanes):
             e[u, i] += b
-        if activation == TANH:  # asked here and not for every score, which would cost the vector instructions
+        if activation == TANH:  # outside the loops: a test for every score would prevent vector instructions
             for i in range(n_lanes):
                 e[u, i] = _tanh(e[u, i])
         elif activation == ELU:
@@ -543,8 +563,8 @@ def _scores(part, n_parts, h, bias, bpr_max, activation, work):
         return
     r = work.r[:n_columns * n_lanes].reshape((n_columns, n_lanes))
     sigma = work.sigma[:n_columns * n_lanes].reshape((n_columns, n_lanes))
-    # Short loops over few arrays: of more, the compiler cannot tell that they do not overlap, and leaves out the vector
-    # instructions.
+    # Each loop uses few arrays. With more, the compiler could not prove that they do not overlap, and would not use
+    # vector instructions.
     for u in range(low, high):
         w = work.weight[u]
         for i in range(n_lanes):
@@ -553,7 +573,7 @@ def _scores(part, n_parts, h, bias, bpr_max, activation, work):
             sigma[u, i] = one / (one + _exp(e[u, i] - work.target[i]))
         for i in range(n_lanes):
             e[u, i] = w * _exp(e[u, i] - top[i])
-    for i in range(n_lanes):  # a target is no negative of its own; its samples are
+    for i in range(n_lanes):  # a lane's target is not its negative, but samples of the same item are
         u = work.column[i]
         if low <= u < high:
             e[u, i] *= (work.weight[u] - one) / work.weight[u]
@@ -570,8 +590,8 @@ def _scores(part, n_parts, h, bias, bpr_max, activation, work):
 
 @numba.njit(**FASTMATH)
 def _back_to_table_and_state(part, n_parts, y, h, target_weight, settings, work):
-    """The gradient of this part's columns, and what it does to their rows, their biases and the state. Returns the loss
-    of all lanes."""
+    """Compute the gradient of this part's scores, and from it the gradients of the table's rows, of the biases and of
+    the state. Returns the loss of all lanes."""
     n_columns, n_lanes = work.size[0], len(h)
     low, high = _share(n_columns, part, n_parts)
     e = work.e[:n_columns * n_lanes].reshape((n_columns, n_lanes))
@@ -642,7 +662,7 @@ def _back_to_table_and_state(part, n_parts, y, h, target_weight, settings, work)
 
 @numba.njit(**FASTMATH)
 def _back_through_gru(part, n_parts, n_lanes, drop_x, drop_h, weights, work):
-    """The gradient of this part's lanes for the inputs, and for the GRU's weights a sum over these lanes."""
+    """Compute the gradients of this part's lanes: of their inputs, and of the GRU's weights summed over these lanes."""
     g_x, g_h, d_g_x, d_g_h, before = work.g_x, work.g_h, work.d_g_x, work.d_g_h, work.before
     zero, one, d = before.dtype.type(0), before.dtype.type(1), before.shape[1]
     low, high = _share(n_lanes, part, n_parts)
@@ -679,7 +699,7 @@ def _back_through_gru(part, n_parts, n_lanes, drop_x, drop_h, weights, work):
 
 @numba.njit(**FASTMATH)
 def _add_up(part, n_parts, n_lanes, work):
-    """Into this part's rows of the gradients what the inputs and the other parts say about them."""
+    """Add the gradients of the inputs, and the sums of the other parts, to this part's rows of the gradients."""
     n_columns, n_rows = work.size
     low, high = _share(n_rows, part, n_parts)
     work.d_table[max(low, n_columns):high] = 0
@@ -699,12 +719,13 @@ def _add_up(part, n_parts, n_lanes, work):
 @numba.njit(**FASTMATH, nogil=True, cache=True)
 def _gradients(part, n_parts, passed, x, y, samples, first, reset, drop_x, drop_h, h, weights, target_weight,
                sample_weight, settings, work):
-    """What the n lanes from ``first`` on say about the weights in a step, as one of `n_parts` threads that all call
-    this: the gradients of `_of_step`. Returns the sum of these lanes' losses, and the arrivals at barriers so far.
+    """Compute the gradients of a step for the n lanes from ``first`` on; all `n_parts` threads call this.
 
-    x, y int64 [B], of all lanes; samples int64 [n_sample]; reset bool [n]; drop_x and drop_h float [n, d] masks, empty
-    without dropout; h float [n, d], the state, changed in place; target_weight and sample_weight float [n_items], what
-    an item counts in the softmax as a target and as a sample.
+    `_of_step` returns the gradients. This returns the sum of these lanes' losses, and the number of arrivals at
+    barriers so far. x, y int64 [B], the inputs and targets of all lanes; samples int64 [n_sample]; reset bool [n];
+    drop_x and drop_h float [n, d], the dropout masks, empty without dropout; h float [n, d], the state, changed in
+    place; target_weight and sample_weight float [n_items], the weight of an item in the softmax as a target and as a
+    sample.
     """
     n_lanes = len(reset)
     own_x, own_y = x[first:first + n_lanes], y[first:first + n_lanes]
@@ -724,14 +745,14 @@ def _gradients(part, n_parts, passed, x, y, samples, first, reset, drop_x, drop_
 
 
 def _of_step(work):
-    """The gradients of a step: of its rows of the table and their biases, and of the GRU's weights."""
+    """The gradients of a step: of the used rows of the table, of their biases, and of the GRU's weights."""
     n_columns, n_rows = work.size
     return (work.d_table[:n_rows], work.d_bias[:n_columns], work.d_w_x[0], work.d_b_x[0], work.d_w_h[0], work.d_b_h[0])
 
 
 @numba.njit(**FASTMATH, nogil=True, cache=True)
 def _update(part, n_parts, weights, acc, velocity, settings, work):
-    """Adagrad for this part's rows of the table, the biases and the GRU's weights: those of its `_add_up`."""
+    """Apply Adagrad to the same rows of the table, the biases and the GRU's weights that this part had in `_add_up`."""
     lr, momentum, all_gates = settings.lr, settings.momentum, work.all_gates
     n_columns, n_rows = work.size
     low, high = _share(n_rows, part, n_parts)
@@ -748,12 +769,11 @@ def _update(part, n_parts, weights, acc, velocity, settings, work):
 @numba.njit(**FASTMATH, nogil=True, cache=True)
 def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, state, weights, acc, velocity,
          target_weight, sample_weight, settings, work):
-    """Some steps, as one of `n_parts` threads that all call this; the state, the weights and what the optimiser keeps
-    are changed in place. Returns the sum of the losses.
+    """Train on some steps; all `n_parts` threads call this. Returns the sum of the losses.
 
-    x, y int64 [n_predictions], reset, keep bool [n_predictions] and offsets int64 [n_steps + 1] are a piece of a
-    `Schedule`; samples int64 [n_steps, n_sample]; drop_x, drop_h float [n_predictions, d]; state float [batch_size, d];
-    the rest as in `_gradients`.
+    The state, the weights and the optimiser's state are changed in place. x, y int64 [n_predictions], reset, keep bool
+    [n_predictions] and offsets int64 [n_steps + 1] are a piece of a `Schedule`; samples int64 [n_steps, n_sample];
+    drop_x, drop_h float [n_predictions, d]; state float [batch_size, d]. The others are as in `_gradients`.
     """
     total, passed = 0.0, 0
     for t in range(len(offsets) - 1):
@@ -763,7 +783,7 @@ def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, sta
                                   drop_h[here], h, weights, target_weight, sample_weight, settings, work)
         total += loss
         _update(part, n_parts, weights, acc, velocity, settings, work)
-        if part == 0:  # lanes that ended are taken out
+        if part == 0:  # rows of ended lanes are removed
             live = 0
             for i in range(len(h)):
                 if keep[offsets[t] + i]:
@@ -774,16 +794,21 @@ def _run(part, n_parts, x, y, reset, keep, offsets, samples, drop_x, drop_h, sta
 
 
 # --- Evaluation ---------------------------------------------------------------------------------------------
-# Three things after another, each by all threads: the gates' part that comes from the inputs, for each item once; the
-# states, those after a first click once for all sessions that open with the same item; the ranks, from scores that stay
-# in the cache until they are compared. Here a NaN must stay one, so the compiler may not suppose that there are none.
+# It has three phases, each run by all threads. 1. The part of the gates that depends on the input, once for each item.
+# 2. The states; the state after a first click is computed once for all sessions that begin with the same item. 3. The
+# ranks, from scores that stay in the processor's cache until they are compared. A NaN must be found here, so the
+# compiler must not assume that there are none.
 
-AT_ONCE = 65_536  # predictions whose states are in memory together
-COUNTABLE = 2**24  # as many float32 can count one by one
+AT_ONCE = 65_536  # predictions whose states are in memory at the same time
+COUNTABLE = 2**24  # float32 can count up to this number in steps of 1
 
 
 def cannot_rank(model):
-    """Why `Ranker` is not for this model, as a str; "" where it is.
+    """The reason why `Ranker` cannot rank with this model, as a str; "" if it can.
+
+    Parameters
+    ----------
+    model : GRU4Rec
 
     Examples
     --------
@@ -795,13 +820,23 @@ def cannot_rank(model):
         return f"device={str(model.device)!r}"
     if model.output.dtype not in (torch.float32, torch.float64):
         return str(model.output.dtype)
-    # Ranks are counted in the scores' own type.
+    # Ranks are counted in the dtype of the scores.
     too_many = model.output.dtype == torch.float32 and len(model.output) > COUNTABLE
     return f"{len(model.output):,} items" if too_many else ""
 
 
 def evaluate_sessions(model, data, k=20, **options):
-    """`metrics.evaluate_sessions` by a `Ranker` where the model allows one; the numbers are the same.
+    """Score a model as `metrics.evaluate_sessions` does, with a `Ranker` if possible. The numbers are the same.
+
+    Parameters
+    ----------
+    model : GRU4Rec
+    data, k, **options
+        As in `metrics.evaluate_sessions`.
+
+    Returns
+    -------
+    metrics.SessionScores
 
     Examples
     --------
@@ -819,7 +854,7 @@ def evaluate_sessions(model, data, k=20, **options):
 
 
 class Ranker:
-    """A GRU4Rec whose ranks are found by compiled code, for `metrics.evaluate_sessions` in place of the model.
+    """Computes a GRU4Rec's ranks by compiled code. Pass it to `metrics.evaluate_sessions` in place of the model.
 
     Parameters
     ----------
@@ -828,7 +863,7 @@ class Ranker:
     Raises
     ------
     ValueError
-        The model is not on a CPU, or of another precision than float32 and float64, or has too many items.
+        The model is not on a CPU, is neither float32 nor float64, or has more than 2**24 items in float32.
 
     Examples
     --------
@@ -850,19 +885,19 @@ class Ranker:
         self.model, self.item_ids = model, model.item_ids
 
     def rank_sessions(self, data, ties):
-        """The ranks that follow from ``model.score_sessions(data)``, without the scores.
+        """Compute the ranks that follow from ``model.score_sessions(data)``, without storing all scores.
 
         Parameters
         ----------
-        data : SessionData
-        ties : see `metrics.ranks`
+        data : SessionData over the model's catalogue
+        ties : "standard", "conservative" or "median", see `metrics.ranks`
 
         Returns
         -------
         positions : int64 array [n_predictions]
-            Of the targets in ``data.items``.
+            The indices of the targets into ``data.items``.
         doubled : int64 array [n_predictions]
-            Twice the rank; 0 where a score is NaN.
+            Twice the rank of each, or 0 if a score is NaN.
         """
         longest_first = np.argsort(-data.lengths, kind="stable")[:np.count_nonzero(data.lengths > 1)]
         pieces = np.cumsum(data.lengths[longest_first] - 1) // AT_ONCE
@@ -877,13 +912,13 @@ def _rank(model, data, sessions, ties, in_parts):
     weights = {name: p.detach().numpy() for name, p in model.named_parameters()}
     table = weights[model.input_table]
     opening, n_later = data.offsets[sessions], data.lengths[sessions] - 2
-    # The states: one for each item that a session opens with, then those after the later clicks, by session.
+    # The states: one for each item that begins a session, then those after later clicks, session by session.
     openers, opener = np.unique(data.items[opening], return_inverse=True)
     first = np.cumsum(n_later) - n_later
     later = concatenated_ranges(opening + 1, n_later)
     items = np.append(openers, data.items[later])
     alone = np.arange(len(openers)), np.ones(len(openers), int), np.full(len(openers), -1)
-    # What they predict: all sessions with an opener have its state.
+    # The targets: the second clicks of all sessions that begin with the same item are predicted from one state.
     positions = np.append(opening[np.argsort(opener, kind="stable")], later) + 1
     offsets = np.cumsum(np.r_[0, np.bincount(opener), np.ones(len(later), int)])
 
@@ -919,11 +954,11 @@ def _linear(part, n_parts, x, w, b, out):
 
 @numba.njit(**KEEPS_NAN, nogil=True, cache=True)
 def _states(part, n_parts, first, steps, before, row, x_gates, w_h, b_h, out):
-    """A layer's states for this part's sessions, side by side.
+    """Compute a layer's states for this part's sessions, all sessions in parallel.
 
-    first, steps, before int64 [n_sessions], the longest first: session s fills ``first[s]:first[s] + steps[s]`` of the
-    rows ``out`` [n, d], and starts from row ``before[s]``, or from zeros if that is -1; row int64 [n], that of an input
-    among ``x_gates`` [·, 3d].
+    first, steps, before int64 [n_sessions], the longest session first. Session s fills the rows
+    ``first[s]:first[s] + steps[s]`` of ``out`` [n, d]. It starts from row ``before[s]``, or from zeros if that is -1.
+    row int64 [n] is the row of each input in ``x_gates`` [·, 3d].
     """
     first, steps, before, d = first[part::n_parts], steps[part::n_parts], before[part::n_parts], out.shape[1]
     one = out.dtype.type(1)
@@ -955,9 +990,10 @@ def _states(part, n_parts, first, steps, before, row, x_gates, w_h, b_h, out):
 
 @numba.njit(**KEEPS_NAN, nogil=True, cache=True)
 def _ranks(part, n_parts, taken, h, output, bias, offsets, targets, ties, doubled):
-    """Twice the ranks of the targets, or 0; by blocks of rows, ``taken[0]`` of which have found a thread.
+    """Write twice the ranks of the targets, or 0, into ``doubled``.
 
-    targets, doubled int64 [n_predictions]; those of state i are ``offsets[i]:offsets[i + 1]``.
+    Threads take blocks of rows one after another; ``taken[0]`` blocks are taken so far. targets and doubled are int64
+    [n_predictions]; those of state i are ``offsets[i]:offsets[i + 1]``.
     """
     most = max(64, min(256, 2**25 // len(output)))
     n_rows = math.ceil(len(h) / math.ceil(len(h) / most / n_parts) / n_parts)
@@ -973,14 +1009,14 @@ def _ranks(part, n_parts, taken, h, output, bias, offsets, targets, ties, double
             scores = block[i - start]
             for p in range(offsets[i], offsets[i + 1]):
                 target = scores[targets[p]] + bias[targets[p]]
-                # Counted in the scores' own type, of which the compiler makes vectors; exact up to 2**24 items.
+                # Counting in the dtype of the scores allows vector instructions. It is exact up to 2**24 items.
                 above = at_least = not_below = zero
                 for j in range(len(bias)):
                     score = scores[j] + bias[j]
                     above += one if score > target else zero
                     at_least += one if score >= target else zero
                     not_below += zero if score < target else one
-                if not_below > at_least:  # a NaN is neither
+                if not_below > at_least:  # only a NaN is neither below the target nor at least as high
                     doubled[p] = 0
                 elif ties == STANDARD:
                     doubled[p] = 2 * int(above) + 2

@@ -1,9 +1,10 @@
 """GRU4Rec: session-based recommendation with a GRU (Hidasi et al., ICLR 2016; Hidasi & Karatzoglou, CIKM 2018).
 
-Read from top to bottom: how sessions become mini-batches, the losses, the settings and the network, the negatives,
-one training step, the loop over an epoch, and `fit`.
+Read this module from top to bottom: session-parallel mini-batches, the losses, the settings and the network, the
+negatives, one training step, the loop over an epoch, and `fit`.
 
-Letters: B lanes of a step, S extra negatives, N = B + S columns of the scores, d hidden units.
+In shapes, B is the number of lanes in a step, S the number of extra negatives, N = B + S the number of scored items,
+and d the number of hidden units.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ from rnnbook.training.lanes import EpochTracker, rows_to_lanes
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A whole epoch of session-parallel mini-batches as flat arrays, ordered by step, then lane.
+    """All session-parallel mini-batches of an epoch as flat arrays, ordered by step, then lane.
 
-    Step ``t`` is the slice ``offsets[t]:offsets[t + 1]``, one entry per live lane. While sessions remain,
-    every step has ``batch_size`` entries; after that lanes end and the batch shrinks.
+    Step ``t`` is the slice ``offsets[t]:offsets[t + 1]``, with one entry per active lane. While sessions remain, every
+    step has ``batch_size`` entries. After that, lanes end and the batch becomes smaller.
 
     Examples
     --------
-    Sessions of 3, 2 and 4 events in two lanes. The first step reads the events 0 and 3, both at the start of a session.
+    Sessions of 3, 2 and 4 events in two lanes. The first step reads the events 0 and 3, which begin the first two
+    sessions.
 
     >>> schedule = session_parallel(np.array([0, 3, 5, 9]), batch_size=2)
     >>> schedule.offsets.tolist(), schedule.n_steps
@@ -47,34 +49,34 @@ class Schedule:
     position: np.ndarray  # int64 [n_predictions]: the input event; its target is the event after it
     lane: np.ndarray  # int64 [n_predictions]
     session: np.ndarray  # int64 [n_predictions]
-    reset: np.ndarray  # bool [n_predictions]: a session starts here, its lane's hidden row is zeroed first
-    keep: np.ndarray  # bool [n_predictions]: the lane lives on in the next step
+    reset: np.ndarray  # bool [n_predictions]: a session starts here, so the lane's row of the state is zeroed first
+    keep: np.ndarray  # bool [n_predictions]: the lane is still active in the next step
     offsets: np.ndarray  # int64 [n_steps + 1]
     batch_size: int
 
     @property
     def n_steps(self):
-        """int: steps of the epoch."""
+        """int: the number of steps of the epoch."""
         return len(self.offsets) - 1
 
     def lanes(self, step):
-        """int64 [B]: the lanes of a step's rows."""
+        """int64 [B]: the lane of each row of a step."""
         return self.lane[self.offsets[step]:self.offsets[step + 1]]
 
     def steps(self, device):
-        """Walk the steps on a device.
+        """Iterate over the steps, as tensors on a device.
 
         Yields
         ------
         position : Tensor, int64 [B]
         reset : Tensor, bool [B]
         live : Tensor, int64 [B], or None
-            The rows of the last step's state that live on; None if all do.
+            The rows of the previous step's state that are kept; None if all are.
         """
         offsets = self.offsets.tolist()
-        ends = np.flatnonzero(np.diff(self.offsets, n=2)).tolist()  # fewer lanes live after these steps
+        ends = np.flatnonzero(np.diff(self.offsets, n=2)).tolist()  # after these steps fewer lanes are active
         rows = [np.flatnonzero(self.keep[offsets[t]:offsets[t + 1]]) for t in ends]
-        # All of it goes to the device now: a copy between two steps would make them wait for each other.
+        # Copy everything to the device now. Copies between steps would delay a GPU.
         position, reset, kept = (torch.from_numpy(a).to(device) for a in (
             self.position, self.reset, np.concatenate([np.empty(0, dtype=np.int64), *rows])))
         live = dict(zip(ends, kept.split([len(r) for r in rows])))
@@ -83,24 +85,30 @@ class Schedule:
 
 
 def session_parallel(session_offsets, batch_size):
-    """Lay sessions side by side in ``batch_size`` lanes; a lane that ends takes the next session.
+    """Assign sessions to ``batch_size`` parallel lanes; when a session ends, its lane takes the next one.
 
-    A session of n events fills n − 1 steps of its lane (an input and a target each). Only the choice of
-    the lane looks at sessions one by one; everything else is one array operation for the whole epoch.
+    A session of n events fills n − 1 steps of its lane; each step has an input and a target. Only the choice of the
+    lane is a loop over sessions. Everything else is one array operation for the whole epoch.
 
     Parameters
     ----------
     session_offsets : ndarray, int64 [n_sessions + 1]
-        Session ``s`` is the events ``session_offsets[s]:session_offsets[s + 1]``.
+        Session ``s`` consists of the events ``session_offsets[s]:session_offsets[s + 1]``.
     batch_size : int
 
     Returns
     -------
     Schedule
 
+    Raises
+    ------
+    ValueError
+        ``batch_size`` is below 1.
+
     Examples
     --------
-    Sessions of 3, 2 and 4 events in two lanes: the third takes the lane of the second, and at the end is alone.
+    Sessions of 3, 2 and 4 events in two lanes. The third session follows the second in its lane; after two steps it is
+    the only one left.
 
     >>> schedule = session_parallel(np.array([0, 3, 5, 9]), batch_size=2)
     >>> [schedule.session[a:b].tolist() for a, b in pairwise(schedule.offsets)]
@@ -109,10 +117,11 @@ def session_parallel(session_offsets, batch_size):
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
     lengths = np.diff(session_offsets) - 1
-    sessions = np.flatnonzero(lengths > 0)  # a session of one event has nothing to predict
+    sessions = np.flatnonzero(lengths > 0)  # a session of one event has no target
     lengths = lengths[sessions]
 
-    # The next session goes to the lane that ends first, the lowest one of several: (end · batch_size + lane).
+    # The next session goes to the lane that ends first; of several such lanes, to the lowest. So the heap holds
+    # end · batch_size + lane.
     ends = list(range(min(batch_size, len(sessions))))
     placed = np.empty(len(sessions), dtype=np.int64)
     for i, length in enumerate(lengths.tolist()):
@@ -138,8 +147,8 @@ def session_parallel(session_offsets, batch_size):
 
 
 # --- Losses -----------------------------------------------------------------------------------------------
-# Each takes scores r̂ [B, N] and a mask [B, N] of what is a negative for each row, and returns [B].
-# Column i of row i is the target r̂_i; N_S is a row's number of negatives j.
+# Each loss takes scores r̂, float [B, N], and a mask of the negatives of each row, bool [B, N]. It returns float [B].
+# In row i, column i is the score r̂_i of the target. N_S is the number of negatives j of a row.
 
 
 def cross_entropy(scores, negative):
@@ -151,7 +160,7 @@ def cross_entropy(scores, negative):
 
     Examples
     --------
-    The target scores 2, one negative 0 and one -5: log(1 + exp(-2) + exp(-7)).
+    The target has the score 2, the negatives 0 and -5: log(1 + exp(-2) + exp(-7)).
 
     >>> scores, negative = torch.tensor([[2.0, 0.0, -5.0]]), torch.tensor([[False, True, True]])
     >>> cross_entropy(scores, negative)
@@ -162,14 +171,14 @@ def cross_entropy(scores, negative):
 
 
 def bpr(scores, negative):
-    r"""Bayesian personalised ranking: the target against each negative, on average.
+    r"""Bayesian personalised ranking: compares the target with each negative and takes the mean.
 
     .. math::
         -\frac{1}{N_S} \sum_j \log \sigma(\hat r_i - \hat r_j)
 
     Examples
     --------
-    A second negative, far below the target, halves the loss: the mean over easy negatives hides the hard one.
+    A second negative, scored far below the target, halves the loss: in the mean, easy negatives hide the hard one.
 
     >>> scores = torch.tensor([[2.0, 0.0, -5.0]])
     >>> bpr(scores, torch.tensor([[False, True, False]]))
@@ -182,17 +191,17 @@ def bpr(scores, negative):
 
 
 def top1(scores, negative):
-    r"""The target's relative rank, made smooth, and a pull of the negatives' scores to zero:
+    r"""A smooth approximation of the target's relative rank, and a penalty on the negatives' scores:
 
     .. math::
         \frac{1}{N_S} \sum_j \big[\sigma(\hat r_j - \hat r_i) + \sigma(\hat r_j^2)\big]
 
-    Since :math:`\sigma(0) = \tfrac12` it never reaches 0.
+    It is always above 1/2, because :math:`\sigma(\hat r_j^2) \ge \sigma(0) = \tfrac12`.
 
     Examples
     --------
-    However far below the target a negative is, it adds :math:`\sigma(\hat r_j^2)`, here
-    :math:`\sigma(0) = \tfrac12` and :math:`\sigma(25) \approx 1`.
+    Even a negative with a very low score adds :math:`\sigma(\hat r_j^2)` to the loss. Here this is
+    :math:`\sigma(0) = \tfrac12` or :math:`\sigma(25) \approx 1`.
 
     >>> scores = torch.tensor([[2.0, 0.0, -5.0]])
     >>> top1(scores, torch.tensor([[False, True, False]]))
@@ -205,7 +214,7 @@ def top1(scores, negative):
 
 
 def bpr_max(scores, negative, regularization=1.0):
-    r"""BPR that looks at the strongest negatives, with a penalty on their scores:
+    r"""BPR weighted towards the negatives with the highest scores, with a penalty on the scores:
 
     .. math::
         -\log \sum_j s_j\, \sigma(\hat r_i - \hat r_j) + \lambda \sum_j s_j \hat r_j^2
@@ -214,7 +223,7 @@ def bpr_max(scores, negative, regularization=1.0):
 
     Examples
     --------
-    A second negative, far below the target, changes next to nothing: the softmax looks at the hard one.
+    A second negative, scored far below the target, hardly changes the loss: the softmax gives it a small weight.
 
     >>> scores = torch.tensor([[2.0, 0.0, -5.0]])
     >>> bpr_max(scores, torch.tensor([[False, True, False]]), regularization=0.0)
@@ -228,7 +237,7 @@ def bpr_max(scores, negative, regularization=1.0):
 
 
 def top1_max(scores, negative):
-    r"""TOP1 that looks at the strongest negatives:
+    r"""TOP1 weighted towards the negatives with the highest scores:
 
     .. math::
         \sum_j s_j \big[\sigma(\hat r_j - \hat r_i) + \sigma(\hat r_j^2)\big]
@@ -237,7 +246,7 @@ def top1_max(scores, negative):
 
     Examples
     --------
-    The negative at -5 costs 1.0009 in `top1` if it is alone; beside one at 0 it has a weight of 0.0067.
+    The negatives at 0 and -5 alone have the losses 0.6192 and 1.0009 in `top1`. Their weights are 0.9933 and 0.0067.
 
     >>> scores = torch.tensor([[2.0, 0.0, -5.0]])
     >>> top1_max(scores, torch.tensor([[False, True, True]]))
@@ -249,14 +258,14 @@ def top1_max(scores, negative):
 
 
 def pointwise(scores, negative):
-    r"""Every score is judged alone, none against another:
+    r"""Binary cross-entropy of each score by itself; scores are not compared with each other:
 
     .. math::
         -\log \sigma(\hat r_i) - \frac{1}{N_S} \sum_j \log \sigma(-\hat r_j)
 
     Examples
     --------
-    A score of 0 says 1/2: log 2 = 0.6931 for the negative, whatever the target has.
+    The negative's score of 0 means a probability of 1/2, so it adds log 2 = 0.6931, whatever the target's score is.
 
     >>> scores = torch.tensor([[2.0, 0.0, -5.0]])
     >>> pointwise(scores, torch.tensor([[False, True, False]]))  # 0.1269 + 0.6931
@@ -266,7 +275,7 @@ def pointwise(scores, negative):
 
 
 def mean_over_negatives(values, negative):
-    """The mean [B] of values [B, N] over each row's negatives.
+    """The mean, float [B], of values, float [B, N], over the negatives of each row, bool [B, N].
 
     Examples
     --------
@@ -285,8 +294,15 @@ LOSSES = {"cross-entropy": cross_entropy, "bpr": bpr, "top1": top1, "bpr-max": b
 
 @dataclass(frozen=True)
 class GRU4RecConfig:
-    """Settings. The defaults are near the authors' published ones for RSC15. Batch size, learning rate and momentum are
-    moved to where every loss trains well on a validation day; benchmarks/gru4rec_search.py records the search.
+    """Settings of GRU4Rec.
+
+    The defaults are close to the authors' published settings for RSC15. Batch size, learning rate and momentum differ:
+    with these values every loss trains well on a validation day. benchmarks/gru4rec_search.py records the search.
+
+    Raises
+    ------
+    ValueError
+        A value is not allowed. The message names the setting, its value and what is allowed.
 
     Examples
     --------
@@ -297,23 +313,23 @@ class GRU4RecConfig:
     ValueError: loss='hinge'; it must be one of cross-entropy, bpr, top1, bpr-max, top1-max, pointwise
     """
 
-    hidden_size: Size | tuple[Size, ...] = 100  # a tuple stacks GRU layers, the first size nearest the input
+    hidden_size: Size | tuple[Size, ...] = 100  # a tuple stacks GRU layers; the first is nearest to the input
     loss: Literal["cross-entropy", "bpr", "top1", "bpr-max", "top1-max", "pointwise"] = "cross-entropy"
-    input: Literal["shared", "separate", "one-hot"] = "shared"  # shared: the output weights embed the input too
+    input: Literal["shared", "separate", "one-hot"] = "shared"  # shared: the output weights are also the embeddings
     embedding_size: Size = 100  # for input="separate"
     final_activation: Literal["linear", "tanh", "elu"] = "linear"  # on the scores in training; 2016: tanh, 2018: elu
     embedding_dropout: Dropout = 0.0
     hidden_dropout: Dropout = 0.4
     batch_size: Size = 64
-    n_sample: Count = 2048  # extra negatives per step, beside the other rows' targets (2018, section 3.1)
+    n_sample: Count = 2048  # extra negatives per step, in addition to the other rows' targets (2018, section 3.1)
     sample_alpha: Weight = 0.5  # negatives are drawn ∝ support^alpha
     logq: Weight = 1.0  # strength of the logQ correction of the sampled softmax (cross-entropy only)
-    mask_targets: bool = False  # leave out negatives that equal the row's target; the authors keep them
+    mask_targets: bool = False  # ignore negatives that are the row's target item; the authors keep them
     bpr_max_regularization: Weight = 1.0  # λ of BPR-max (2018, equation 9)
     learning_rate: Rate = 0.1
     momentum: Momentum = 0.0
     n_epochs: Size = 10
-    bptt: Size = 1  # steps that the gradient flows back; the authors cut after each step
+    bptt: Size = 1  # number of steps that the gradient flows back; the authors truncate it after each step
 
     @property
     def hidden_sizes(self):
@@ -327,7 +343,7 @@ class GRU4RecConfig:
 
 
 class GRULayer(nn.Module):
-    r"""One step of a GRU, its weights named, shaped and used as those of `torch.nn.GRUCell`:
+    r"""One step of a GRU. Its weights have the names, the shapes and the meaning of those of `torch.nn.GRUCell`:
 
     .. math::
         r = \sigma(W_{ir} x + b_{ir} + W_{hr} h + b_{hr}), \qquad z = \sigma(W_{iz} x + b_{iz} + W_{hz} h + b_{hz}),
@@ -338,8 +354,8 @@ class GRULayer(nn.Module):
     Parameters
     ----------
     input_size : int or None
-        None takes the three input gates as they are: multiplying a one-hot vector by a matrix is picking its row,
-        so a one-hot input needs no product at all.
+        None means that the input already is :math:`W x + b` of the three gates. For a one-hot x this is a row of a
+        table, so no product is needed.
     hidden_size : int
 
     Examples
@@ -363,7 +379,10 @@ class GRULayer(nn.Module):
             nn.init.uniform_(p, -(hidden_size**-0.5), hidden_size**-0.5)
 
     def forward(self, x, h):
-        """x [B, input_size], h [B, d] -> [B, d]; without an input_size, x [B, 3d] are the gates."""
+        """The next state, float [B, d], from the input x, float [B, input_size], and the state h, float [B, d].
+
+        If ``input_size`` is None, x is float [B, 3d].
+        """
         x_gates = x if self.input_size is None else F.linear(x, self.weight_ih, self.bias_ih)
         x_r, x_z, x_n = x_gates.chunk(3, dim=1)
         h_r, h_z, h_n = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, dim=1)
@@ -373,14 +392,24 @@ class GRULayer(nn.Module):
 
 
 class GRU4Rec(nn.Module):
-    """The network: item in, GRU layers, a score for every item out.
+    """The network: its input is an item, followed by GRU layers; its output is a score for every item.
 
     Parameters
     ----------
     item_ids : ndarray [n_items]
-        The catalogue's raw ids; index ``i`` everywhere else means ``item_ids[i]``.
+        The raw ids of the catalogue. Everywhere else, index ``i`` means ``item_ids[i]``.
     config : GRU4RecConfig
     device : torch.device or str
+
+    Attributes
+    ----------
+    output : Parameter, float [n_items, d]
+    bias : Parameter, float [n_items]
+    input : Parameter, float [n_items, embedding_size], or [n_items, 3d] for ``input="one-hot"``
+        Missing for ``input="shared"``.
+    layers : ModuleList of GRULayer
+    history : list of dict
+        One point per epoch of training.
 
     Examples
     --------
@@ -390,7 +419,7 @@ class GRU4Rec(nn.Module):
     >>> model.recommend(["milk", "tea"], k=2).ids.shape
     (2,)
 
-    Saved and read again it answers alike.
+    A saved model gives the same scores after loading.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -414,7 +443,7 @@ class GRU4Rec(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self):
-        """U[−x, x] with x = √(6 / (rows + columns)) for every matrix (each gate by itself), biases zero."""
+        """Draw every matrix (of each gate) from U[−x, x] with x = √(6 / (rows + columns)); biases are zero."""
         for name, p in self.named_parameters():
             gates = 3 if name.startswith("layers") or (name == "input" and self.config.input == "one-hot") else 1
             if p.dim() == 1:
@@ -431,11 +460,11 @@ class GRU4Rec(nn.Module):
 
     @property
     def input_table(self):
-        """Name of the table whose rows are the inputs."""
+        """str: the name of the table whose rows are the inputs."""
         return "output" if self.config.input == "shared" else "input"
 
     def initial_state(self, batch_size):
-        """Zeros [batch_size, hidden_size], one per layer."""
+        """list of Tensor: zeros, float [batch_size, hidden_size], one per layer."""
         return [self.output.new_zeros(batch_size, size) for size in self.config.hidden_sizes]
 
     def step(self, x, state):
@@ -444,13 +473,14 @@ class GRU4Rec(nn.Module):
         Parameters
         ----------
         x : Tensor, float [B, input_size]
-            The input items' rows of the input table.
+            The rows of the input items in the input table.
         state : list of Tensor, float [B, hidden_size]
+            One per layer.
 
         Returns
         -------
-        list of Tensor
-            The new state; its last entry is the output. Dropped units stay dropped in the carried state.
+        list of Tensor, float [B, hidden_size]
+            The new state. Its last entry is the output. Units that dropout sets to zero are zero in this state too.
         """
         x = F.dropout(x, self.config.embedding_dropout, self.training)
         new = []
@@ -461,14 +491,19 @@ class GRU4Rec(nn.Module):
 
     @torch.no_grad()
     def score_sessions(self, data, batch_size=512):
-        """Scores of all items after every event that has a successor in its session.
+        """Score all items at every event that has a predecessor in its session.
+
+        Parameters
+        ----------
+        data : SessionData over the model's catalogue
+        batch_size : int
 
         Yields
         ------
         positions : Tensor, int64 [B]
-            Index into ``data.items`` of the event to predict.
+            Indices into ``data.items`` of the events to predict.
         scores : Tensor, float [B, n_items]
-            From the events before it in its session alone.
+            Computed only from the earlier events of the same session.
         """
         self.eval()
         table, items = getattr(self, self.input_table), torch.from_numpy(data.items).to(self.device)
@@ -479,7 +514,7 @@ class GRU4Rec(nn.Module):
 
     @torch.no_grad()
     def recommend(self, history, k=10):
-        """The k items most likely to come next.
+        """The k items with the highest scores after a history.
 
         Parameters
         ----------
@@ -490,7 +525,13 @@ class GRU4Rec(nn.Module):
         Returns
         -------
         metrics.Recommendations
-            ``ids`` [k] and ``scores`` [k], best first. Items of the history may be among them: people go back.
+            ``ids`` [k] and ``scores`` [k], best first. They may include items of the history, because users click an
+            item again.
+
+        Raises
+        ------
+        ValueError
+            The history is empty or has an unknown item.
         """
         self.eval()
         state = self.initial_state(1)
@@ -499,17 +540,23 @@ class GRU4Rec(nn.Module):
         return metrics.best_items(self._score(state[-1])[0].cpu(), self.item_ids, k)
 
     def _score(self, h):
-        """A score for every item [B, n_items], in full precision under autocast too: rounded, many would be equal."""
+        """Scores of all items, float [B, n_items]. Autocast is off, because rounding would create ties."""
         with torch.autocast(h.device.type, enabled=False):
             return F.linear(h, self.output, self.bias)
 
     def save(self, path):
-        """Write the folder ``path``: tensors as safetensors, settings and item ids as JSON."""
+        """Write the model into the folder ``path``: tensors as safetensors, settings and item ids as JSON."""
         training.save_model(self, path)
 
     @classmethod
     def load(cls, path, device="auto"):
-        """Read what `save` wrote. A folder that does not fit raises ValueError and names what is wrong."""
+        """Read a model that `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            The folder has another model or is damaged. The message says what is wrong.
+        """
         return training.load_model(cls, GRU4RecConfig, path, device)
 
 
@@ -517,11 +564,24 @@ class GRU4Rec(nn.Module):
 
 
 class NegativeSampler:
-    """Draws items ∝ support^alpha, by looking up uniform numbers in the cumulative weights, many steps at once.
+    """Draws items with probability ∝ support^alpha: it looks up uniform random numbers in the cumulative weights.
+
+    The negatives of many steps are drawn together.
+
+    Parameters
+    ----------
+    support : int array [n_items]
+        The number of clicks on each item.
+    n_sample : int
+        The number of negatives per step.
+    alpha : float
+    device : torch.device or str
+    n_steps : int
+        At most so many steps are drawn together.
 
     Examples
     --------
-    Items that were clicked 9 times, never, and once; an item without a click is never drawn.
+    Items that were clicked 9 times, never, and once. An item without a click is never drawn.
 
     >>> sampler = NegativeSampler([9, 0, 1], n_sample=1000, alpha=1.0, device="cpu", n_steps=1)
     >>> counts = torch.bincount(sampler.next(), minlength=3).tolist()
@@ -534,7 +594,7 @@ class NegativeSampler:
         self.cumulative = torch.cumsum(support**alpha * (support > 0), 0).to(dtype).to(device)
         self.log_support = support.log().to(dtype).to(device)
         self.alpha = alpha
-        self.unread: list[torch.Tensor] = []  # drawn, the next one last
+        self.unread: list[torch.Tensor] = []  # drawn, but not returned yet; the next one is last
         self.shape = max(1, min(n_steps, 1_000_000 // max(1, n_sample))), n_sample
 
     def next(self):
@@ -546,7 +606,7 @@ class NegativeSampler:
         return self.unread.pop()
 
     def unread_samples(self):
-        """int64 [k, n_sample]: what was drawn for steps to come, the next one last."""
+        """int64 [k, n_sample]: the negatives that are drawn for the next k steps, those of the next step last."""
         return torch.stack(self.unread) if self.unread else torch.empty(0, self.shape[1], dtype=torch.int64)
 
 
@@ -554,12 +614,12 @@ class NegativeSampler:
 
 
 def carry_state(state, reset, live):
-    """The state that a step starts from: ended lanes taken out, the rows of new sessions zeroed.
+    """The state before a step: rows of ended lanes are removed, and rows of new sessions are zeroed.
 
     Parameters
     ----------
     state : list of Tensor, float [B', d]
-        As the last step left it.
+        The state after the previous step.
     reset, live
         As `Schedule.steps` yields them.
 
@@ -569,7 +629,7 @@ def carry_state(state, reset, live):
 
     Examples
     --------
-    Three lanes, of which the second ended; in the first a new session starts.
+    Of three lanes, the second has ended. In the first, a new session starts.
 
     >>> state = [torch.tensor([[1.0], [2.0], [3.0]])]
     >>> carry_state(state, reset=torch.tensor([True, False]), live=torch.tensor([0, 2]))
@@ -582,17 +642,17 @@ def carry_state(state, reset, live):
 
 
 def step_loss(config, scores, columns, sampler, n_targets=None):
-    """The loss of each row, as the settings say.
+    """The loss of each row, according to the settings.
 
     Parameters
     ----------
     config : GRU4RecConfig
     scores : Tensor, float [B, N]
     columns : Tensor, int64 [N]
-        The items that are scored: the targets, that of row i in column i, then the extra negatives.
+        The scored items: the targets, with that of row i in column i, then the extra negatives.
     sampler : NegativeSampler
     n_targets : int, optional
-        How many of the columns are targets, if other rows than these B have theirs among them.
+        The number of columns that are targets, if there are targets of other rows among them. By default it is B.
 
     Returns
     -------
@@ -600,7 +660,7 @@ def step_loss(config, scores, columns, sampler, n_targets=None):
 
     Examples
     --------
-    Two rows and no extra negative: each has the other's target for a negative, and all scores are equal.
+    Two rows without extra negatives: the target of each row is the negative of the other. All scores are equal.
 
     >>> config = GRU4RecConfig(loss="bpr", n_sample=0)
     >>> sampler = NegativeSampler([1, 1, 1], n_sample=0, alpha=0.5, device="cpu", n_steps=1)
@@ -610,7 +670,7 @@ def step_loss(config, scores, columns, sampler, n_targets=None):
     n_rows = len(scores)
     n_targets = n_rows if n_targets is None else n_targets
     if config.loss == "cross-entropy" and config.logq:
-        # An item that is drawn often as a negative would be pushed down too often: subtract its log-frequency.
+        # An item that is often drawn as a negative would get too low a score, so its log-frequency is subtracted.
         log_q = sampler.log_support[columns]
         log_q = torch.cat([log_q[:n_targets], sampler.alpha * log_q[n_targets:]])
         scores = scores - config.logq * log_q
@@ -628,9 +688,9 @@ def step_loss(config, scores, columns, sampler, n_targets=None):
 
 
 class UsedRows:
-    """The rows of the big tables that a step uses, gathered as leaves of the graph.
+    """The rows of the large tables that a step uses, gathered as leaves of the autograd graph.
 
-    So the backward pass and the optimiser cost what these rows cost, not what the catalogue costs.
+    So the cost of the backward pass and of the optimiser depends on these rows, not on the size of the catalogue.
 
     Examples
     --------
@@ -642,21 +702,21 @@ class UsedRows:
 
     def __init__(self, model):
         self.model = model
-        self.used: dict[str, list] = {}  # table -> (its rows, what was read from them)
+        self.used: dict[str, list] = {}  # table -> [(row numbers, leaf with these rows), …]
 
     def read(self, table, rows):
-        """Rows (int64 [n]) of a table: float [n, …], a leaf."""
+        """The rows with these numbers, int64 [n], of a table (its name): a leaf, float [n, …]."""
         leaf = getattr(self.model, table).detach().index_select(0, rows).requires_grad_()
         self.used.setdefault(table, []).append((rows, leaf))
         return leaf
 
     @property
     def leaves(self):
-        """list of Tensor: all that was read, table by table."""
+        """list of Tensor: all leaves, table by table."""
         return [leaf for entries in self.used.values() for _, leaf in entries]
 
     def update(self, optimizer, gradients):
-        """Move the rows by the gradients of the leaves; those of one row are summed."""
+        """Update the rows with the gradients of the leaves (in their order). Gradients of the same row are summed."""
         of_leaves = iter(gradients)
         for table, entries in self.used.items():
             rows = torch.cat([rows for rows, _ in entries])
@@ -664,14 +724,24 @@ class UsedRows:
 
 
 def forward_window(model, sampler, window, state, rows):
-    """The loss of a window of consecutive steps, summed over all rows of all steps, and the state after it.
+    """The loss of a window of consecutive steps, and the state after it.
 
     Parameters
     ----------
+    model : GRU4Rec
+    sampler : NegativeSampler
     window : list of (x, y, reset, live)
-        Input items and targets int64 [B]; reset and live as `Schedule.steps` yields them.
+        One entry per step: input items and targets, int64 [B]; reset and live as `Schedule.steps` yields them.
     state : list of Tensor, float [B, d]
+        The state before the window.
     rows : UsedRows
+        Collects the rows that are read.
+
+    Returns
+    -------
+    loss : Tensor, a scalar
+        The sum over all rows of all steps.
+    state : list of Tensor, float [B, d]
 
     Examples
     --------
@@ -687,34 +757,37 @@ def forward_window(model, sampler, window, state, rows):
         columns = torch.cat([y, sampler.next()])  # [N]
         state = model.step(rows.read(model.input_table, x), carry_state(state, reset, live))
         scores = F.linear(state[-1], rows.read("output", columns), rows.read("bias", columns))  # [B, N]
-        scores = scores.to(model.output.dtype)  # autocast rounds the products; the loss is computed in full
+        scores = scores.to(model.output.dtype)  # autocast rounds the products; the loss needs full precision
         loss = loss + step_loss(model.config, scores, columns, sampler).sum()
     return loss, state
 
 
 def train_step(model, optimizer, sampler, window, state, *, forward=forward_window, combine=list):
-    """One update from a window of consecutive steps (a single step unless ``config.bptt`` says more).
+    """Make one update from a window of consecutive steps. By default the window is a single step (``config.bptt``).
 
     Parameters
     ----------
+    model : GRU4Rec
+    optimizer : training.Adagrad
+    sampler : NegativeSampler
     window : list of (x, y, reset, live)
-        As `forward_window` takes it.
+        As in `forward_window`.
     state : list of Tensor, float [B, d]
     forward : callable
-        `forward_window`, or what computes its share on one of several ranks.
+        `forward_window`, or a function that computes one rank's part of it.
     combine : callable(list of Tensor) -> list of Tensor
-        What is done to the loss and the gradients before the update; several ranks add theirs up.
+        Is applied to the list of the loss and the gradients before the update. With several ranks, it adds up theirs.
 
     Returns
     -------
-    loss : Tensor
-        Sum over the rows of all steps of the window.
-    state : list of Tensor
-        Without a graph.
+    loss : Tensor, a scalar
+        The sum over all rows of all steps of the window.
+    state : list of Tensor, float [B, d]
+        Detached from the graph.
 
     Examples
     --------
-    Two lanes, a step each: the clicks 0 and 1, then 1 and 2. Both sessions start here, and both lanes live on.
+    One step with two lanes: the inputs 0 and 1, and the targets 1 and 2. Both sessions start here.
 
     >>> from rnnbook.training import Adagrad
     >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4, batch_size=2))
@@ -740,22 +813,27 @@ def train_step(model, optimizer, sampler, window, state, *, forward=forward_wind
 
 
 def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report):
-    """Some steps of a schedule, window by window.
+    """Train on some steps of a schedule, window by window.
 
     Parameters
     ----------
+    model : GRU4Rec
+    optimizer : training.Adagrad
+    sampler : NegativeSampler
+    schedule : Schedule
     items : Tensor, int64 [n_events]
-        What the positions of the schedule are of.
+        The item of each event; the positions of the schedule are indices into it.
     steps : range
+        The steps to train on.
     lanes : list of Tensor, float [batch_size, hidden_size]
-        The state to begin with, a row for each lane.
+        The initial state, a row for each lane.
     report : callable(int, Tensor, int, callable)
-        Called after each window with the number of steps done, the sum of the window's losses, the number of
-        predictions in it, and a function that returns the lanes to go on with.
+        Called after each window with the number of completed steps, the sum of the window's losses, the number of its
+        predictions, and a function that returns the state of the lanes.
 
     Examples
     --------
-    Two sessions, one lane: three steps, of which the epoch here has the first two.
+    Two sessions in one lane have three steps. This call trains on the first two.
 
     >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(batch_size=1, n_sample=4))
     >>> optimizer = training.Adagrad(model.named_parameters(), lr=0.1)
@@ -766,7 +844,7 @@ def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report
     >>> len(losses), min(losses) > 0
     (2, True)
     """
-    # A state has the rows of the step that left it; those of lanes that end there are taken out when the next begins.
+    # The rows of a state are those of the step that computed it. The next step removes the rows of ended lanes.
     before = torch.from_numpy(schedule.lanes(max(steps.start - 1, 0))).to(model.device)
     state, window = [h[before] for h in lanes], []
     for t, (position, reset, live) in zip(steps, islice(schedule.steps(model.device), steps.start, None)):
@@ -789,35 +867,44 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     device : str or torch.device
         ``"auto"`` takes a GPU when there is one.
     seed : int
-        Decides initial weights, dropout and negatives; the same seed on the same machine gives the same model.
+        Determines initial weights, dropout and negatives. The same seed on the same machine gives the same model.
     valid : SessionData, optional
-        Sessions over the same catalogue, made from the training data (``train.split_by_time``). After each
-        epoch Recall@20 is measured on them; the best epoch is kept.
+        Sessions over the same catalogue, made from the training data (``train.split_by_time``). After each epoch
+        Recall@20 is measured on them, and the best epoch is kept.
     patience : int
         With ``valid``: stop when Recall@20 has not improved for this many epochs.
     checkpoint : path, optional
-        Folder rewritten about 20 times an epoch; if it exists, training goes on from it to the same numbers.
+        Folder that is rewritten about 20 times an epoch. If it exists, training resumes from it and gives the same
+        numbers as without the interruption.
     progress : bool
         Show a progress bar.
     callback : callable(dict), optional
-        Receives ``{"epoch", "running_loss"}`` about 20 times an epoch: a fraction, and the mean loss of the predictions
-        since the last such point. At each epoch's end it receives ``{"epoch", "loss"}``, the mean over the whole epoch,
-        and what was measured on ``valid``.
+        Receives ``{"epoch", "running_loss"}`` about 20 times an epoch: the epoch as a fraction, and the mean loss of
+        the predictions since the previous such point. At the end of each epoch it receives ``{"epoch", "loss"}``, with
+        the mean loss over the whole epoch, and the scores on ``valid``.
     epoch : callable
-        `train_epoch`, or another that takes the same arguments, as those of `rnnbook.fast` and `rnnbook.distributed`.
+        `train_epoch`, or another function with the same arguments, such as those of `rnnbook.fast` and
+        `rnnbook.distributed`.
     evaluate : callable(model, data, k) -> metrics.SessionScores, optional
-        What measures ``valid``; by default `metrics.evaluate_sessions`.
+        The function that scores ``valid``, by default `metrics.evaluate_sessions`.
     writes : bool
-        Whether this process writes the checkpoint; of several that train together, one does.
+        Whether this process writes the checkpoint. If several processes train together, only one does.
 
     Returns
     -------
     GRU4Rec
-        In evaluation mode; ``model.history`` holds one point per epoch.
+        In evaluation mode. ``model.history`` has one point per epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        The loss became infinite or NaN.
+    ValueError
+        ``train`` has no step to learn from, or the checkpoint is damaged or is that of another run.
 
     Examples
     --------
-    Visitors go around in a ring, a b c d a.
+    Each session walks around the ring a b c d a.
 
     >>> from rnnbook.interactions import SessionData
     >>> clicks = [(s, "abcd"[(s + t) % 4], 10 * s + t) for s in range(40) for t in range(4)]
@@ -834,7 +921,7 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
         model = GRU4Rec(train.item_ids, config, device)
     optimizer = training.Adagrad(model.named_parameters(), config.learning_rate, config.momentum)
     schedule = session_parallel(train.offsets, config.batch_size)
-    # Without extra samples a single lane has no negatives: the epoch ends when a second one is no longer live.
+    # Without extra negatives a single lane has no negatives, so the epoch ends when fewer than two lanes are active.
     n_steps = int((np.diff(schedule.offsets) >= (1 if config.n_sample else 2)).sum())
     if n_steps == 0:
         raise ValueError(f"{train.name}: no step has anything to learn from; it needs sessions of two events or more, "

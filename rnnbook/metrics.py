@@ -1,35 +1,35 @@
-"""How good is a ranking, or a rating? Recall@K, MRR@K, NDCG@K with honest ties, RMSE, MAE, and intervals.
+"""Measure rankings and predicted ratings: Recall@K, MRR@K and NDCG@K with a choice for ties, RMSE, MAE, and intervals.
 
 A *recommender*, here and in the whole book, is any object with
 
 - ``item_ids``: array [n_items] of raw item ids, the catalogue that it scores;
-- ``recommend(history, k=10) -> Recommendations``: raw item ids in (oldest first), the best ``k`` out;
+- ``recommend(history, k=10) -> Recommendations``: takes raw item ids, oldest first, and returns the best ``k``;
 - ``score_sessions(data, batch_size=512)``: an iterator of ``(positions, scores)``, int64 tensor [B] and float
-  tensor [B, n_items]. ``positions`` index ``data.items`` and are the *targets*: every event that has a
-  predecessor in its session, exactly once, in any order. A row of scores may use only the events before its
-  target in the same session.
+  tensor [B, n_items]. ``positions`` are indices into ``data.items`` of the *targets*. Every event that has a
+  predecessor in its session is a target exactly once, in any order. A row of scores may use only the events before
+  its target in the same session.
 
 A *ranker*, such as `rnnbook.fast.Ranker`, has ``rank_sessions(data, ties) -> (positions, doubled)`` in place of
-``score_sessions``: int64 arrays [n_predictions], the same positions, and twice the rank of each, or 0 where a score is
-NaN.
+``score_sessions``. Both are int64 arrays [n_predictions]: the same positions, and twice the rank of each, or 0 where
+a score is NaN.
 
-Each prediction ranks the target among all items. Ranking it among a sample of negatives is faster and gives
-another order of models (W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020), so
-there is no such option here.
+Each prediction ranks the target among all items. Ranking it among a sample of negatives is faster, but can order
+the models differently (W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020). So there
+is no such option here.
 
 A *rating predictor* is any object with
 
 - ``user_ids``, ``item_ids``: arrays of raw ids;
-- ``predict(users, items, times) -> float64 [n]``: raw ids and seconds since 1970 in, expected ratings out. Each
-  may use only what the model has seen, and of it only what is strictly before its time (where the model uses
-  time at all). An unknown id gets the prediction for a newcomer.
-- ``follow(data) -> float64 [n_ratings]``: a prediction for every rating of ``data``, RatingData over the same ids
-  that comes after all the model has seen, as if the ratings came in one after another. Each may use what was
-  seen before ``data`` and, of ``data``, the ratings at a strictly earlier time: ratings of one instant do not see
-  each other. A static model predicts and ignores the news. Afterwards the model is as it was before.
+- ``predict(users, items, times) -> float64 [n]``: takes raw ids and seconds since 1970, and returns expected
+  ratings. A prediction may use only ratings that the model has seen. A model that uses time may use only those
+  strictly before the time asked for. An unknown id gets the prediction for a new user or item.
+- ``follow(data) -> float64 [n_ratings]``: predicts every rating of ``data`` as if the ratings arrived one after
+  another. ``data`` is RatingData over the same ids, later than all that the model has seen. A prediction may use
+  what was seen before ``data`` and the ratings of ``data`` at a strictly earlier time. So ratings at the same time
+  are predicted independently. A static model ignores the new ratings. Afterwards the model is as it was before.
 
-Predictions are on the data's own scale and are not clipped. Baselines also have ``fit(train)``, which learns,
-remembers the ratings to go on from, and returns the model.
+Predictions are on the data's own scale and are not clipped. Baselines also have ``fit(train)``. It trains the model,
+stores the ratings that later predictions start from, and returns the model.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TIES = ("standard", "conservative", "median")
 
 
 class Recommendations(NamedTuple):
-    """The answer of ``recommend``, best first.
+    """The recommended items and their scores, best first; ``recommend`` returns it.
 
     Examples
     --------
@@ -62,11 +62,15 @@ class Recommendations(NamedTuple):
     scores: np.ndarray  # float [k]
 
 
-# What every recommender needs ---------------------------------------------------------------------------
+# Shared by all recommenders -----------------------------------------------------------------------------
 
 
 def target_positions(data):
-    """Every event that has a predecessor in its session.
+    """Find every event that has a predecessor in its session.
+
+    Parameters
+    ----------
+    data : SessionData
 
     Returns
     -------
@@ -75,7 +79,7 @@ def target_positions(data):
 
     Examples
     --------
-    Sessions of 3 and 2 clicks: the events 1, 2 and 4 have one before them.
+    Sessions of 3 and 2 clicks: the events 1, 2 and 4 have a predecessor.
 
     >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
@@ -89,7 +93,7 @@ def target_positions(data):
 
 
 def check_catalogue(model, data):
-    """Raise ValueError unless ``data`` numbers its items exactly as ``model`` does.
+    """Raise ValueError unless ``model`` and ``data`` have the same ``item_ids`` in the same order.
 
     Examples
     --------
@@ -110,7 +114,24 @@ def check_catalogue(model, data):
 
 
 def encode_history(history, item_ids, *, may_be_empty=False):
-    """Raw item ids to int64 indices [n]; ValueError names the first item that the catalogue lacks.
+    """Turn raw item ids into indices of the catalogue.
+
+    Parameters
+    ----------
+    history : sequence of raw item ids [n]
+    item_ids : array [n_items] of raw item ids, the catalogue
+    may_be_empty : bool
+        Whether an empty history is allowed.
+
+    Returns
+    -------
+    int64 array [n]
+
+    Raises
+    ------
+    ValueError
+        The history is empty, is a single id, or has an item that is not in the catalogue. The message names the
+        first such item.
 
     Examples
     --------
@@ -131,7 +152,23 @@ def encode_history(history, item_ids, *, may_be_empty=False):
 
 
 def best_items(scores, item_ids, k):
-    """The ``k`` best of one row of scores [n_items] as Recommendations; ties in catalogue order.
+    """Pick the ``k`` items with the highest scores. Items of equal score keep the order of the catalogue.
+
+    Parameters
+    ----------
+    scores : float array or CPU tensor [n_items]
+    item_ids : array [n_items] of raw item ids
+    k : int
+        If it is larger than the catalogue, all items are returned.
+
+    Returns
+    -------
+    Recommendations
+
+    Raises
+    ------
+    ValueError
+        ``k`` is below 1.
 
     Examples
     --------
@@ -143,7 +180,7 @@ def best_items(scores, item_ids, k):
     scores = np.asarray(scores)
     behind = -scores
     k = min(k, len(scores))
-    # To sort a million items for the sake of ten would take longer than to score them.
+    # Sorting a million items to find ten would take longer than scoring them, so only the candidates are sorted.
     candidates = np.flatnonzero(~(behind > np.partition(behind, k - 1)[k - 1]))
     best = candidates[np.argsort(behind[candidates], kind="stable")[:k]]
     return Recommendations(np.asarray(item_ids)[best], scores[best])
@@ -153,8 +190,8 @@ def best_items(scores, item_ids, k):
 
 
 def _count(compare, scores, target):
-    """How many scores of each row compare so with its target: int64 [B]."""
-    # Ones in float32 sum several times faster than booleans on a CPU, and exactly up to 2**24 items.
+    """Count the scores of each row for which ``compare(score, target)`` is true: int64 [B]."""
+    # On a CPU, summing ones in float32 is several times faster than summing booleans, and exact up to 2**24 items.
     return compare(scores, target, out=torch.empty_like(scores, dtype=torch.float32)).sum(1).long()
 
 
@@ -164,9 +201,19 @@ def _check_ties(ties):
 
 
 def doubled_ranks(scores, targets, ties):
-    """Twice the ranks of :func:`ranks`, which takes the same arguments: int64 [B], on the device of the scores.
+    """Compute twice the ranks of :func:`ranks`, from the same arguments.
 
-    Doubled, the middle of a tie is an integer too, and so exact on every device. 0 marks a row that holds a NaN.
+    The median rank of a tie can be a half. Doubled, it is an integer, and so exact on every device.
+
+    Returns
+    -------
+    int64 tensor [B]
+        On the device of the scores; 0 for a row that contains a NaN.
+
+    Raises
+    ------
+    ValueError
+        ``ties`` is not one of ``TIES``.
 
     Examples
     --------
@@ -187,18 +234,18 @@ def doubled_ranks(scores, targets, ties):
 
 
 def ranks(scores, targets, ties="conservative"):
-    """Rank of each target among all items; 1 is best.
+    """Rank each target among all items; 1 is best.
 
-    With ``g`` items scored above the target and ``e`` scored equal to it (itself included)::
+    Let ``g`` items have a higher score than the target, and ``e`` items the same score (the target included)::
 
-        standard      g + 1              the best place it could be given
-        conservative  g + e              the worst: a model that scores all alike earns nothing
-        median        g + (e - 1)/2 + 1  the middle, possibly a half
+        standard      g + 1              the best rank within the tie
+        conservative  g + e              the worst rank; a model that gives all items one score gains nothing
+        median        g + (e - 1)/2 + 1  the middle of the tie, which can be a half
 
     Parameters
     ----------
-    scores : float tensor [B, n_items]; infinities are compared as numbers are
-    targets : int64 tensor [B]
+    scores : float tensor [B, n_items]; may be infinite
+    targets : int64 tensor [B], the index of each row's target
     ties : "standard", "conservative" or "median"
 
     Returns
@@ -208,11 +255,11 @@ def ranks(scores, targets, ties="conservative"):
     Raises
     ------
     ValueError
-        A score is NaN. Every comparison with NaN is false, which would give a broken model rank 0.
+        A score is NaN, or ``ties`` is unknown. Every comparison with NaN is false, so a broken model would get rank 0.
 
     Examples
     --------
-    One item is above the target, and two score as much as it does.
+    One item has a higher score than the target, and two others have the same score.
 
     >>> scores, target = torch.tensor([[0.9, 0.5, 0.5, 0.5, 0.1]]), torch.tensor([2])
     >>> [ranks(scores, target, ties).item() for ties in TIES]
@@ -226,16 +273,26 @@ def ranks(scores, targets, ties="conservative"):
 
 
 def gains(ranks, k):
-    """What each rank earns: a dict of float64 arrays, one value per prediction.
+    """Compute Recall@K, MRR@K and NDCG@K of each prediction.
 
-    A prediction has exactly one right item, at rank :math:`r`, so
+    A prediction has exactly one correct item. With its rank :math:`r`,
 
     .. math::
         \\mathrm{Recall@K} = [r \\le K], \\qquad
         \\mathrm{MRR@K} = [r \\le K] / r, \\qquad
         \\mathrm{NDCG@K} = [r \\le K] / \\log_2(r + 1).
 
-    The ideal DCG of one right item is 1. Each score of a data set is the mean over its predictions.
+    The ideal DCG of one correct item is 1. The score of a data set is the mean over its predictions.
+
+    Parameters
+    ----------
+    ranks : array [n_predictions], 1 is best
+    k : int
+
+    Returns
+    -------
+    dict of float64 arrays [n_predictions]
+        With the keys ``"recall"``, ``"mrr"`` and ``"ndcg"``.
 
     Examples
     --------
@@ -253,14 +310,14 @@ def gains(ranks, k):
 
 
 class _Scores:
-    """What the scores of rankings and of ratings share: they print, and they can be compared.
+    """What SessionScores and RatingScores share: printing, and comparison of two of them.
 
-    A subclass also has ``_setting``, words that must agree in a comparison; ``_label(metric)`` and ``_note()`` for
-    its table; and ``_values(metric)``: float64 [n_predictions], of whose mean :func:`_score` makes the metric.
+    A subclass also has ``_setting``, a str that must be equal in a comparison; ``_label(metric)`` and ``_note()`` for
+    its table; and ``_values(metric)``, float64 [n_predictions]. :func:`_score` computes the metric from their mean.
     """
 
     _metrics: tuple[str, ...]
-    _unit: str  # the attribute [n_predictions] that tells what is resampled as one
+    _unit: str  # the attribute [n_predictions] with the session or user of each prediction, which is resampled whole
     _label: Callable[..., str]
     _note: Callable[..., str]
     intervals: dict
@@ -291,7 +348,7 @@ class _Scores:
 
 @dataclass(frozen=True, eq=False)
 class SessionScores(_Scores):
-    """The scores of one recommender on one data set, with what is needed to compare it with another.
+    """The scores of one recommender on one data set, and its ranks, from which two recommenders are compared.
 
     Examples
     --------
@@ -318,7 +375,7 @@ class SessionScores(_Scores):
 
     @property
     def n_sessions(self):
-        """Sessions that hold at least one prediction."""
+        """int: sessions with at least one prediction."""
         return len(np.unique(self.sessions))
 
     @property
@@ -337,22 +394,22 @@ class SessionScores(_Scores):
 
 
 def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512, n_boot=1000, seed=0):
-    """Let ``model`` predict every next event of ``data`` and score it over the full catalogue.
+    """Let ``model`` predict the next event at every position of ``data``, and score it over the full catalogue.
 
-    The intervals come from a bootstrap over *sessions*: clicks of one session are not independent, so a
-    bootstrap over predictions would promise too much. One resample draws as many sessions as there are, with
-    replacement, and takes the sum of their gains over the number of their predictions. Nothing depends on
-    ``batch_size``.
+    The intervals come from a bootstrap over *sessions*. Clicks of one session are not independent, so a bootstrap
+    over predictions would give intervals that are too short. One resample draws as many sessions as there are, with
+    replacement. Its score is the sum of their gains divided by the number of their predictions. The scores do not
+    depend on ``batch_size``.
 
     Parameters
     ----------
-    model : a recommender or a ranker (see the module's text)
+    model : a recommender or a ranker (see the top of this module)
     data : SessionData over the model's catalogue
-    k : how many recommendations count
-    ties : see :func:`ranks`
-    batch_size : handed to ``model.score_sessions``
-    n_boot : resamples
-    seed : of the resamples
+    k : int, the length of the list of recommendations
+    ties : "standard", "conservative" or "median", see :func:`ranks`
+    batch_size : int, passed to ``model.score_sessions``
+    n_boot : int, the number of resamples
+    seed : int, of the resamples
 
     Returns
     -------
@@ -361,12 +418,13 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
     Raises
     ------
     ValueError
-        Nothing to predict, another catalogue, NaN scores, or a model that skips or repeats a target.
+        There is nothing to predict, ``k`` is below 1, ``ties`` is unknown, the catalogues differ, a score is NaN, or
+        the model skips or repeats a target.
 
     Examples
     --------
-    All items are clicked twice but c, which is clicked once. Ties are conservative: b and a have rank 2, and c has rank
-    3, beyond K. So the Recall is 2/3 and the MRR (1/2 + 0 + 1/2) / 3.
+    Items a and b are clicked twice, c once. Ties are conservative: a and b have rank 2, and c has rank 3, which is
+    beyond K. So the Recall is 2/3 and the MRR is (1/2 + 0 + 1/2) / 3.
 
     >>> from rnnbook.baselines import Popularity
     >>> from rnnbook.interactions import SessionData
@@ -375,7 +433,7 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
     >>> scores = evaluate_sessions(Popularity().fit(data), data, k=2)
     >>> round(scores.recall, 4), round(scores.mrr, 4)
     (0.6667, 0.3333)
-    >>> # now they have rank 1
+    >>> # with standard ties, a and b have rank 1
     >>> round(evaluate_sessions(Popularity().fit(data), data, k=2, ties="standard").mrr, 4)
     0.6667
     """
@@ -427,7 +485,7 @@ def _rank_scores(model, data, ties, batch_size):
 
 @dataclass(frozen=True, eq=False)
 class RatingScores(_Scores):
-    """The scores of one rating predictor on one data set, with what is needed to compare it with another.
+    """The scores of one rating predictor on one data set, and its errors, from which two predictors are compared.
 
     Examples
     --------
@@ -452,7 +510,7 @@ class RatingScores(_Scores):
 
     @property
     def n_users(self):
-        """Users with at least one rating to predict."""
+        """int: users with at least one rating to predict."""
         return len(np.unique(self.users))
 
     def _label(self, metric):
@@ -467,17 +525,17 @@ class RatingScores(_Scores):
 
 
 def _losses(errors):
-    """What each prediction loses: a dict of float64 arrays, whose means :func:`_score` makes metrics of."""
+    """The squared and absolute errors: a dict of float64 arrays. :func:`_score` computes a metric from their mean."""
     return {"rmse": errors**2, "mae": np.abs(errors)}
 
 
 def _score(metric, mean):
-    """The metric from its mean per prediction: that mean, but for the RMSE its root."""
+    """The metric from its mean per prediction: the RMSE is the root of that mean, other metrics are the mean."""
     return np.sqrt(mean) if metric == "rmse" else mean
 
 
 def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
-    """Let ``model`` follow ``data``, predict each rating as it comes, and score it.
+    """Let ``model`` follow ``data`` and predict each rating as it arrives, and score the predictions.
 
     With the errors :math:`e`, predictions minus ratings,
 
@@ -485,16 +543,16 @@ def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
         \\mathrm{RMSE} = \\sqrt{\\tfrac{1}{n} \\textstyle\\sum e^2}, \\qquad
         \\mathrm{MAE} = \\tfrac{1}{n} \\textstyle\\sum |e|.
 
-    Every rating counts alike, so who rates much weighs much. The intervals come from a bootstrap over *users*,
-    as the errors for one user are not independent: one resample draws as many users as there are, with
+    All ratings have equal weight, so a user with many ratings counts more. The intervals come from a bootstrap over
+    *users*, because the errors for one user are not independent. One resample draws as many users as there are, with
     replacement, and takes all ratings of each.
 
     Parameters
     ----------
-    model : a rating predictor (see the module's text)
+    model : a rating predictor (see the top of this module)
     data : RatingData over the model's ids, later than what it has seen
-    n_boot : resamples
-    seed : of the resamples
+    n_boot : int, the number of resamples
+    seed : int, of the resamples
 
     Returns
     -------
@@ -503,11 +561,12 @@ def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
     Raises
     ------
     ValueError
-        Nothing to predict, other ids, another number of predictions than ratings, or one that is not finite.
+        There is nothing to predict, the ids differ, the number of predictions is not that of the ratings, or a
+        prediction is not finite.
 
     Examples
     --------
-    Who predicts 3 for ratings of 5, 3 and 2 errs by -2, 0 and 1: √(5/3) and 3/3.
+    Predictions of 3 for ratings of 5, 3 and 2 have the errors -2, 0 and 1. So the RMSE is √(5/3) and the MAE is 3/3.
 
     >>> from rnnbook.baselines import Biases
     >>> from rnnbook.interactions import RatingData
@@ -520,7 +579,7 @@ def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
     """
     for ids in ("user_ids", "item_ids"):
         if not np.array_equal(getattr(model, ids), getattr(data, ids)):
-            raise ValueError(f"the model and {data.name} have other {ids}; train on a part of the same data "
+            raise ValueError(f"the model and {data.name} have different {ids}; train on a part of the same data "
                              "(the parts of a split share their ids)")
     if not data.n_ratings:
         raise ValueError(f"nothing to predict: {data.name} holds no rating")
@@ -548,14 +607,16 @@ def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
 
 
 def _totals(values, units) -> tuple[np.ndarray, np.ndarray]:
-    """Per session or user with a prediction: sums of each of the values [m][n_predictions], as [n, m], and
-    the number of predictions [n]."""
+    """Sum m lists of values [n_predictions] over each of the n sessions or users that have a prediction.
+
+    Returns the sums [n, m] and the number of predictions [n], float64.
+    """
     _, unit = np.unique(units, return_inverse=True)
     return np.stack([np.bincount(unit, v) for v in values], axis=1), np.bincount(unit).astype(np.float64)
 
 
 def _resamples(n, n_boot, seed):
-    """Blocks [b, n] of how often each of ``n`` sessions or users is drawn; ``n_boot`` rows in all."""
+    """Yield blocks [b, n] with how often each of ``n`` sessions or users is drawn; ``n_boot`` rows in total."""
     rng = np.random.default_rng(seed)
     block = max(1, 4_000_000 // n)
     for start in range(0, n_boot, block):
@@ -565,7 +626,7 @@ def _resamples(n, n_boot, seed):
 
 
 def _resampled_means(totals, counts, n_boot, seed):
-    """Mean per prediction of each resample: sums [n, m] and predictions [n] per unit to [n_boot, m]."""
+    """Mean per prediction of each resample, [n_boot, m], from sums [n, m] and numbers of predictions [n]."""
     return np.concatenate([w @ totals / (w @ counts)[:, None] for w in _resamples(len(counts), n_boot, seed)])
 
 
@@ -580,11 +641,11 @@ def _check_comparable(scores):
         if first._setting != other._setting:
             raise ValueError(f"scores {first._setting} do not compare with scores {other._setting}")
         if not np.array_equal(getattr(first, first._unit), getattr(other, first._unit)):
-            raise ValueError(f"the scores are of different data: other {first._unit} hold the predictions")
+            raise ValueError(f"the scores are of different data: the {first._unit} of their predictions differ")
 
 
 def _seed_draws(scores, metric, n_boot, seed, stream):
-    """Mean over seeds, and [n_boot] resampled means. ``stream`` keeps the seed draws of two models apart."""
+    """Mean over seeds, and resampled means [n_boot]. Two models draw their seeds with different ``stream`` numbers."""
     first = scores[0]
     if metric not in first._metrics:
         raise ValueError(f"metric must be one of {', '.join(first._metrics)}, not {metric!r}")
@@ -598,26 +659,33 @@ def _seed_draws(scores, metric, n_boot, seed, stream):
 def seed_interval(scores, metric="recall", *, n_boot=1000, seed=0):
     """Mean of one metric over several seeds of a model, with a 95 % interval.
 
-    Two things could have come out otherwise: the test sessions (of ratings: the users) and the training run. A
-    resample draws both, the sessions (the same for every seed) and the seeds, with replacement. With few seeds
-    the interval is somewhat too short, since ``n`` seeds show only ``(n-1)/n`` of their variance; with one seed
-    it is the interval over sessions alone.
+    Two things are random: the choice of test sessions (for ratings, of users) and the training run. A resample draws
+    both with replacement: the sessions, the same for every seed, and the seeds. With few seeds the interval is
+    somewhat too short, because ``n`` seeds show only ``(n-1)/n`` of their variance. With one seed it is the interval
+    over sessions alone.
 
     Parameters
     ----------
     scores : list of SessionScores, or of RatingScores, of one model on one data set, one per seed
-    metric : "recall", "mrr" or "ndcg"; of ratings "rmse" or "mae"
+    metric : "recall", "mrr" or "ndcg"; for ratings "rmse" or "mae"
+    n_boot : int, the number of resamples
+    seed : int, of the resamples
 
     Returns
     -------
-    (mean, low, high)
+    (mean, low, high) : floats
+
+    Raises
+    ------
+    ValueError
+        The metric is unknown, or the scores are of different data or settings.
 
     Examples
     --------
     >>> from rnnbook.worlds import RatingWorld
     >>> world = RatingWorld(n_users=20, n_steps=10)
     >>> data = world.sample()
-    >>> # as if of two seeds
+    >>> # two models, in place of two seeds of one model
     >>> runs = [evaluate_ratings(model, data) for model in (world.kalman(), world.static())]
     >>> mean, low, high = seed_interval(runs, "rmse")
     >>> round(mean, 10) == round((runs[0].rmse + runs[1].rmse) / 2, 10), low < mean < high
@@ -631,22 +699,30 @@ def seed_interval(scores, metric="recall", *, n_boot=1000, seed=0):
 def paired_seed_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
     """Mean of ``a`` minus mean of ``b`` over their seeds, with a 95 % interval.
 
-    As :func:`seed_interval`; both models meet the same resampled sessions or users, which takes out the part of
-    the chance that they share. Their seeds are drawn apart, since run 3 of one model has nothing in common with
-    run 3 of another; a model that has no chance in it is a list of one.
+    It resamples as :func:`seed_interval` does. Both models are scored on the same resampled sessions or users, so the
+    variation that they share cancels. Their seeds are drawn independently, because run 3 of one model is not related
+    to run 3 of another. A model without random numbers is a list of one.
 
     Parameters
     ----------
-    a, b : lists of SessionScores, or of RatingScores, on one data set, not necessarily equally long
-    metric : "recall", "mrr" or "ndcg"; of ratings "rmse" or "mae", where below 0 means that ``a`` is better
+    a, b : lists of SessionScores, or of RatingScores, on one data set; their lengths may differ
+    metric : "recall", "mrr" or "ndcg"; for ratings "rmse" or "mae", where below 0 means that ``a`` is better
+    n_boot : int, the number of resamples
+    seed : int, of the resamples
 
     Returns
     -------
-    (difference, low, high)
+    (difference, low, high) : floats
+
+    Raises
+    ------
+    ValueError
+        The metric is unknown, or the scores are of different data or settings.
 
     Examples
     --------
-    What knows that tastes drift beats what believes that they stand still, beyond chance; the second has one run only.
+    Tastes drift here. The model that assumes drift beats the one that assumes fixed tastes: the whole interval is
+    below 0. The second model has one run only.
 
     >>> from rnnbook.worlds import RatingWorld
     >>> world = RatingWorld(n_users=50, n_steps=40, rho=0.9)
@@ -665,12 +741,24 @@ def paired_seed_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
 def paired_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
     """Score of ``a`` minus score of ``b`` on the same data, with a 95 % interval.
 
-    Both meet the same resampled sessions or users. ``a`` is better beyond chance when the interval lies above 0
-    (RMSE and MAE: below 0), which it may well do when the two models' own intervals overlap.
+    Both models are scored on the same resampled sessions or users. If the whole interval lies above 0 (RMSE and MAE:
+    below 0), ``a`` is significantly better. This can happen even when the two models' own intervals overlap.
+
+    Parameters
+    ----------
+    a, b : SessionScores, or RatingScores, on one data set
+    metric : "recall", "mrr" or "ndcg"; for ratings "rmse" or "mae"
+    n_boot : int, the number of resamples
+    seed : int, of the resamples
 
     Returns
     -------
-    (difference, low, high)
+    (difference, low, high) : floats
+
+    Raises
+    ------
+    ValueError
+        The metric is unknown, or the scores are of different data or settings.
 
     Examples
     --------
@@ -679,7 +767,7 @@ def paired_difference(a, b, metric="recall", *, n_boot=1000, seed=0):
     >>> data = world.sample(500)
     >>> best, last = (evaluate_sessions(model, data, k=5)
     ...               for model in (world.bayes(), world.last_item()))
-    >>> # of recall: all clicks know more than the last one
+    >>> # the Recall gained by using all clicks instead of the last one
     >>> difference, low, high = paired_difference(best, last)
     >>> 0 < low < difference < high
     True

@@ -1,4 +1,4 @@
-"""Plots that read on a light and on a dark page, and without colour."""
+"""Plots that are legible on a light and a dark page, and without colour."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-GREY = "#7a7a7a"  # about 4.2 : 1 against white and against the dark theme's background
-COLOURS = ("#2f7fc1", "#d55e00", "#0f9370", "#b565a7", "#a67c00", "#6b7a8f")  # each at least 3 : 1 on both
+GREY = "#7a7a7a"  # a contrast of about 4.2 : 1 with white and with the dark theme's background
+COLOURS = ("#2f7fc1", "#d55e00", "#0f9370", "#b565a7", "#a67c00", "#6b7a8f")  # each has at least 3 : 1 with both
 LINES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (1, 1)))
 DASHES = ("", (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65), (6, 1.5, 1, 1.5, 1, 1.5), (1, 1))  # the same, for seaborn
 MARKERS = ("o", "s", "^", "D", "v", "X")
 
 
 def style():
-    """Set matplotlib's defaults for the book: see-through ground, mid-grey text, a line style for each curve.
+    """Set matplotlib's defaults for the book: transparent background, mid-grey text, a line style for each curve.
 
-    Curves drawn by one call after the other differ in colour, dash and marker together, so none of the three
-    is needed to tell them apart; a dense curve carries a marker every tenth of the axes only.
+    Successive curves differ in colour, dash pattern and marker, so they can be told apart by any one of the three. A
+    dense curve has a marker only every tenth of the axes.
 
     Examples
     --------
@@ -42,7 +42,9 @@ def style():
 
 
 def oracle_line(ax, y, label="Bayes optimum"):
-    """Draw the best score anyone can reach as a horizontal line at height `y` (float, in the axis' unit).
+    """Draw the best possible score as a horizontal line at height `y` (float, in the unit of the axis).
+
+    Returns the `matplotlib.lines.Line2D`.
 
     Examples
     --------
@@ -59,9 +61,22 @@ def oracle_line(ax, y, label="Bayes optimum"):
 
 
 def intervals(ax, x, rows, look=0, **options):
-    """Draw means with their intervals: rows of a result file at the places ``x``, in the look of curve number ``look``.
+    """Draw means with their intervals, at the positions ``x``.
 
-    ``options`` go to `matplotlib.axes.Axes.errorbar`, such as ``label``.
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    x : sequence of float [n]
+    rows : sequence of dict [n]
+        Rows of a result file with ``"mean"``, ``"low"`` and ``"high"``.
+    look : int
+        The number of the colour, line style and marker.
+    **options
+        Passed to `matplotlib.axes.Axes.errorbar`, such as ``label``.
+
+    Returns
+    -------
+    matplotlib.container.ErrorbarContainer
 
     Examples
     --------

@@ -104,7 +104,7 @@ def test_a_fault_is_gone_after_the_block_and_after_an_exception(name):
 
 
 def test_unknown_faults_are_named():
-    message = "no bug 'late_reset' in the zoo; it holds late-reset, "
+    message = "no bug 'late_reset' in the zoo; its bugs are late-reset, "
     with pytest.raises(ValueError, match=message), planted("late_reset"):
         pass
 

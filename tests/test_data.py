@@ -381,9 +381,9 @@ def test_the_error_shows_three_rows_and_counts_the_rest(tmp_path):
     (b"session,item,time\n1,caf\xc3\xa9,1\n1,caf\xe9,2\n",
      r"column 'item': bytes that are not UTF-8 at line 3 .*iconv"),
     ("session,item,time\n1,a,1\n".encode("utf-16"), r"is UTF-16. Save it as UTF-8"),
-    (b"PK\x03\x04\0\0", r"no text table. If it is an archive"),
-    (b"7z\xbc\xaf\x27\x1c\0", r"no text table"),
-    (pd.DataFrame({"session": [1], "item": [1], "time": [1]}).to_parquet()[:200], r"no whole parquet file"),
+    (b"PK\x03\x04\0\0", r"not a text table. If it is an archive"),
+    (b"7z\xbc\xaf\x27\x1c\0", r"not a text table"),
+    (pd.DataFrame({"session": [1], "item": [1], "time": [1]}).to_parquet()[:200], r"not a complete parquet file"),
     (gzip.compress(b"session,item,time\n" + b"".join(b"%d,%d,%d\n" % (n, n * 7919 % 1009, n * n % 99991)
                                                      for n in range(30_000)))[:-900],
      r"log is truncated or damaged after line [1-9][\d,]*: get"),
@@ -401,7 +401,7 @@ def test_damaged_bytes_are_refused(tmp_path, content, message):
 def test_what_is_called_parquet_is_read_as_nothing_else(tmp_path, content, ending):
     path = tmp_path / f"log.{ending}"
     path.write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
-    with pytest.raises(DataError, match=rf"^log\.{ending} is no whole parquet file.* get it again"):
+    with pytest.raises(DataError, match=rf"^log\.{ending} is not a complete parquet file.* get it again"):
         load_sessions(path)
 
 

@@ -345,11 +345,11 @@ def third(text):
     (third(GOOD[2].replace(":", "", 1)), r"bad.json cannot be read: line 3: Expecting ':' delimiter at character \d+"),
     (third(GOOD[2] + GOOD[2]), r"line 3: Extra data at character \d+\. Correct or delete that line"),
     (third(GOOD[2].replace('"', "'")), r"line 3: Expecting property name enclosed in double quotes at character 2"),
-    (third("[1]"), r"line 3: no object\. One object a line is needed"),
+    (third("[1]"), r"line 3: not a JSON object\. Write one object per line"),
     (third("[" * 100_000), r"line 3: (too many brackets|Expecting value)"),
     ("oops\n" + third(""), r"line 1: Expecting value at character 1"),
     ("[\n" + ",\n".join(GOOD) + "\n]", r"line 1: Expecting value at character"),
-    (f"[{', '.join(GOOD)}]", r"line 1: no object\. One object a line is needed, \{…\}, and no list around them"),
+    (f"[{', '.join(GOOD)}]", r"line 1: not a JSON object\. Write one object per line, \{…\}, without a list around"),
     (third("{}"), r"bad.json, column 'user': the user id is missing at line 3 \(nothing\)"),
     (third('{"user": 1}'), r"bad.json, column 'item': the item id is missing at line 3 \(nothing\)\. Fill it in"),
     (third(GOOD[2].replace('"user": 2', '"user": null')), r"column 'user': the user id is missing at line 3"),
@@ -437,7 +437,7 @@ def test_a_faulty_frame_is_refused_by_column_and_row():
         ReviewData.from_frame(df.assign(rating=[1, None, 2]))
     with pytest.raises(DataError, match="the DataFrame has no column 'text'; it has 'user', 'item', "):
         ReviewData.from_frame(df.drop(columns="text"))
-    with pytest.raises(DataError, match=r"column 'text': str in the first row, int in row 'y'\. Make them alike"):
+    with pytest.raises(DataError, match=r"column 'text': str in the first row, int in row 'y'\. Give them one type"):
         ReviewData.from_frame(df.assign(text=pd.Series(["a", 1, "c"], dtype=object, index=df.index)))
 
 

@@ -1,4 +1,4 @@
-"""What a recurrent model has to beat: counts and nearest neighbours for sessions, factors for ratings."""
+"""Baselines for recurrent models: counts and nearest neighbours for sessions, factor models for ratings."""
 
 from rnnbook.baselines.ratings import AutoRec, Biases, MatrixFactorization, OnlineMF, RatingBaseline, TimeSVDpp
 from rnnbook.baselines.sessions import (VSKNN, HistoryRecommender, ItemKNN, LastItemRecommender, Markov, Popularity,

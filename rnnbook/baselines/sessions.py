@@ -1,9 +1,10 @@
-"""What a neural recommender has to beat: counts and nearest neighbours.
+"""Baselines for neural recommenders: counts and nearest neighbours.
 
-All follow the protocol of :mod:`rnnbook.metrics` and score in float64; ``fit`` returns the model. Nothing is
-added behind the papers' backs: an item that no neighbour clicked scores 0, and all such items tie.
-Conservative ties count them as misses; standard ties count them as hits right behind the neighbours, which
-makes a neighbour method look far better than it is. :class:`PopularityTies` orders them openly.
+All follow the protocol of recommenders in :mod:`rnnbook.metrics` and score in float64. ``fit`` takes SessionData and
+returns the model. No step is added that the papers do not have. So an item that no neighbour clicked scores 0, and all
+such items are tied. Conservative ties rank them last, mostly as misses. Standard ties rank them directly after the
+neighbours' items, often as hits, so a neighbour method looks far better than it is. :class:`PopularityTies` orders
+these ties explicitly.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from rnnbook import metrics
 
 
 class HistoryRecommender(ABC):
-    """The protocol for a model whose scores are a function of the clicks so far.
+    """Base class of a model whose scores are a function of the clicks so far.
 
     A subclass sets ``item_ids`` and defines ``scores_after``.
 
     Examples
     --------
-    A model that recommends what has not been clicked yet, and nothing else:
+    A model that recommends only items that have not been clicked yet:
 
     >>> class Unseen(HistoryRecommender):
     ...     item_ids = np.array(["tent", "stove", "boots"])
@@ -40,10 +41,22 @@ class HistoryRecommender(ABC):
 
     @abstractmethod
     def scores_after(self, histories):
-        """A list of int64 arrays [n >= 1] of item indices, oldest first, to float64 [len(histories), n_items]."""
+        """Scores of all items after each history: float64 [n_histories, n_items].
+
+        Parameters
+        ----------
+        histories : list of int64 arrays [n >= 1]
+            Item indices, oldest first.
+        """
 
     def recommend(self, history, k=10):
-        """Raw item ids, oldest first, to the ``k`` best next items: Recommendations."""
+        """The ``k`` best next items after raw item ids, oldest first: Recommendations.
+
+        Raises
+        ------
+        ValueError
+            An item is unknown, or the history is empty and the model needs a click.
+        """
         history = metrics.encode_history(history, self.item_ids, may_be_empty=self.answers_empty_history)
         return metrics.best_items(self.scores_after([history])[0], self.item_ids, k)
 
@@ -59,7 +72,7 @@ class HistoryRecommender(ABC):
 
 
 class LastItemRecommender(HistoryRecommender):
-    """A model that looks at the last click alone; a subclass defines ``scores_after_item``.
+    """Base class of a model that uses only the last click; a subclass defines ``scores_after_item``.
 
     Examples
     --------
@@ -76,7 +89,7 @@ class LastItemRecommender(HistoryRecommender):
 
     @abstractmethod
     def scores_after_item(self, last):
-        """Indices of last clicks, int64 [B], to float64 [B, n_items]."""
+        """Scores of all items, float64 [B, n_items], after the last clicks, int64 [B] (item indices)."""
 
     def scores_after(self, histories):
         return self.scores_after_item(np.array([history[-1] for history in histories]))
@@ -86,7 +99,7 @@ class LastItemRecommender(HistoryRecommender):
 
 
 class Popularity(HistoryRecommender):
-    """POP: the same list for everybody, ordered by the number of clicks in training.
+    """POP: the same list for all sessions, ordered by the number of clicks in training.
 
     Examples
     --------
@@ -109,13 +122,13 @@ class Popularity(HistoryRecommender):
 
 
 class SessionPopularity(HistoryRecommender):
-    """S-POP: the items clicked most often in this session; ties, and the rest, by popularity in training.
+    """S-POP: items ordered by the number of clicks in this session, then by popularity in training.
 
-    score(i) = clicks on i in the session + support_i / (1 + max support), the second term below 1.
+    score(i) = clicks on i in the session + support_i / (1 + max support). The second term is below 1.
 
     Examples
     --------
-    The clicks of the session count in full; popularity, below 1, orders the ties.
+    Each click of the session adds 1. The popularity is below 1, so it only orders the ties.
 
     >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcbc"), "time": range(5)})
@@ -128,7 +141,7 @@ class SessionPopularity(HistoryRecommender):
     answers_empty_history = True
 
     def fit(self, train):
-        """Count the clicks on each item, to order what the session ties."""
+        """Count the clicks on each item, which order the ties."""
         self.item_ids = train.item_ids
         self.popularity = train.support / (1 + train.support.max())
         return self
@@ -141,11 +154,13 @@ class SessionPopularity(HistoryRecommender):
 
 
 class Markov(LastItemRecommender):
-    """First-order transitions: score(j) = share of the training clicks on the last item followed by j.
+    """First-order Markov chain over items: score(j) is the estimate of P(j | last item) from the counts in training.
+
+    Clicks on the last item that end a session are not counted.
 
     Examples
     --------
-    Of two clicks on b that went on, one was followed by c and one by a.
+    Two clicks on b were followed by another click: one by c, one by a.
 
     >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
@@ -160,7 +175,7 @@ class Markov(LastItemRecommender):
         target, _ = metrics.target_positions(train)
         counts = sparse.csr_array((np.ones(len(target)), (train.items[target - 1], train.items[target])),
                                   shape=(train.n_items, train.n_items))
-        followed = np.maximum(counts.sum(1), 1)  # an item that ends every session keeps its row of zeros
+        followed = np.maximum(counts.sum(1), 1)  # the row of an item that was never followed stays zero
         self.transitions = (sparse.diags_array(1 / followed) @ counts).tocsr()
         return self
 
@@ -171,12 +186,16 @@ class Markov(LastItemRecommender):
 class PopularityTies(HistoryRecommender):
     """Any of these models with its ties ordered by popularity in training: ``PopularityTies(ItemKNN())``.
 
-    Sparse counts tie most items at 0. This is the plainest way to order them, and a fairer rival under
-    conservative ties. Scores that differ by less than 1e-9 count as tied.
+    With sparse counts, most items are tied at 0. Ordering them by popularity is the simplest way to break the ties,
+    and makes the comparison under conservative ties fairer. Scores that differ by less than 1e-9 count as tied.
+
+    Parameters
+    ----------
+    model : HistoryRecommender
 
     Examples
     --------
-    c was clicked twice, a once: now the tie between them is broken.
+    Item c was clicked three times, a twice: popularity breaks the tie between them.
 
     >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2, 3, 3], "item": list("abcbacc"),
@@ -206,10 +225,10 @@ class PopularityTies(HistoryRecommender):
 
 
 def _item_sets(data):
-    """Sessions as sets: csr_array [n_sessions, n_items] of float64, 1 where the session clicked the item."""
+    """Sessions as sets: csr_array [n_sessions, n_items] of float64, 1 if the session has a click on the item."""
     sets = sparse.csr_array((np.ones(data.n_events), data.items, data.offsets),
                             shape=(data.n_sessions, data.n_items), copy=True)
-    sets.sum_duplicates()  # sorts in place: without the copy, it would sort the caller's sessions
+    sets.sum_duplicates()  # this sorts in place, so a copy is needed: else the caller's sessions would be sorted
     sets.data[:] = 1
     return sets
 
@@ -221,16 +240,16 @@ class ItemKNN(LastItemRecommender):
         s_{ij} = \frac{|S_i \cap S_j|}{(|S_i| + \lambda)^{\alpha} (|S_j| + \lambda)^{1 - \alpha}},
         \qquad s_{ii} = 0
 
-    where i is the last click, j the item to score, and :math:`S_i` the set of training sessions that hold i.
-    Each i keeps its ``n_similar`` best j, the rest score 0. This is the paper's definition; the authors' code
-    counts clicks where the paper counts sessions: a session that clicked i twice adds 2 to the numerator
-    (which then is not symmetric), and :math:`|S_i|` becomes the number of clicks on i.
+    where i is the last click, j the item to score, and :math:`S_i` the set of training sessions that contain i. Each i
+    keeps its ``n_similar`` best j; all others score 0. This is the paper's definition. The authors' code counts clicks
+    where the paper counts sessions. There, a session with two clicks on i adds 2 to the numerator, which is then not
+    symmetric, and :math:`|S_i|` is the number of clicks on i.
 
     Parameters
     ----------
-    n_similar : neighbours kept per item
-    shrinkage : λ in sessions, discounts coincidences among rare items
-    alpha : α; 0.5 is a cosine, 1 the confidence of the rule i → j
+    n_similar : int, neighbours kept per item
+    shrinkage : float, λ, a number of sessions; lowers the similarities of rare items
+    alpha : float, α; 0.5 gives the cosine, 1 the confidence of the rule i → j
 
     References
     ----------
@@ -238,7 +257,7 @@ class ItemKNN(LastItemRecommender):
 
     Examples
     --------
-    Two of three sessions hold a, two hold b, one holds both: 1 / √(2 · 2).
+    Of three sessions, two contain a, two contain b, and one contains both: 1 / √(2 · 2).
 
     >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 2, 2, 3, 3], "item": list("abacbc"),
@@ -255,7 +274,7 @@ class ItemKNN(LastItemRecommender):
         """Find the neighbours of each item."""
         self.item_ids = train.item_ids
         sets = _item_sets(train)
-        shrunk = np.maximum(sets.sum(0) + self.shrinkage, 1)  # 1 for an item never seen: it has no neighbour
+        shrunk = np.maximum(sets.sum(0) + self.shrinkage, 1)  # at least 1, for items that were never clicked
         together = sparse.csr_array(sets.T @ sets)
         together -= sparse.diags_array(together.diagonal())
         together.eliminate_zeros()
@@ -271,28 +290,28 @@ def _keep_best(matrix, n):
     """The ``n`` largest entries of each row of a csr_array; ties in column order."""
     matrix.sort_indices()
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((-matrix.data, row))  # stable: row by row, the largest first
+    order = np.lexsort((-matrix.data, row))  # a stable sort by row, then the largest first
     kept = order[np.arange(matrix.nnz) - matrix.indptr[row] < n]
     return sparse.csr_array((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)
 
 
 class SessionKNN(HistoryRecommender):
-    r"""S-KNN: what the most similar past sessions clicked.
+    r"""S-KNN: the items of the most similar past sessions.
 
-    Candidates are the ``n_recent`` most recent training sessions (by their last click) that share an item
-    with the current session c. The ``k`` nearest among them, :math:`N`, vote:
+    Candidates are the ``n_recent`` most recent training sessions (by their last click) that share an item with the
+    current session c. The ``k`` nearest of them, :math:`N`, give each item a score:
 
     .. math::
         \mathrm{sim}(c, s) = \frac{|c \cap s|}{\sqrt{|c|\,|s|}}, \qquad
         \mathrm{score}(i) = \sum_{s \in N} \mathrm{sim}(c, s)\, [i \in s]
 
-    with sessions as sets of items; of equally similar sessions the more recent is nearer. (The cosine of the
-    authors' framework, session-rec, multiplies by :math:`\sqrt{|s|}` where it should divide.)
+    Sessions are sets of items here. Of two equally similar sessions, the more recent one counts as nearer. (The cosine
+    of the authors' framework, session-rec, multiplies by :math:`\sqrt{|s|}` where it should divide.)
 
     Parameters
     ----------
-    k : neighbours that vote
-    n_recent : candidates among which they are sought
+    k : int, the number of neighbours
+    n_recent : int, the number of candidates
 
     References
     ----------
@@ -301,7 +320,7 @@ class SessionKNN(HistoryRecommender):
 
     Examples
     --------
-    The session {a, b} is nearest to {b, a, d} (two of three, two of two: 2/√6) and shares one item with {a, c}.
+    The session {a, b} shares two items with {b, a, d}, a similarity of 2/√(2 · 3), and one with {a, c}, 1/√(2 · 2).
 
     >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("badac"), "time": range(5)})
@@ -314,7 +333,7 @@ class SessionKNN(HistoryRecommender):
         self.k, self.n_recent = k, n_recent
 
     def fit(self, train):
-        """Lay the sessions in the order of time, and note which hold each item."""
+        """Sort the sessions by time, and index which of them contain each item."""
         self.item_ids = train.item_ids
         by_last_click = np.argsort(train.times[train.offsets[1:] - 1], kind="stable")
         self.sessions = _item_sets(train.take(by_last_click))  # [n_sessions, n_items], the latest last
@@ -332,11 +351,11 @@ class SessionKNN(HistoryRecommender):
         return (votes @ self.sessions).toarray()
 
     def _neighbours(self, history):
-        """The nearest sessions, int64 [<= k], and the weight of their votes."""
+        """The nearest sessions, int64 [<= k], and the weight of each."""
         items, age = np.unique(history[::-1], return_index=True)  # age 0 is the last click
         items, age = items[age.argsort()], np.sort(age)
         start, end = self._sessions_of.indptr[items], self._sessions_of.indptr[items + 1]
-        start = np.maximum(start, end - self.n_recent)  # no item needs more than its own n_recent latest
+        start = np.maximum(start, end - self.n_recent)  # at most n_recent sessions of each item can be candidates
         shared = np.concatenate([self._sessions_of.indices[a:b] for a, b in zip(start, end)])
         shared_age = np.repeat(age, end - start)
         sessions, newest, place = np.unique(shared, return_index=True, return_inverse=True)
@@ -346,33 +365,35 @@ class SessionKNN(HistoryRecommender):
         return sessions[nearest], vote[nearest]
 
     def _compare(self, sessions, place, age, newest_age, history):
-        """Similarity and vote of each candidate, float64 [n].
+        """Similarity and weight of each candidate, two float64 arrays [n].
 
-        ``place`` and ``age`` run over the pairs (candidate, item shared with it): which candidate, and how
-        many clicks ago the item was last clicked; ``newest_age`` [n] is the least age of each candidate.
+        ``place`` and ``age`` have an entry for each pair of a candidate and an item that it shares: which candidate
+        it is, and how many clicks ago the item was last clicked. ``newest_age`` [n] is the smallest age of each
+        candidate.
         """
         similarity = np.bincount(place) / np.sqrt(len(np.unique(history)) * self.sizes[sessions])
         return similarity, similarity
 
 
 class VSKNN(SessionKNN):
-    r"""V-SKNN: S-KNN that minds the order of the current session.
+    r"""V-SKNN: S-KNN that uses the order of the current session.
 
-    The click at position p of n (its last, if clicked again) weighs p/n instead of 1, and a neighbour's vote
-    shrinks with the number of clicks since the last item that it shares, :math:`a = 0` for the last click:
+    The item at position p of n has the weight p/n instead of 1; if it was clicked again, p is its last position. The
+    weight of a neighbour decreases with the number of clicks since the last item that it shares, :math:`a`, which is 0
+    for the last click:
 
     .. math::
         \mathrm{sim}(c, s) = \sum_{i \in c \cap s} \frac{p_i}{n}, \qquad
         \mathrm{score}(i) = (1 + w\, \mathrm{idf}_i)
             \sum_{s \in N} \frac{\mathrm{sim}(c, s)}{1 + a_s}\, [i \in s]
 
-    with :math:`\mathrm{idf}_i = \log(n / |S_i|)` for n training sessions, of which :math:`S_i` hold i. Past
-    sessions stay sets.
+    with :math:`\mathrm{idf}_i = \log(n / |S_i|)`, where n is now the number of training sessions, and :math:`S_i` is
+    the set of those that contain i. Past sessions are still sets.
 
     Parameters
     ----------
     k, n_recent : as in :class:`SessionKNN`
-    idf_weight : w; 0 leaves popularity alone
+    idf_weight : float, w; with 0, rare items get no higher weight
 
     References
     ----------
@@ -380,12 +401,12 @@ class VSKNN(SessionKNN):
 
     Examples
     --------
-    After a, then b, the session that shares b says more than the one that shares a.
+    After the clicks a, b, the session that shares b has a higher weight than the session that shares a.
 
     >>> from rnnbook.interactions import SessionData
     >>> clicks = pd.DataFrame({"session": [1, 1, 2, 2], "item": list("acbd"), "time": range(4)})
     >>> best = VSKNN().fit(SessionData.from_frame(clicks)).recommend(["a", "b"], k=4)
-    >>> # 2/2 of the last click; 1/2, halved as it is one click ago
+    >>> # b: 2/2, the last click; a: 1/2, and halved because one click came after it
     >>> best.ids.tolist(), best.scores.tolist()
     (['b', 'd', 'a', 'c'], [1.0, 1.0, 0.25, 0.25])
     """
@@ -395,7 +416,7 @@ class VSKNN(SessionKNN):
         self.idf_weight = idf_weight
 
     def fit(self, train):
-        """As :class:`SessionKNN`, and weigh the items by their rarity."""
+        """As :class:`SessionKNN`, and compute the idf weight of each item."""
         super().fit(train)
         self.boost = 1 + self.idf_weight * np.log(train.n_sessions / np.maximum(self.sessions.sum(0), 1))
         return self
@@ -405,5 +426,5 @@ class VSKNN(SessionKNN):
 
     def _compare(self, sessions, place, age, newest_age, history):
         n = len(history)
-        similarity = np.bincount(place, weights=n - age) / n  # whole numbers up to here, so that equals tie
+        similarity = np.bincount(place, weights=n - age) / n  # the sums are of integers, so equal ones tie exactly
         return similarity, similarity / (1 + newest_age)

@@ -1,4 +1,4 @@
-"""Who did what and when, as flat arrays: clicks in sessions, ratings, and ratings with reviews."""
+"""Containers of user-item interactions as flat arrays: sessions of clicks, ratings, and ratings with reviews."""
 
 from rnnbook.interactions.ratings import RatingData, concatenate
 from rnnbook.interactions.reviews import ReviewData

@@ -1,4 +1,4 @@
-"""Lists of unequal length laid end to end: their places, and batches of them in which little is padding."""
+"""Sequences of unequal length, concatenated: their positions, and batches of them with little padding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def concatenated_ranges(starts, lengths):
-    """The ranges [start, start + length), one after another.
+    """Concatenate the ranges [start, start + length).
 
     Parameters
     ----------
@@ -26,27 +26,27 @@ def concatenated_ranges(starts, lengths):
 
 
 def batches_by_length(lengths, batch_size, order):
-    """Cut sequences into batches of about ``batch_size`` elements, sequences of similar length side by side.
+    """Cut sequences into batches of about ``batch_size`` elements; sequences of similar length share a batch.
 
-    So little of a padded batch is padding, and a few very long sequences cannot make a batch large.
+    So a padded batch has little padding. A batch of very long sequences is not larger, because it has few of them.
 
     Parameters
     ----------
     lengths : int64 array [n]
-        Elements of each sequence; sequences without any are left out.
+        The number of elements of each sequence. Empty sequences are left out.
     batch_size : int
-        Elements. The sequence that fills a batch stays whole.
+        The number of elements per batch. A sequence is never split, so a batch can have more.
     order : int64 array [n]
-        Sequences; those of equal length stay in this order.
+        Indices of the sequences. Sequences of equal length keep this order.
 
     Returns
     -------
     list of int64 arrays
-        The sequences of each batch, the shortest first.
+        The indices of the sequences of each batch, the shortest sequences first.
 
     Examples
     --------
-    Sequences of 3, 1, 0 and 1 elements, cut where about two elements are together.
+    Sequences of 3, 1, 0 and 1 elements, in batches of about two elements.
 
     >>> batches = batches_by_length(np.array([3, 1, 0, 1]), batch_size=2, order=np.arange(4))
     >>> [batch.tolist() for batch in batches]
@@ -59,7 +59,7 @@ def batches_by_length(lengths, batch_size, order):
 def batches_in_order(lengths, batch_size, order):
     """Cut sequences into batches of about ``batch_size`` elements, in the order given.
 
-    Parameters and result are those of `batches_by_length`; ``order`` holds no sequence without elements.
+    Parameters and result are those of `batches_by_length`, but ``order`` [k] must not contain empty sequences.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Ratings as flat arrays: who rated what, how much and when, in the order of time."""
+"""Ratings as flat arrays in the order of time: user, item, rating and time of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rnnbook.interactions.tables import DataError, digest, read_ratings
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RatingData:
-    """Ratings in the order of time (ties: as they came).
+    """Ratings in the order of time; ratings at the same time keep the order of the source.
 
     Attributes
     ----------
@@ -26,14 +26,13 @@ class RatingData:
     ratings : float64 array [n_ratings]
         On the data's own scale.
     times : float64 array [n_ratings]
-        Seconds since 1970; never falling.
+        Seconds since 1970, in ascending order.
     user_ids, item_ids : arrays [n_users], [n_items]
-        Raw ids (int64, or str as objects). The parts of a split share them, so that both may hold ids without
-        a rating in this part.
+        Raw ids (int64, or str as objects). The parts of a split share them, so an id may have no rating in one part.
     name : str
     report : dict of str to int
-        What was counted on the way here: rows read, repairs, drops. Every row read is a rating or in an entry
-        that ends in "dropped".
+        Counts of rows read, repaired and dropped. Every row read is either a rating or counted in an entry that ends
+        in "dropped".
 
     Examples
     --------
@@ -61,26 +60,26 @@ class RatingData:
 
     @classmethod
     def from_frame(cls, df, *, user="user", item="item", rating="rating", time="time", name="ratings"):
-        """Ratings from a DataFrame with one row per rating, over its sorted ids; no row is dropped.
+        """Make RatingData from a DataFrame with one row per rating. No row is dropped; the ids are sorted.
 
         Parameters
         ----------
         df : pandas or polars DataFrame
         user, item, rating, time : str
-            Column names. Ids are integers or strings, ratings numbers; times are seconds since 1970, dates or
-            ISO strings.
+            Column names. Ids are integers or strings. Ratings are numbers. Times are seconds since 1970, dates or
+            ISO 8601 strings.
 
         Raises
         ------
         DataError
-            A missing column or value, a rating that is no number, or a bad time; it names the row.
+            A column or a value is missing, a rating is not a number, or a time is invalid. The message names the row.
         """
         frame, report = read_ratings(df, user=user, item=item, rating=rating, time=time)
         return cls.from_ratings(frame, name, report).count_repeats()
 
     @classmethod
     def from_ratings(cls, frame, name, report):
-        """Ratings from a polars DataFrame as `read_ratings` returns it, its rows in any order, and its report."""
+        """Make RatingData from the polars DataFrame and the report of `read_ratings`; the rows may be in any order."""
         order = np.argsort(frame["time"].to_numpy(), kind="stable")
         (users, user_ids), (items, item_ids) = (pd.factorize(frame[role].to_numpy(), sort=True)
                                                 for role in ("user", "item"))
@@ -100,40 +99,42 @@ class RatingData:
 
     @property
     def n_users(self):
-        """int: users, with a rating here or not."""
+        """int: users, including those without a rating here."""
         return len(self.user_ids)
 
     @property
     def n_items(self):
-        """int: items, with a rating here or not."""
+        """int: items, including those without a rating here."""
         return len(self.item_ids)
 
     @cached_property
     def sha256(self):
-        """Hex digest of the arrays and ids: equal data, equal digest."""
+        """str: SHA-256 of the arrays and ids, as hex. Equal data have equal digests."""
         return digest([(self.users, "<i8"), (self.items, "<i8"), (self.ratings, "<f8"), (self.times, "<f8")],
                       [self.user_ids, self.item_ids])
 
     def take(self, which):
-        """The ratings at the given places (ascending int64 indices, a slice or a mask), over the same ids."""
+        """RatingData with the ratings at these positions (ascending int64 indices, a slice or a mask), over all ids."""
         return replace(self, users=self.users[which], items=self.items[which], ratings=self.ratings[which],
                        times=self.times[which], report={})
 
     def split_by_time(self, *shares):
-        """Cut into consecutive parts of these shares, by default 80, 10 and 10 %: the past first.
+        """Split into consecutive parts, the earliest first. By default they have 80, 10 and 10 % of the ratings.
 
         Parameters
         ----------
         *shares : float
-            Of the ratings, adding up to 1. Ratings of one instant keep their order and may end up on both
-            sides of a cut.
+            The share of each part, adding up to 1. Ratings at the same time can be on both sides of a cut.
 
         Returns
         -------
-        tuple of RatingData, one a share, over the same ids
+        tuple of RatingData
+            One for each share, all over the same ids.
 
         Raises
         ------
+        ValueError
+            The shares are not positive or do not add up to 1.
         DataError
             A part would be empty.
         """
@@ -147,12 +148,12 @@ class RatingData:
         return tuple(self.take(slice(a, b)) for a, b in pairwise(cuts))
 
     def count_repeats(self):
-        """The same ratings; the report says how many repeat an earlier pair of user and item."""
+        """The same RatingData; its report counts the ratings that repeat an earlier pair of user and item."""
         repeats = self.n_ratings - pl.Series(self.users * self.n_items + self.items).n_unique()
         return replace(self, report=self.report | {"repeated ratings of a pair kept": repeats}) if repeats else self
 
     def keep_active_users(self, least):
-        """Without the users of fewer than ``least`` ratings, and without the items that only they rated.
+        """Drop the users with fewer than ``least`` ratings, and the items that only they rated: RatingData.
 
         Raises
         ------
@@ -190,28 +191,31 @@ class RatingData:
 
 
 def concatenate(first, second):
-    """Both, one after the other; ids that only ``second`` has come behind those of ``first``.
+    """Concatenate two RatingData. Ids that only ``second`` has come after those of ``first``.
+
+    Parameters
+    ----------
+    first, second : RatingData
+
+    Returns
+    -------
+    RatingData
 
     Raises
     ------
     ValueError
         ``second`` begins before ``first`` ends.
 
-    Returns
-    -------
-    RatingData
-
     Examples
     --------
     >>> rows = pd.DataFrame({"user": ["zoe", "ann"], "item": 7, "rating": 4.0, "time": [1, 2]})
     >>> first, second = RatingData.from_frame(rows[:1]), RatingData.from_frame(rows[1:])
     >>> both = concatenate(first, second)
-    >>> both.user_ids.tolist(), both.users.tolist()  # newcomers get the numbers behind
+    >>> both.user_ids.tolist(), both.users.tolist()  # new users get the next numbers
     (['zoe', 'ann'], [0, 1])
     """
     if first.n_ratings and second.n_ratings and second.times[0] < first.times[-1]:
-        raise ValueError(f"{second.name} begins before {first.name} ends; ratings are taken in as they come, in the "
-                         "order of time")
+        raise ValueError(f"{second.name} begins before {first.name} ends; ratings must be added in the order of time")
     users, user_ids = _joined(first.user_ids, second.user_ids, second.users)
     items, item_ids = _joined(first.item_ids, second.item_ids, second.items)
     return replace(first, users=np.append(first.users, users), items=np.append(first.items, items),
@@ -220,7 +224,8 @@ def concatenate(first, second):
 
 
 def _joined(ids, more, indices):
-    """Indices into ``more`` to indices into ``ids`` followed by what is new in ``more``, and those ids."""
+    """Append to ``ids`` the ids that only ``more`` has; returns ``indices`` into ``more`` as indices into the result,
+    and the result."""
     if np.array_equal(ids, more):
         return indices, ids
     place = pd.Index(ids).get_indexer(pd.Index(more)).astype(np.int64)

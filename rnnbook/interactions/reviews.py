@@ -1,4 +1,4 @@
-"""Reviews as flat arrays: ratings with the text that came with each."""
+"""Reviews as flat arrays: ratings, each with a text."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from rnnbook.interactions.ratings import RatingData
 from rnnbook.interactions.tables import read_reviews
 
-BLOCK = 4096  # reviews encoded at a time: their text in other encodings is small beside the whole
-LOST = 0xFFFD  # what stands for a character that could not be read
+BLOCK = 4096  # reviews that are encoded together; converting all at once would need much more memory
+LOST = 0xFFFD  # the character that replaces an unreadable one
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -23,11 +23,11 @@ class ReviewData:
     Attributes
     ----------
     ratings : RatingData
-        Who rated what, how much and when, in the order of time.
+        User, item, rating and time of each, in the order of time.
     characters : uint32 array [n_characters]
         Unicode code points, review after review in the order of ``ratings``.
     offsets : int64 array [n_ratings + 1]
-        Where each review begins; the last entry is ``n_characters``. A review is empty if nothing was written.
+        The start of each review; the last entry is ``n_characters``. A review can be empty.
 
     Examples
     --------
@@ -46,27 +46,27 @@ class ReviewData:
 
     @classmethod
     def from_frame(cls, df, *, user="user", item="item", rating="rating", time="time", text="text", name="reviews"):
-        """Reviews from a DataFrame with one row per rating, over its sorted ids; no row is dropped.
+        """Make ReviewData from a DataFrame with one row per rating. No row is dropped; the ids are sorted.
 
         Parameters
         ----------
         df : pandas or polars DataFrame
         user, item, rating, time, text : str
-            Column names. All but the text is as in :meth:`~rnnbook.interactions.ratings.RatingData.from_frame`; a
-            missing text is an empty review.
+            Column names. Ids, ratings and times are as in :meth:`~rnnbook.interactions.ratings.RatingData.from_frame`. A
+            missing text becomes an empty review.
 
         Raises
         ------
         DataError
-            A missing column or value, a rating that is no number, a bad time, or a text that is none; it names
-            the row.
+            A column or a value is missing, a rating is not a number, a time is invalid, or a text is not a string.
+            The message names the row.
         """
         frame, report = read_reviews(df, user=user, item=item, rating=rating, time=time, text=text)
         return cls.from_reviews(frame, name, report).count_repairs()
 
     @classmethod
     def from_reviews(cls, frame, name, report):
-        """Reviews from a polars DataFrame as `read_reviews` returns it, its rows in any order, and its report."""
+        """Make ReviewData from the polars DataFrame and the report of `read_reviews`; the rows may be in any order."""
         frame = frame.sort("time", maintain_order=True)
         offsets = np.concatenate([[0], np.cumsum(frame["text"].str.len_chars().to_numpy(), dtype=np.int64)])
         characters = np.empty(offsets[-1], dtype=np.uint32)
@@ -77,7 +77,7 @@ class ReviewData:
 
     def text(self, i):
         """Review ``i`` as a str."""
-        i = range(self.n_ratings)[i]  # so that -1 is the last
+        i = range(self.n_ratings)[i]  # -1 means the last review
         return _decoded(self.characters[self.offsets[i]:self.offsets[i + 1]])
 
     def to_frame(self):
@@ -92,7 +92,7 @@ class ReviewData:
 
     @property
     def report(self):
-        """dict of str to int: the report of the ratings, which counts for the reviews too."""
+        """dict of str to int: the report of the ratings, which also counts repairs of the texts."""
         return self.ratings.report
 
     @property
@@ -112,19 +112,19 @@ class ReviewData:
 
     @cached_property
     def sha256(self):
-        """Hex digest of the ratings and the texts: equal data, equal digest."""
+        """str: SHA-256 of the ratings and the texts, as hex. Equal data have equal digests."""
         digest = hashlib.sha256(self.ratings.sha256.encode())
         for array, kind in ((self.offsets, "<i8"), (self.characters, "<u4")):
             digest.update(np.ascontiguousarray(array, dtype=kind).data)
         return digest.hexdigest()
 
     def take(self, which):
-        """The reviews at the given places (ascending int64 indices, a slice or a mask), over the same ids.
+        """ReviewData with the reviews at these positions (ascending int64 indices, a slice or a mask), over all ids.
 
         Raises
         ------
         ValueError
-            The indices do not ascend, so that the order of time would be lost.
+            The indices do not ascend, so the result would not be in the order of time.
         """
         rows = np.arange(self.n_ratings)[which]
         if (np.diff(rows) <= 0).any():
@@ -135,19 +135,20 @@ class ReviewData:
                           np.concatenate([[0], np.cumsum(self.lengths[rows])]))
 
     def split_by_time(self, *shares):
-        """Cut into consecutive parts of these shares, by default 80, 10 and 10 %: the past first.
+        """Split into consecutive parts, the earliest first. By default they have 80, 10 and 10 % of the reviews.
 
-        As :meth:`~rnnbook.interactions.ratings.RatingData.split_by_time`: the same parameters, the same errors.
+        Parameters and errors are those of :meth:`~rnnbook.interactions.ratings.RatingData.split_by_time`.
 
         Returns
         -------
-        tuple of ReviewData, one a share, over the same ids
+        tuple of ReviewData
+            One for each share, all over the same ids.
         """
         ends = np.cumsum([part.n_ratings for part in self.ratings.split_by_time(*shares)])
         return tuple(self.take(slice(a, b)) for a, b in zip((0, *ends[:-1]), ends))
 
     def count_repairs(self):
-        """The same reviews; the report counts repeated pairs, empty reviews and lost characters."""
+        """The same ReviewData; its report counts repeated pairs, empty reviews and reviews with lost characters."""
         lost = np.searchsorted(self.offsets, np.flatnonzero(self.characters == LOST), side="right")
         counts = {"reviews without text": int((self.lengths == 0).sum()),
                   "reviews with a character that could not be read (U+FFFD)": len(np.unique(lost))}
@@ -156,7 +157,7 @@ class ReviewData:
         return replace(self, ratings=replace(ratings, report=report))
 
     def keep_active_users(self, least):
-        """As `RatingData.keep_active_users`: users of at least ``least`` ratings, with their reviews."""
+        """ReviewData of the users with at least ``least`` ratings, as `RatingData.keep_active_users`."""
         ratings = self.ratings.keep_active_users(least)
         if ratings is self.ratings:
             return self

@@ -1,4 +1,4 @@
-"""Sessions of clicks as flat arrays with offsets, and the split that the papers use."""
+"""Sessions of clicks as flat arrays with offsets, and the split by time of the GRU4Rec papers."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ DAY = 86_400  # seconds
 class SessionData:
     """Sessions in CSR style: session ``s`` is ``items[offsets[s]:offsets[s + 1]]``.
 
-    Sessions are ordered by the time of their first event (ties: by session id), events by time within the
-    session (ties: as they came).
+    Sessions are sorted by the time of their first event, then by session id. Events of a session are sorted by time;
+    events at the same time keep the order of the source.
 
     Attributes
     ----------
     items : int64 array [n_events]
         Index of the clicked item into ``item_ids``.
     offsets : int64 array [n_sessions + 1]
-        Where each session begins; the last entry is ``n_events``.
+        The start of each session; the last entry is ``n_events``.
     times : float64 array [n_events]
         Seconds since 1970.
     item_ids : array [n_items]
-        Raw ids (int64, or str as objects), the catalogue. Train and test share one.
+        The catalogue: raw ids (int64, or str as objects). Train and test have the same.
     session_ids : array [n_sessions]
         Raw ids.
     name : str
     report : dict of str to int
-        What was counted on the way here: rows read, repairs, drops. Every row read is an event, held out for
-        another split, or in an entry that ends in "dropped".
+        Counts of rows read, repaired and dropped. Every row read is an event, or held out for another part of a
+        split, or counted in an entry that ends in "dropped".
 
     Examples
     --------
@@ -46,7 +46,7 @@ class SessionData:
     ...                        "item": ["tent", "rope", "mug", "tent", "rope"],
     ...                        "time": [10, 20, 30, 40, 50]})
     >>> data = SessionData.from_frame(clicks)
-    >>> # the session that begins first is the first
+    >>> # session 7 begins before session 3, so it comes first
     >>> data.item_ids.tolist(), data.session_ids.tolist()
     (['mug', 'rope', 'tent'], [7, 3])
     >>> data.items.tolist(), data.offsets.tolist()
@@ -65,20 +65,21 @@ class SessionData:
 
     @classmethod
     def from_frame(cls, df, *, session="session", item="item", time="time", item_ids=None, name="sessions"):
-        """Sessions from a DataFrame with one row per click; no row is dropped.
+        """Make SessionData from a DataFrame with one row per click. No row is dropped.
 
         Parameters
         ----------
         df : pandas or polars DataFrame
         session, item, time : str
-            Column names. Ids are integers or strings; times are seconds since 1970, dates or ISO strings.
+            Column names. Ids are integers or strings. Times are seconds since 1970, dates or ISO 8601 strings.
         item_ids : array [n_items], optional
-            A fixed catalogue, such as a trained model's. By default it is the sorted items of ``df``.
+            A given catalogue, such as that of a trained model. By default it is the sorted items of ``df``.
 
         Raises
         ------
         DataError
-            A missing column or value, a bad time, or an item outside ``item_ids``; it names the row.
+            A column or a value is missing, a time is invalid, or an item is not in ``item_ids``. The message names
+            the row.
         """
         frame, report = read_events(df, session=session, item=item, time=time)
         data = cls.from_events(frame, name, report)
@@ -97,7 +98,7 @@ class SessionData:
 
     @classmethod
     def from_events(cls, frame, name, report):
-        """Sessions from a polars DataFrame as `read_events` returns it, its rows in any order, and its report."""
+        """Make SessionData from the polars DataFrame and the report of `read_events`; the rows may be in any order."""
         time = frame["time"].to_numpy()
         session, session_ids = pd.factorize(frame["session"].to_numpy(), sort=True)
         start = np.full(len(session_ids), np.inf)
@@ -133,7 +134,7 @@ class SessionData:
 
     @property
     def n_items(self):
-        """int: items of the catalogue, clicked here or not."""
+        """int: items of the catalogue, including those without a click here."""
         return len(self.item_ids)
 
     @cached_property
@@ -148,12 +149,12 @@ class SessionData:
 
     @cached_property
     def sha256(self):
-        """Hex digest of the arrays and ids: equal data, equal digest."""
+        """str: SHA-256 of the arrays and ids, as hex. Equal data have equal digests."""
         return digest([(self.items, "<i8"), (self.offsets, "<i8"), (self.times, "<f8")],
                       [self.item_ids, self.session_ids])
 
     def take(self, sessions):
-        """The given sessions (int64 indices), in that order, over the same catalogue; its report is empty."""
+        """SessionData of these sessions (int64 indices, in any order) over the same catalogue; its report is empty."""
         sessions = np.asarray(sessions, dtype=np.int64)
         lengths = self.lengths[sessions]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -162,16 +163,20 @@ class SessionData:
                        session_ids=self.session_ids[sessions], report={})
 
     def split_by_time(self, seconds=DAY):
-        """Hold out the last sessions, as the GRU4Rec authors do for test and again for validation.
+        """Hold out the last sessions. The GRU4Rec authors do this once for test and once more for validation.
 
-        A session is held out if its last event lies within ``seconds`` of the latest event of all. From the
-        held-out part go the items that the earlier part never saw, then sessions of fewer than two events.
-        Both parts share the earlier part's catalogue, which can be smaller than this one's.
+        A session is held out if its last event lies within ``seconds`` of the latest event in the data. In the
+        held-out part, events of items that the earlier part does not have are dropped, and then sessions of fewer
+        than two events. Both parts have the catalogue of the earlier part, which can be smaller than this one.
+
+        Parameters
+        ----------
+        seconds : float
 
         Returns
         -------
         before, last : SessionData
-            Every event of ``before`` is earlier than the latest event minus ``seconds``.
+            Every event of ``before`` is more than ``seconds`` earlier than the latest event.
 
         Raises
         ------
@@ -199,9 +204,9 @@ class SessionData:
         return before, last
 
     def keep_events(self, keep, reason):
-        """The events where ``keep`` (bool [n_events]) holds; sessions left without any go too.
+        """SessionData of the events where ``keep`` (bool [n_events]) is true, without sessions that become empty.
 
-        How many events went is added to the report under ``reason``.
+        The number of dropped events is added to the report under ``reason``.
         """
         if keep.all():
             return self
@@ -212,16 +217,16 @@ class SessionData:
                        offsets=np.concatenate([[0], ends[1:][alive]]), report=report)
         if keep[self.offsets[:-1][alive]].all():
             return kept
-        # a session that lost its first event now begins later
+        # a session that lost its first event now begins later, so the sessions are sorted again
         by_id = pd.factorize(kept.session_ids, sort=True)[0]
         return replace(kept.take(np.lexsort((by_id, kept.times[kept.offsets[:-1]]))), report=report)
 
     def drop_short(self, reason):
-        """The sessions of two events or more; the events of the others are counted under ``reason``."""
+        """SessionData of the sessions with two or more events; the report counts the other events under ``reason``."""
         return self.keep_events(np.repeat(self.lengths >= 2, self.lengths), reason)
 
     def restrict_to(self, item_ids):
-        """The same sessions over another catalogue; events of items outside it are dropped and counted."""
+        """SessionData over another catalogue, array [n_items]; events of items outside it are dropped and counted."""
         index = pd.Index(item_ids).get_indexer(self.item_ids)
         kept = self.keep_events(index[self.items] >= 0, "events of items unseen in training dropped")
         return replace(kept, items=index[kept.items].astype(np.int64, copy=False), item_ids=item_ids)
@@ -236,9 +241,9 @@ class SessionData:
 
 
 def _duplicates(data):
-    """How many rows repeat an earlier one in session, item and time; only rows of equal time are compared."""
+    """The number of rows that repeat the session, item and time of an earlier row."""
     session = np.repeat(np.arange(data.n_sessions), data.lengths)
     same = (session[1:] == session[:-1]) & (data.times[1:] == data.times[:-1])
-    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))  # only rows of equal time can repeat
     rows = pl.DataFrame({"session": session[tied], "time": data.times[tied], "item": data.items[tied]})
     return len(rows) - rows.n_unique()

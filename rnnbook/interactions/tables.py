@@ -1,9 +1,9 @@
-"""Read clicks, ratings or reviews from any table, and say exactly where it is wrong.
+"""Read clicks, ratings or reviews from a table; an error names the place of a fault.
 
-:func:`read_events`, :func:`read_ratings` and :func:`read_reviews` turn a file (csv, tsv or any separator; JSON
-lines; parquet; each also gzipped) or a DataFrame into typed, checked columns. Polars streams the file, so that
-33 million rows fit in a few gigabytes. What cannot be read is a :class:`DataError` that names file, column and
-line; nothing is dropped but blank lines, and those are counted.
+:func:`read_events`, :func:`read_ratings` and :func:`read_reviews` turn a file or a DataFrame into typed, checked
+columns. A file is csv, tsv or text with another separator, JSON lines, or parquet; each may be gzipped. Polars streams
+the file, so 33 million rows fit in a few gigabytes. A value that cannot be read raises a :class:`DataError`, which
+names file, column and line. Only blank lines are dropped, and they are counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-# Column names in use, in order of preference; compared in lower case and without punctuation.
+# Common column names, in order of preference. They are compared in lower case and without punctuation.
 USUAL_NAMES = {
     "session": ("session", "sessionid", "sessid", "sid"),
     "user": ("user", "userid", "uid", "customerid", "reviewerid"),
@@ -43,30 +43,30 @@ TIME_FORMATS = (
 )
 AMAZON_2023 = {"user": "user_id", "item": "parent_asin", "rating": "rating", "time": "timestamp",
                "text": "text"}  # a table with these columns has its times in milliseconds
-LATEST = 1e11  # seconds: the year 5138; a larger number is milliseconds read as seconds
-SHOWN = 3  # faulty rows that an error names
+LATEST = 1e11  # seconds, in the year 5138; a larger time must be in milliseconds
+SHOWN = 3  # at most so many faulty rows are named in an error
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no encoding can hold
 
 
 class DataError(ValueError):
-    """Data that cannot be used as they are; the message names the place and the remedy."""
+    """Data that cannot be used as they are. The message names the place of the fault and how to correct it."""
 
 
 def read_events(source, *, session=None, item=None, time=None, extra=(), header=None, per_second=1
                 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Read, type and check the session, item and time columns of a table.
 
-    Ids are integers if every one of them is written as one (``7``, not ``07``), else strings. Times are
-    numbers, dates or ISO 8601 strings, all written like the first; without an offset they count as UTC.
+    Ids are integers if all of them are written as integers (``7``, not ``07``); otherwise they are strings. Times are
+    numbers, dates or ISO 8601 strings. All must have the form of the first. Without an offset they are UTC.
 
     Parameters
     ----------
     source : path, or pandas or polars DataFrame
-        A text table (its separator is found from the first line) or parquet; gzip is unpacked on the way.
+        A text table (its separator is found from the first line), JSON lines or parquet; each may be gzipped.
     session, item, time : str, optional
-        Column names; guessed where not given (``SessionId``, ``session_id``, ``item``, ``timestamp``, …).
+        Column names. A missing name is guessed (``SessionId``, ``session_id``, ``item``, ``timestamp``, …).
     extra : sequence of str
-        Further columns to read, as they are.
+        Further columns to read; they are not changed.
     header : list of str, optional
         Column names of a text file without a header line.
     per_second : int
@@ -76,15 +76,19 @@ def read_events(source, *, session=None, item=None, time=None, extra=(), header=
     -------
     frame : polars DataFrame
         Columns ``session``, ``item`` (int64 or str), ``time`` (float64, seconds since 1970) and the extra
-        ones; a row an event, in the order of the table.
+        ones; one row per event, in the order of the table.
     report : dict of str to int
         ``"rows read"`` and, if there were any, ``"blank lines skipped"``.
 
     Raises
     ------
     DataError
-        A column or a value is missing; a time is unparsable, negative or in milliseconds; the encoding is
-        damaged; rows are ragged; the file is empty, truncated or no table at all.
+        A column or a value is missing; a time cannot be parsed, is negative or is in milliseconds; the encoding is
+        damaged; rows have different numbers of fields; the file is empty, truncated or not a table.
+    FileNotFoundError
+        There is no such file.
+    TypeError
+        ``source`` is neither a path nor a DataFrame.
     """
     wanted = {"session": session, "item": item, "time": time} | {name: name for name in extra}
     return _read(source, wanted, header, per_second)
@@ -94,15 +98,15 @@ def read_ratings(source, *, user=None, item=None, rating=None, time=None, header
                  ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Read, type and check the user, item, rating and time columns of a table.
 
-    All that :func:`read_events` says of ids, times, text, parquet and gzip holds here too. The separator may
-    also be ``::``, and lines ``user,rating,time`` may stand below a line ``item:``, as those of the Netflix
-    prize do; such a line counts as blank.
+    Ids, times and file formats are as in :func:`read_events`. Two more formats are read: the separator ``::``, and
+    that of the Netflix Prize, in which lines ``user,rating,time`` follow a line ``item:``. A line ``item:`` counts as
+    blank.
 
     Parameters
     ----------
     source : path, or pandas or polars DataFrame
     user, item, rating, time : str, optional
-        Column names; guessed where not given (``userId``, ``movie_id``, ``stars``, ``timestamp``, …).
+        Column names. A missing name is guessed (``userId``, ``movie_id``, ``stars``, ``timestamp``, …).
     header : list of str, optional
         Column names of a text file without a header line.
 
@@ -110,14 +114,14 @@ def read_ratings(source, *, user=None, item=None, rating=None, time=None, header
     -------
     frame : polars DataFrame
         Columns ``user``, ``item`` (int64 or str), ``rating`` (float64, finite) and ``time`` (float64, seconds
-        since 1970); a row a rating, in the order of the table.
+        since 1970); one row per rating, in the order of the table.
     report : dict of str to int
         ``"rows read"`` and, if there were any, ``"blank lines skipped"``.
 
     Raises
     ------
     DataError
-        As :func:`read_events`, and for a rating that is not a finite number.
+        As in :func:`read_events`, or a rating is not a finite number.
     """
     return _read(source, {"user": user, "item": item, "rating": rating, "time": time}, header, 1)
 
@@ -126,45 +130,50 @@ def read_reviews(source, *, user=None, item=None, rating=None, time=None, text=N
                  ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Read, type and check the user, item, rating, time and text columns of a table.
 
-    All that :func:`read_ratings` says holds here too, but for its ``header``. Numeric times are seconds; in a
-    table with the columns of Amazon's reviews of 2023 (``AMAZON_2023``) they are milliseconds.
+    This works as :func:`read_ratings`, without its ``header``. Numeric times are in seconds. In a table with the
+    columns of Amazon's reviews of 2023 (``AMAZON_2023``) they are in milliseconds.
 
     Parameters
     ----------
     source : path, or pandas or polars DataFrame
     user, item, rating, time, text : str, optional
-        Column names; guessed where not given (``reviewerID``, ``parent_asin``, ``overall``, ``reviewText``, …).
+        Column names. A missing name is guessed (``reviewerID``, ``parent_asin``, ``overall``, ``reviewText``, …).
 
     Returns
     -------
     frame : polars DataFrame
-        Columns ``user``, ``item``, ``rating``, ``time`` as of :func:`read_ratings`, and ``text`` (str, as it
-        stands there, empty where nothing does); a row a review, in the order of the table. Half a surrogate
-        pair, and bytes that are not UTF-8, become U+FFFD.
+        Columns ``user``, ``item``, ``rating`` and ``time`` as in :func:`read_ratings`, and ``text`` (str); one row per
+        review, in the order of the table. The text is unchanged, but half a surrogate pair, and bytes that are not
+        UTF-8, become U+FFFD. A missing text becomes "".
     report : dict of str to int
         ``"rows read"`` and, if there were any, ``"blank lines skipped"``.
 
     Raises
     ------
     DataError
-        As :func:`read_ratings`, and for a text that is none.
+        As in :func:`read_ratings`, or a text is not a string.
     """
     return _read(source, {"user": user, "item": item, "rating": rating, "time": time, "text": text}, None, 1)
 
 
 def digest(columns, ids):
-    """SHA-256, as hex, of a data set: equal data, equal digest.
+    """Compute the SHA-256 of a data set. Equal data have equal digests.
 
     Parameters
     ----------
     columns : sequence of (array, str)
-        Each with the dtype as which it counts.
+        Arrays, each with the dtype to which it is converted before hashing.
     ids : sequence of arrays
-        Raw ids, which count as text.
+        Raw ids, which are converted to text.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
 
     Examples
     --------
-    An id counts as it is printed, a number by its value.
+    The digest does not depend on the type of the ids or the dtype of the columns.
 
     >>> ids = np.array(["7", "8"]), np.array([7, 8])
     >>> digest([(np.array([1, 0]), "<i8")], ids[:1]) == digest([(np.array([1, 0], np.int32), "<i8")], ids[1:])
@@ -174,7 +183,7 @@ def digest(columns, ids):
     for array, dtype in columns:
         found.update(np.ascontiguousarray(array, dtype=dtype).data)
     for each in ids:
-        for start in range(0, len(each), 100_000):  # the text of all of them at once would be larger than the data
+        for start in range(0, len(each), 100_000):  # in pieces, because the text of all ids would need much memory
             found.update((b"\n" if start else b"") + "\n".join(map(str, each[start:start + 100_000].tolist())).encode())
         found.update(b"\0")
     return found.hexdigest()
@@ -196,13 +205,13 @@ def _read(source, wanted, header, per_second):
 
 
 class _Table(NamedTuple):
-    """The wanted columns of a table, not read yet, and how to speak of them in an error."""
+    """The wanted columns of a table, not read yet, and their places for an error message."""
 
     name: str
     roles: dict[str, str]  # "item" -> the column's name in the table
     lazy: pl.LazyFrame  # a column for each role, and "blank": is the line empty?
     places: Callable[[list[int]], list[str]]  # row numbers from 0 -> ["line 17", …]
-    ragged: Callable[[], str | None]  # why polars may have failed
+    ragged: Callable[[], str | None]  # a reason why polars failed, if one is found
 
     def collect(self, lazy):
         try:
@@ -212,7 +221,7 @@ class _Table(NamedTuple):
             raise DataError(f"{self.name} cannot be read: {reason}") from error
 
     def refuse(self, role, bad, fault, remedy):
-        """Raise the error for the rows where the boolean series ``bad`` holds."""
+        """Raise a DataError about the rows where the boolean series ``bad`` is true."""
         rows = bad.arg_true().head(SHOWN).to_list()
         raw = self.collect(self.lazy.with_row_index("row").filter(pl.col("row").is_in(rows)).select(role))
         shown = [f"{place} ({'nothing' if value is None else repr(value)})"
@@ -223,8 +232,8 @@ class _Table(NamedTuple):
 
 
 def _roles(table, names, wanted):
-    """The table's column for each role: the given one, or the usual names in their order."""
-    # RecBole writes user_id:token
+    """The table's column for each role: the given name, else the first of the usual names that the table has."""
+    # RecBole writes user_id:token, so only what comes before a colon is compared
     plain = {"".join(c for c in name.lower().partition(":")[0] if c.isalnum()): name for name in reversed(names)}
     roles = {}
     for role, given in wanted.items():
@@ -243,7 +252,7 @@ def _roles(table, names, wanted):
 
 
 def _typed(table, per_second):
-    """Collect the columns with their types; refuse what has none."""
+    """Read the columns with their types, and raise DataError for values of another type."""
     head = table.collect(table.lazy.filter(~pl.col("blank")).head(1000))
     if head.is_empty():
         raise DataError(f"{table.name} is empty: it has no rows. Look where it came from and get it again.")
@@ -267,8 +276,8 @@ def _typed(table, per_second):
                 if whole and (frame[role].is_null() & ~frame["blank"]).any()]
         if not late:
             break
-        as_int |= dict.fromkeys(late, False)  # a later id is no integer: all of them are strings
-    # divided here and not by polars, which multiplies by the rounded reciprocal
+        as_int |= dict.fromkeys(late, False)  # an id after the first 1000 is not an integer: all become strings
+    # NumPy divides exactly; polars would multiply by the rounded reciprocal
     frame = frame.with_columns(pl.Series("time", frame["time"].to_numpy() / per_second))
     for role in as_int:
         _check_ids(table, frame, role)
@@ -292,7 +301,7 @@ def _id(role, dtype, whole):
     if not whole:
         return column.cast(pl.String)
     number = column.cast(pl.Int64, strict=False)
-    # "07" and "7" are two ids, so only what is written as an integer is one
+    # "07" and "7" are different ids, so an id is an integer only if it is written as Python prints it
     return pl.when(number.cast(dtype) == column).then(number).alias(role)
 
 
@@ -302,7 +311,7 @@ def _number(role, dtype):
 
 
 def _time(head, per_second):
-    """An expression for the time by the form of the first value (or None), and its units in a second."""
+    """An expression that parses the time, or None, and its units per second; the first value decides the format."""
     column, dtype = pl.col("time"), head.dtype
     if dtype == pl.String:
         first = head.drop_nulls().head(1)
@@ -359,7 +368,7 @@ def _check_times(table, frame, per_second):
 
 
 def _frame(df, wanted):
-    """A table from a pandas or polars DataFrame; rows are called by their index label."""
+    """A table from a pandas or polars DataFrame; errors name rows by their index label."""
     if not isinstance(df, (pd.DataFrame, pl.DataFrame)):
         raise TypeError(f"a path or a DataFrame is needed, not {type(df).__name__}")
     if len(df) == 0:
@@ -376,14 +385,14 @@ def _frame(df, wanted):
 
 
 def _series(role, column):
-    """A polars column from a pandas one; ids of several types in one column are refused."""
+    """A polars column from a pandas one; raises DataError if it has values of several types."""
     if column.dtype == object:
         filled = column.dropna()
         kinds = [type(value) for value in filled]
         if len(set(kinds)) > 1:
             other = next(n for n, kind in enumerate(kinds) if kind != kinds[0])
             raise DataError(f"the DataFrame, column {column.name!r}: {kinds[0].__name__} in the first row, "
-                            f"{kinds[other].__name__} in row {filled.index[other]!r}. Make them alike: "
+                            f"{kinds[other].__name__} in row {filled.index[other]!r}. Give them one type: "
                             f"df[{column.name!r}].astype(str).")
     if role == "text":
         column = column.map(_whole, na_action="ignore")
@@ -395,7 +404,7 @@ def _whole(text):
 
 
 def _open(path, header, wanted, stack):
-    """A table from a file; text, JSON lines or parquet, gzipped or not."""
+    """A table from a file: text, JSON lines or parquet, each also gzipped."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     name, start = path.name, _start(path)
@@ -409,15 +418,15 @@ def _open(path, header, wanted, stack):
             lazy = pl.scan_parquet(path, glob=False)
             names = lazy.collect_schema().names()
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"{name} is no whole parquet file. If its download broke off, get it again; if it is "
-                            f"another kind of table, name it so (.csv, .tsv, .jsonl).") from error
+            raise DataError(f"{name} is not a complete parquet file. If its download was interrupted, get it again; if "
+                            f"it is another kind of table, rename it (.csv, .tsv, .jsonl).") from error
         roles = _roles(name, names, wanted)
         return _Table(name, roles, _renamed(lazy, roles), lambda rows: [f"row {row + 1}" for row in rows],
                       lambda: None)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{name} is UTF-16. Save it as UTF-8: iconv -f utf-16 -t utf-8 OLD > NEW.")
     if start[:2] == b"PK" or start[:2] == b"7z" or b"\0" in start:
-        raise DataError(f"{name} is no text table. If it is an archive, unpack it and load the file inside.")
+        raise DataError(f"{name} is not a text table. If it is an archive, unpack it and load the file inside.")
     if Path(name.removesuffix(".gz")).suffix in (".json", ".jsonl"):
         return _json_lines(path, name, wanted)
     line = start.decode("utf-8-sig", "replace").splitlines()[0]
@@ -433,7 +442,7 @@ def _open(path, header, wanted, stack):
     else:
         names, cut = header or next(csv.reader([line], delimiter=separator)), None
     roles = _roles(name, names, wanted)
-    if cut:  # polars cuts at single characters: it reads whole lines
+    if cut:  # polars splits at single characters only, so it reads whole lines, which are split later
         header, separator = ["line"], "\t"
     lazy = pl.scan_csv(path, separator=separator, has_header=has_header, new_columns=header,
                        infer_schema=False, encoding="utf8-lossy", glob=False)
@@ -442,7 +451,7 @@ def _open(path, header, wanted, stack):
 
 
 def _json_lines(path, name, wanted):
-    """A table from a file with one JSON object a line, read by Python: polars drops halves of surrogate pairs."""
+    """A table from a file with one JSON object per line. Python reads it, as polars drops halves of surrogate pairs."""
     with open(path, "rb") as file:
         records = (_record(name, number, line) for number, line in enumerate(file, 1))
         head = list(itertools.islice(records, 1000))  # a record may lack a column
@@ -461,12 +470,12 @@ def _json_lines(path, name, wanted):
     return _Table(name, roles, lazy, lambda rows: [f"line {row + 1}" for row in rows], lambda: None)
 
 
-# numbers stay as they are written, as those in a csv do
+# numbers are kept as text, as in a csv file
 _decode = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False).decode
 
 
 def _record(name, number, line):
-    """The object in a line as a dict, None if the line is blank."""
+    """The JSON object of a line as a dict, or None if the line is blank."""
     if line.isspace():
         return None
     try:
@@ -480,18 +489,18 @@ def _record(name, number, line):
     else:
         if isinstance(record, dict):
             return record
-        fault = "no object. One object a line is needed, {…}, and no list around them."
+        fault = "not a JSON object. Write one object per line, {…}, without a list around them."
     raise DataError(f"{name} cannot be read: line {number}: {fault}")
 
 
 def _between_colons(names):
-    """Columns of these names from lines cut at ``::``."""
+    """Expressions for the columns of these names, from lines split at ``::``."""
     fields = pl.col("line").str.splitn("::", len(names)).struct.rename_fields(names)
     return {name: fields.struct.field(name) for name in names}
 
 
 def _below_headings():
-    """Columns from lines ``user,rating,time`` below a line ``item:``, which itself becomes a row of nulls."""
+    """Expressions for the columns of lines ``user,rating,time`` after a line ``item:``; that line becomes nulls."""
     line = pl.col("line")
     heading = line.str.ends_with(":")
     fields = line.str.splitn(",", 3).struct.rename_fields(["user", "rating", "time"])
@@ -524,7 +533,7 @@ def _gunzip(path, folder):
 
 
 class _Text(NamedTuple):
-    """A slow second look at a text table, to name the lines of an error."""
+    """Reads a text table again, slowly, to find the line numbers for an error message."""
 
     path: Path
     separator: str

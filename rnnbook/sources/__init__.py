@@ -1,8 +1,8 @@
-"""Where each data set comes from, under which licence, and where it is on this machine.
+"""The source and licence of each data set, and the place of its files on this machine.
 
-None of the real data sets is part of this package: their licences forbid it. They are looked for in the
-folder that ``RNNBOOK_DATA`` names, then in the cache, then at their official address; MovieLens 100K also in a
-Python package that carries it.
+The package contains no real data set, because their licences forbid it. A data set is searched in the folder named by
+the environment variable ``RNNBOOK_DATA``, then in the cache. If it is in neither, it is downloaded from its official
+address. MovieLens 100K can also be taken from a Python package that contains it.
 """
 
 from rnnbook.sources.catalogue import CATEGORY, SOURCES, Source, Wheel, get_source

@@ -1,4 +1,4 @@
-"""The data sets that the book knows: what each is, where it comes from and under which licence."""
+"""The data sets that can be loaded by name: the contents, source and licence of each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Wheel(NamedTuple):
-    """A file inside a Python package.
+    """A file inside a Python package: the package's requirement, the file's path in it, and the file's SHA-256.
 
     Examples
     --------
@@ -24,19 +24,23 @@ class Wheel(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """One data set, or many of one form: ``<Category>`` then stands in its name, its files and its address.
+    """One data set, or one for each category; the name, files and address of the latter contain ``<Category>``.
 
     Attributes
     ----------
+    name, what, size, licence, origin : str
+        The name that the loaders accept, a description, the size, the licence, and the publisher with a web address.
+    how : str
+        How to get the files.
     files : tuple of tuples of str
-        For each file the names it goes by; each may also end in ``.gz``.
+        For each file the names that it may have; each may also end in ``.gz``. Empty for a world.
     digests : tuple of str
-        SHA-256 of each file, unpacked, where the published ones are known.
+        SHA-256 of each unpacked file, if known.
     url, url_hash : str, optional
-        Official address for the automatic download, and the checksum of what lies there, if known: SHA-256,
-        or MD5 as ``md5:…``. By default it is the first of ``digests``.
+        Official address for the automatic download, and the checksum of the file there: SHA-256, or MD5 as ``md5:…``.
+        By default the checksum is the first of ``digests``.
     wheel : Wheel, optional
-        Where to take the file from if the address cannot be reached.
+        The package that contains the file, used if the address cannot be reached.
 
     Examples
     --------
@@ -61,7 +65,7 @@ class Source:
 
     @property
     def folder(self):
-        """The name of its own folder; the categories of one form share theirs."""
+        """str: the name of the data set's own folder; all categories of a data set have the same."""
         return self.name.partition(":")[0]
 
 
@@ -195,14 +199,22 @@ SOURCES = {source.name: source for source in (
 
 
 def get_source(name):
-    """The data set of that name, as ``"netflix"`` or ``"amazon-2014:Digital_Music"``.
+    """The data set of this name, such as ``"netflix"`` or ``"amazon-2014:Digital_Music"``.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    Source
 
     Raises
     ------
     KeyError
-        There is none.
+        There is no data set of this name.
     ValueError
-        The category is not written as one.
+        The category contains a character that is not a letter, a digit or ``_``.
 
     Examples
     --------

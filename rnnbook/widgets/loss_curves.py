@@ -1,4 +1,4 @@
-"""Loss curves that stream while a model trains and replay where no kernel runs."""
+"""Loss curves that are updated while a model trains, and can be replayed without a kernel."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from IPython.display import display
 
 from rnnbook.widgets.base import Widget, source
 
-MOST_POINTS = 400  # of the loss; with more, every second one is dropped
-SECONDS = 0.25  # between two messages to the browser
+MOST_POINTS = 400  # points of the loss; if there are more, every second one is dropped
+SECONDS = 0.25  # the shortest time between two messages to the browser
 
 
 class LossCurves(Widget):
-    """Curves of a running training: show ``curves = LossCurves()``, then ``fit(…, callback=curves.update)``.
+    """Live curves of a training run: display ``curves = LossCurves()``, then call ``fit(…, callback=curves.update)``.
 
-    The loss has the upper chart, every other metric the lower. When the cell that trained is done, the HTML
-    kept in the notebook is renewed, so that a static page shows the whole course and can replay it.
+    The loss is in the upper chart, all other metrics in the lower. When the cell with the training has finished, the
+    HTML stored in the notebook is updated. So a static page shows the whole training and can replay it.
 
     Parameters
     ----------
     ceiling : dict of str to float, optional
-        Horizontal lines, for example ``{"loss": 4.1, "recall": 0.55}``: the best that is possible.
+        Horizontal lines for the best possible values, for example ``{"loss": 4.1, "recall": 0.55}``.
     ceiling_label : str
+        The label of these lines.
 
     Examples
     --------
     >>> curves = LossCurves(ceiling={"recall": 0.55})
     >>> curves.summary()
     'Loss curves of a training that has not begun.'
-    >>> # what ``callback=curves.update`` does
+    >>> # ``fit(…, callback=curves.update)`` calls this
     >>> curves.update({"epoch": 1, "loss": 2.5, "recall": 0.31})
     >>> curves.summary()
     'Loss curves of a training, 1 points; the last: epoch 1, loss 2.5, recall 0.31.'
@@ -49,13 +50,13 @@ class LossCurves(Widget):
             shell.events.register("post_run_cell", self._renew)
 
     def update(self, point):
-        """Append a point as `fit` hands it to its callback.
+        """Append a point, a dict of str to float, that `fit` passes to its callback.
 
-        Within an epoch it has the epoch, a fraction, and the running loss; at the end of an epoch the epoch, the mean
-        loss over all of it, and metrics if any.
+        Within an epoch it has ``"epoch"``, a fraction, and ``"running_loss"``. At the end of an epoch it has
+        ``"epoch"``, ``"loss"``, the mean over the epoch, and the metrics, if any.
         """
         if self._recorded and point["epoch"] < self._recorded[-1]["epoch"]:
-            self._recorded = []  # a new training
+            self._recorded = []  # a new training run
         self._recorded.append({key: float(f"{value:.5g}") for key, value in point.items()})
         within = [p for p in self._recorded if "loss" not in p] or self._recorded
         if len(within) > MOST_POINTS:
@@ -65,7 +66,7 @@ class LossCurves(Widget):
             self.flush()
 
     def flush(self):
-        """Send what was recorded since the last message."""
+        """Send the points recorded so far to the browser."""
         self._sent = time.monotonic()
         self.points = list(self._recorded)
 
@@ -75,7 +76,7 @@ class LossCurves(Widget):
         end = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in self._recorded[-1].items())
         return f"Loss curves of a training, {len(self._recorded)} points; the last: {end}."
 
-    def _ipython_display_(self):  # type: ignore[override]  # None in the base, where there is nothing to do
+    def _ipython_display_(self):  # type: ignore[override]  # in the base class it is None
         self.flush()
         data, metadata = self._repr_mimebundle_()
         handle = display(data, metadata=metadata, raw=True, display_id=True)
@@ -84,7 +85,7 @@ class LossCurves(Widget):
             self._shown.append((handle, element_id, len(self._recorded)))
 
     def _renew(self, result):
-        """After a cell: what was displayed before new points came is displayed anew, now with all of them."""
+        """Called after a cell has run: update each display that does not have all points."""
         for i, (handle, element_id, n_points) in enumerate(self._shown):
             if n_points != len(self._recorded):
                 self.flush()

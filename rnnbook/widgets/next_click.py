@@ -1,4 +1,4 @@
-"""The book in ten seconds: click in a shop of six items, and see what the whole session says about the next click."""
+"""A shop of six items: the reader clicks, and sees predictions from all clicks and from the last one."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import traitlets
 from rnnbook.widgets.base import HERE, Widget, source
 
 ITEMS = ("tent", "stove", "boots", "socks", "jeans", "shirt")
-MOODS = ((0.24, 0.25, 0.30, 0.17, 0.02, 0.02),  # P(item | mood): off to the mountains
-         (0.02, 0.02, 0.04, 0.17, 0.40, 0.35))  # and off to the office; both need socks
+MOODS = ((0.24, 0.25, 0.30, 0.17, 0.02, 0.02),  # P(item | mood) of a customer who goes to the mountains
+         (0.02, 0.02, 0.04, 0.17, 0.40, 0.35))  # and of one who goes to the office; both buy socks equally often
 STAY = 0.95
 
 
 class NextClick(Widget):
-    """P(next click) in a world of hidden moods: given all clicks of the session, and given the last one alone.
+    """P(next click) in a world of hidden moods: given all clicks of the session, and given only the last one.
 
-    Both are the best guess that there is. The browser computes them, by the forward recursion.
+    Both are the exact probabilities, that is, the best possible predictions. The browser computes them by the forward
+    recursion of a hidden Markov chain.
 
     Parameters
     ----------
-    items : sequence of str
-        The shop.
-    moods : sequence of sequence of float
-        P(item | mood), a row a mood.
+    items : sequence of str [n_items]
+        The items of the shop.
+    moods : sequence of sequence of float [n_moods][n_items]
+        P(item | mood).
     stay : float
-        Probability that the mood stays as it was from one click to the next; else all others are as likely.
+        Probability that the mood stays the same from one click to the next. All other moods are equally likely.
     clicks : sequence of int
-        The session at the start, as indices into ``items``.
+        The initial session, as indices into ``items``.
 
     Examples
     --------

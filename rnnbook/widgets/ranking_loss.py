@@ -9,18 +9,19 @@ from rnnbook.widgets.base import Widget, source
 
 
 class RankingLossExplorer(Widget):
-    """Drag a target's and its negatives' scores; see each loss and gradient, and curves against the margin.
+    """The reader drags the scores of a target and its negatives, and sees each loss and its gradients.
 
-    The browser computes the losses of `rnnbook.gru4rec.LOSSES`, in double precision.
+    It also plots the losses against the margin. The browser computes the losses of `rnnbook.gru4rec.LOSSES` in double
+    precision.
 
     Parameters
     ----------
     target : float
         Score of the target item.
     negatives : sequence of float
-        Scores of 1 to 8 negatives; scores lie in [−6, 6].
+        Scores of 1 to 8 negatives. All scores are in [−6, 6].
     loss : str
-        The loss singled out at the start, a key of `LOSSES`.
+        The loss that is selected at the start, a key of `LOSSES`.
     regularization : float
         λ of BPR-max.
 

@@ -9,11 +9,11 @@ from rnnbook.interactions import SessionData
 from rnnbook.gru4rec import session_parallel
 from rnnbook.widgets.base import Widget, source
 
-LONGEST, WIDEST = 10, 6  # events of a session and lanes that still fit on a screen
+LONGEST, WIDEST = 10, 6  # at most so many events of a session and lanes fit on a screen
 
 
 def _example():
-    """Eight short sessions of a dozen items: they end at different steps, the batch shrinks at the end."""
+    """Eight short sessions of twelve items. They end at different steps, and at the end the batch becomes smaller."""
     sessions = [[0, 3, 7, 1], [5, 2], [8, 4, 4, 9, 6], [1, 10, 3], [2, 5], [11, 0, 7], [6, 8, 9, 3, 2, 10],
                 [4, 1]]
     lengths = [len(s) for s in sessions]
@@ -24,34 +24,34 @@ def _example():
 
 
 class SessionParallelStepper(Widget):
-    """Sessions as lanes of a mini-batch: which rows reset, and the tensors X, Y and reset mask of each step.
+    """Sessions as lanes of a mini-batch, step by step: the tensors X and Y, and the reset mask.
 
     Parameters
     ----------
     data : SessionData, optional
-        The first `n_sessions` sessions of 2 to 10 events are shown; a small example if None.
+        The first `n_sessions` sessions with 2 to 10 events are shown. By default it is a small example.
     batch_size : int
-        Lanes at the start; the reader may choose 1 to 6.
+        The initial number of lanes. The reader can choose 1 to 6.
     n_sessions : int
-        At most 26, a letter each.
+        At most 26, because each session is named by a letter.
 
     Attributes
     ----------
     data : SessionData
-        The sessions shown. The schedule of every batch size is `rnnbook.gru4rec.session_parallel` of
-        its offsets.
+        The sessions that are shown. The schedule for each batch size is `rnnbook.gru4rec.session_parallel` of its
+        offsets.
 
     Raises
     ------
     ValueError
-        If the data have no session of 2 to 10 events, or the batch size does not fit.
+        The data have no session of 2 to 10 events, or there are fewer sessions than lanes, or more than 6 lanes.
 
     Examples
     --------
     >>> widget = SessionParallelStepper(batch_size=3)
     >>> widget.data.lengths.tolist()
     [4, 2, 5, 3, 2, 3, 6, 2]
-    >>> widget.schedules[2]["session"][:6]  # with three lanes: the first step, and the second
+    >>> widget.schedules[2]["session"][:6]  # the first two steps with three lanes
     [0, 1, 2, 0, 3, 2]
     """
 

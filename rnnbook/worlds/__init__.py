@@ -1,7 +1,7 @@
 """Synthetic worlds whose best possible score is computed exactly.
 
-On real clicks nobody knows how much could be predicted. Here the law behind the clicks is written down, so
-Bayes' rule gives the best prediction there is, and a model's score becomes a share of what can be had.
+For real clicks, the best possible score is unknown. Here we know the distribution that generates the clicks, so
+Bayes' rule gives the best possible prediction. A model's score can then be compared with the best possible one.
 """
 
 from rnnbook.worlds.chain import FutureChain, divergence

@@ -1,4 +1,4 @@
-"""A small chain on which learning from the future is worked out exactly, and the distance of a model from a world."""
+"""A small chain on which learning from the future is computed exactly, and the divergence of a model from a world."""
 
 from __future__ import annotations
 
@@ -13,27 +13,34 @@ from rnnbook import metrics
 
 @dataclass(frozen=True)
 class FutureChain:
-    r"""A small Markov chain on which learning from the future is worked out exactly (chapter 3).
+    r"""A small Markov chain on which learning from the future is computed exactly (chapter 3).
 
-    A click i is followed by j, and j by k, with :math:`P(j | i)` and :math:`P(k | j)`. A perfect teacher
-    names the distribution of j from what comes after it. Being Markov, the whole future tells no more than k:
+    A click i is followed by j, and j by k, with :math:`P(j | i)` and :math:`P(k | j)`. A perfect teacher sees what
+    comes after j, and gives the distribution of j. In a Markov chain, k holds all that the future says about j:
 
     .. math::
         T_\text{future}(j | k) = \frac{\pi_j P_{jk}}{\pi_k}, \qquad
         T_\text{both}(j | i, k) = \frac{P_{ij} P_{jk}}{(P^2)_{ik}} .
 
-    Every row of ``P`` is drawn from a Dirichlet distribution with all parameters ``concentration``.
+    Every row of ``P`` is drawn from a Dirichlet distribution whose parameters all equal ``concentration``.
+
+    Parameters
+    ----------
+    n_items : int
+    concentration : float > 0; the smaller it is, the more predictable is the next item
+    seed : int, of ``P``
 
     Examples
     --------
-    On average over the futures, a teacher that also sees the past tells the truth; one that sees the future alone does
-    not.
+    A teacher that sees both the past and the future is right on average over the futures. A teacher that sees only
+    the future is biased.
 
     >>> chain = FutureChain(n_items=3)
     >>> [np.allclose(chain.teacher_mean(sees), chain.transition) for sees in ("both", "future")]
     [True, False]
 
-    Who has seen each context twice learns more from the teacher that sees both (λ = 1) than from the clicks (λ = 0).
+    With two examples of each context, a student learns more from the teacher that sees both (λ = 1) than from the
+    clicks (λ = 0).
 
     >>> print((chain.error(1.0, 2, "both") < chain.error(0.0, 2, "both")).all())
     True
@@ -56,7 +63,15 @@ class FutureChain:
         return np.linalg.lstsq(equations, np.append(np.zeros(self.n_items), 1.0), rcond=None)[0]
 
     def teacher(self, sees):
-        """float64 [n_items i, n_items k, n_items j]: what the perfect teacher says of j; it sees "future" or "both"."""
+        """float64 [n_items i, n_items k, n_items j]: the perfect teacher's distribution of j.
+
+        ``sees`` is "future" or "both".
+
+        Raises
+        ------
+        ValueError
+            ``sees`` is neither.
+        """
         P, pi = self.transition, self.stationary
         joint = P[:, None, :] * P.T[None]  # [i, k, j]: P(j, k | i)
         if sees == "both":
@@ -72,8 +87,8 @@ class FutureChain:
     def error(self, strength, n, sees):
         r"""Expected squared error of a student that has seen each context i ``n`` times: float64 [n_items].
 
-        The student, free to say anything about each i, says the mean of its n soft labels
-        (1 − λ) 1_j + λ T, λ the ``strength``. Its error is the square of its bias plus its variance over n:
+        The student can learn any distribution for each i. It learns the mean of its n soft labels
+        (1 − λ) 1_j + λ T, where λ is the ``strength``. Its error is its squared bias plus its variance over n:
 
         .. math::
             E \lVert \hat q_i - P_i \rVert^2 = \lVert m_i - P_i \rVert^2
@@ -91,12 +106,24 @@ class FutureChain:
 def divergence(model, exact, data):
     """Mean Kullback-Leibler divergence, in nats, of a model from the exact P(next item | history) on ``data``.
 
-    The model's distribution is the softmax of its scores; ``exact`` is what a world's ``bayes()`` returns.
-    0 is the optimum, and no other score is as strict: a model can rank perfectly with wrong probabilities.
+    The divergence is 0 only if the model's probabilities are exact. This is stricter than a ranking metric: a model
+    can rank perfectly with wrong probabilities.
+
+    Parameters
+    ----------
+    model : a recommender
+        Its distribution is the softmax of its scores.
+    exact : a recommender whose scores are probabilities, such as a world's ``bayes()``
+    data : SessionData
+
+    Returns
+    -------
+    float
+        The mean over the predictions of ``data``.
 
     Examples
     --------
-    The optimum is 0 from itself; whatever has forgotten all but the last click is not.
+    The optimum has a divergence of 0 from itself. A model that uses only the last click has a positive divergence.
 
     >>> from rnnbook.worlds import SessionWorld
     >>> world = SessionWorld(n_items=30)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rnnbook.interactions import DAY, RatingData, concatenate
 
-START = 1_577_836_800.0  # 2020-01-01 in seconds since 1970, the beginning of step 0
+START = 1_577_836_800.0  # 2020-01-01 in seconds since 1970: step 0 begins
 
 
 class RatingOptimum(NamedTuple):
@@ -27,33 +27,36 @@ class RatingOptimum(NamedTuple):
 
     rmse: float
     mae: float
-    expected_rmse: float  # the root of the mean variance that it foretells, free of the luck of the draw
+    expected_rmse: float  # the root of the mean predicted variance; it does not depend on the noise of these ratings
 
 
 class KalmanFilter:
     r"""Bayes' rule for tastes that drift: a rating predictor (see :mod:`rnnbook.metrics`), exact in float64.
 
-    What is known of a user's taste is a normal distribution :math:`N(m, P)`, at first :math:`N(0, I)`. Δ steps
-    later it is wider, and a rating r of an item with factors q and mean :math:`\mu` makes it narrower:
+    The posterior of a user's taste is a normal distribution :math:`N(m, P)`. The prior is :math:`N(0, I)`. After Δ
+    steps without a rating the posterior is wider:
 
     .. math::
-        m \leftarrow \rho^\Delta m, \qquad P \leftarrow \rho^{2\Delta} P + (1 - \rho^{2\Delta}) I;
+        m \leftarrow \rho^\Delta m, \qquad P \leftarrow \rho^{2\Delta} P + (1 - \rho^{2\Delta}) I.
+
+    A rating r of an item with factors q and mean :math:`\mu` makes it narrower:
 
     .. math::
         s = q^\top P q + \sigma^2, \qquad m \leftarrow m + P q\, (r - \mu - q^\top m) / s, \qquad
         P \leftarrow P - P q\, q^\top P / s.
 
-    The prediction :math:`\mu + q^\top m` has the least mean squared and the least mean absolute error of all
-    functions of the past; its mean squared error is s.
+    Of all functions of the past, the prediction :math:`\mu + q^\top m` has the smallest mean squared error, which is
+    s, and the smallest mean absolute error.
 
     Parameters
     ----------
     world : RatingWorld
-        Its factors, means, noise and rho are what the filter believes.
+        The filter uses its factors, means, noise and rho.
 
     Examples
     --------
-    One item with the factor 1 and noise of variance 1: a rating of 2 is believed by half, and less with every day.
+    One item with the factor 1 and noise of variance 1. After a rating of 2 the prediction is 1, half of it; it
+    shrinks towards 0 with every day.
 
     >>> world = RatingWorld(n_users=1, n_items=1, dim=1, scale=1.0, noise=1.0, rho=0.9)
     >>> now, nobody = START, np.zeros(1, dtype=np.int64)
@@ -71,40 +74,56 @@ class KalmanFilter:
         self.seen = RatingData(nobody, nobody, nothing, nothing, self.user_ids, self.item_ids, "rating-world")
 
     def fit(self, train):
-        """Remember the ratings to go on from (there is nothing to learn); returns the filter."""
+        """Store the ratings of RatingData that predictions start from; there is nothing to learn. Returns the filter.
+
+        Raises
+        ------
+        ValueError
+            The ids of ``train`` are not the world's.
+        """
         self.seen = self._after(self.seen.take(slice(0)), train)
         return self
 
     def _after(self, seen, data):
-        """Both, one after the other; the indices of ``data`` must be those of the world."""
+        """Both, one after the other. The ids of ``data`` must be the world's, because its factors have their order."""
         for ids in ("user_ids", "item_ids"):
             if not np.array_equal(getattr(self, ids), getattr(data, ids)):
-                raise ValueError(f"{data.name} has other {ids} than the world, whose factors go by its own")
+                raise ValueError(f"the {ids} of {data.name} differ from those of the world; take the data from its "
+                                 "sample()")
         return concatenate(seen, data)
 
     def predict(self, users, items, times):
-        """Raw ids [n] and seconds [n] to predictions, float64 [n], each from the fitted ratings before its time.
+        """Predict ratings, float64 [n], from raw ids [n] and times [n] in seconds since 1970.
 
-        An unknown user is a newcomer; an unknown item has factors and mean 0, the best guess without a rating.
+        Each prediction uses the fitted ratings before its time. For an unknown user the prior is used. An unknown
+        item has factors and mean 0, which is the best prediction without a rating.
         """
         users, items = pd.Index(self.user_ids).get_indexer(users), pd.Index(self.item_ids).get_indexer(items)
         return self._forecast(self.seen, users, items, np.asarray(times, dtype=np.float64))[0]
 
     def follow(self, data):
-        """Predictions, float64 [n_ratings], each from the fitted ratings and those of ``data`` before its time."""
+        """Predict all ratings of RatingData, float64 [n_ratings].
+
+        Each prediction uses the fitted ratings, and the ratings of ``data`` before its time.
+
+        Raises
+        ------
+        ValueError
+            The ids of ``data`` are not the world's, or it begins before the fitted ratings end.
+        """
         return self.follow_with_variance(data)[0]
 
     def follow_with_variance(self, data):
-        """As :meth:`follow`, with the variance s of each rating: two float64 arrays [n_ratings]."""
+        """As :meth:`follow`, and the variance s of each rating: two float64 arrays [n_ratings]."""
         return self._forecast(self._after(self.seen, data), data.users, data.items, data.times)
 
     def _forecast(self, seen, users, items, times):
-        """Mean and variance [n] of ratings by these indices (-1: unknown), each after the ratings before it."""
+        """Mean and variance [n] of the ratings at these indices (-1: unknown), each given the ratings before it."""
         means, covariances = self._beliefs(seen)
         after, steps = _last_before(seen, users, times), self.world.steps(times)
         passed = np.where(after < 0, 0, steps - np.append(self.world.steps(seen.times), 0)[after])
         m, P = self._later(means[after], covariances[after], passed)
-        q = np.vstack([self.world.factors, np.zeros(self.world.dim)])[items]  # index -1: the unknown item
+        q = np.vstack([self.world.factors, np.zeros(self.world.dim)])[items]  # the last row, -1, is an unknown item
         return (self.world.mean(items, steps) + np.einsum("ni,ni->n", q, m),
                 np.einsum("ni,nij,nj->n", q, P, q) + self.world.noise**2)
 
@@ -116,9 +135,9 @@ class KalmanFilter:
         ratings = seen.ratings - self.world.mean(seen.items, steps)
         by_user = np.argsort(seen.users, kind="stable")
         users = seen.users[by_user]
-        nth = np.arange(n) - np.searchsorted(users, users)  # of the user's ratings, from 0
+        nth = np.arange(n) - np.searchsorted(users, users)  # its number among the user's ratings, from 0
         before = np.where(nth > 0, np.roll(by_user, 1), -1)
-        in_rounds = np.argsort(nth, kind="stable")  # round k: the k-th rating of every user who has one, at once
+        in_rounds = np.argsort(nth, kind="stable")  # round k updates all users with their k-th rating together
         for one in np.split(in_rounds, np.cumsum(np.bincount(nth))[:-1]):
             now, last = by_user[one], before[one]
             m, P = self._later(means[last], covariances[last], np.where(last < 0, 0, steps[now] - steps[last]))
@@ -130,7 +149,7 @@ class KalmanFilter:
         return means, covariances
 
     def _later(self, m, P, steps):
-        """What is known of tastes, m [n, dim] and P [n, dim, dim], so many steps [n] later without a rating."""
+        """The distribution of tastes, m [n, dim] and P [n, dim, dim], after some steps [n] without a rating."""
         kept = (self.world.rho**steps)[:, None]
         return kept * m, kept[:, :, None]**2 * P + (1 - kept**2)[:, :, None] * np.eye(self.world.dim)
 
@@ -139,11 +158,11 @@ def _last_before(seen, users, times):
     """Index into ``seen`` of each user's [n] last rating strictly before each time [n]; -1 where there is none."""
     by_user = np.argsort(seen.users, kind="stable")
     is_rating = np.repeat([False, True], [len(users), len(by_user)])
-    # Users in turn, each in the order of time, at one instant the questions before the ratings.
+    # Sort by user, then time. At equal times the queries come before the ratings, so a rating counts only later.
     order = np.lexsort((is_rating, np.concatenate([times, seen.times]), np.concatenate([users, seen.users])))
     n_before = np.empty(len(order), np.int64)
     n_before[order] = np.cumsum(is_rating[order])
-    last = np.append(by_user, -1)[n_before[:len(users)] - 1]  # perhaps another user's
+    last = np.append(by_user, -1)[n_before[:len(users)] - 1]  # may belong to another user: checked below
     return np.where(np.append(seen.users, -1)[last] == users, last, -1)
 
 
@@ -155,15 +174,15 @@ class RatingWorld:
         r = \mu_j(t) + q_j^\top u_{it} + \sigma\, N(0, 1), \qquad
         u_{it} = \rho\, u_{i,t-1} + \sqrt{1 - \rho^2}\, N(0, I).
 
-    Tastes are N(0, I) at every step, so nobody's past fades into a trend; with ``rho=1`` they never move, the
-    control. An item's factors :math:`q_j` and mean :math:`\mu_j(t)` are fixed by ``seed``, and the optimum
-    knows them: what is left to find out is each user's taste, from the user's own ratings. At every step each
-    user rates ``ratings_per_step`` items, drawn uniformly and with replacement. A step is a day, the first is
-    2020-01-01; each rating has a second of its day at random.
+    Tastes have the distribution N(0, I) at every step, so they drift without a trend. With ``rho=1`` they never
+    change; this is the control. ``seed`` fixes each item's factors :math:`q_j` and mean :math:`\mu_j(t)`, and the
+    optimum knows them. Only each user's taste is unknown, and has to be inferred from the user's own ratings. At
+    every step each user rates ``ratings_per_step`` items, drawn uniformly with replacement. A step is a day, and the
+    first is 2020-01-01. The time within the day is random.
 
-    Predicting 0, without ``level_shift`` and ``season``, has RMSE
-    :math:`\sqrt{\sigma^2 + D \cdot \mathrm{scale}^2}`, 1.177 by default. RMSE measured from step 80 on,
-    mean over ten world seeds, whose standard deviation is at most .014:
+    Without ``level_shift`` and ``season``, the constant prediction 0 has RMSE
+    :math:`\sqrt{\sigma^2 + D \cdot \mathrm{scale}^2}`, which is 1.177 by default. The table gives the RMSE from step
+    80 on. It is a mean over ten world seeds, with a standard deviation of at most .014:
 
     ====  =======  ================  ======================  =====
     rho   optimum  static, updating  static, fitted once     0
@@ -173,26 +192,33 @@ class RatingWorld:
     1     .508     .508              .509                    1.177
     ====  =======  ================  ======================  =====
 
-    The penalty of :meth:`static` is right for tastes that never move; larger ones bring it to 1.001 and 1.046 at
-    .98. Further down, static loses to 0: 1.226 at .95, fitted once, and at best 1.150 with a larger penalty.
+    The penalty of :meth:`static` is optimal for fixed tastes. At .98, larger penalties improve its two values to 1.001
+    and 1.046. At a smaller rho, static is worse than predicting 0: fitted once, it has 1.226 at .95, and at best 1.150
+    with a larger penalty.
 
     Parameters
     ----------
-    n_users, n_items, n_steps : sizes
-    dim : D, factors per user and item
-    rho : how much of a taste is left after a step
-    noise : σ
-    scale : root of the mean square of all entries of the item factors
-    ratings_per_step : by each user
-    level_shift : from the middle step on, the first tenth of the items has this mean instead of 0
-    season : the mean of the second tenth of the items is this times sin(2π t / period)
-    period : of the season, in steps
-    wave : share of the users, the last by number, who rate from ``wave_step`` on only, 80 % of the steps
-    seed : draws the item factors
+    n_users, n_items, n_steps : int
+    dim : int, D, the number of factors per user and item
+    rho : float in [0, 1], the correlation of a taste with itself one step later
+    noise : float > 0, σ
+    scale : float > 0, the root mean square of all entries of the item factors
+    ratings_per_step : int, the ratings of each user at each step
+    level_shift : float, the mean of the first tenth of the items from the middle step on; before it, the mean is 0
+    season : float, the amplitude of the second tenth of the items, whose mean is ``season`` · sin(2π t / period)
+    period : float > 0, of the season, in steps
+    wave : float in [0, 1], the share of the users who rate only in the last 20 % of the steps, from ``wave_step`` on;
+        they have the highest user numbers
+    seed : int, of the item factors
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range.
 
     Examples
     --------
-    Who knows that tastes drift does better than who believes that they stand still.
+    A predictor that knows that tastes drift is better than one that assumes fixed tastes.
 
     >>> from rnnbook.metrics import evaluate_ratings
     >>> world = RatingWorld(n_users=100, n_steps=40, rho=0.9)
@@ -237,7 +263,7 @@ class RatingWorld:
 
     @cached_property
     def factors(self):
-        """float64 [n_items, dim]: q, normal, then scaled so that ``scale`` is exact and not an expectation."""
+        """float64 [n_items, dim]: q, drawn from a normal distribution, then scaled to have ``scale`` exactly."""
         q = np.random.default_rng([self.seed, 0]).standard_normal((self.n_items, self.dim))
         return q * self.scale / np.sqrt((q**2).mean())
 
@@ -251,13 +277,13 @@ class RatingWorld:
         return np.floor((times - START) / DAY).astype(np.int64)
 
     def mean(self, items, steps):
-        """μ: float64, the mean rating of items (indices) at steps, arrays that broadcast."""
+        """μ: the mean rating, float64, of items (int64 indices) at steps (int64); the two arrays broadcast."""
         tenth = items // max(1, self.n_items // 10)
         return (self.level_shift * (tenth == 0) * (2 * steps >= self.n_steps)
                 + self.season * (tenth == 1) * np.sin(2 * np.pi * steps / self.period))
 
     def tastes(self, seed=0):
-        """u: float64 [n_steps, n_users, dim], the tastes behind the ratings of ``sample(seed)``."""
+        """u: float64 [n_steps, n_users, dim], the tastes that generate the ratings of ``sample(seed)``."""
         u = np.random.default_rng([self.seed, 1, seed]).standard_normal((self.n_steps, self.n_users, self.dim))
         for t in range(1, self.n_steps):
             u[t] = self.rho * u[t - 1] + np.sqrt(1 - self.rho**2) * u[t]
@@ -283,18 +309,32 @@ class RatingWorld:
         return KalmanFilter(self)
 
     def static(self):
-        """The filter that believes in ``rho=1``: ridge regression, with known items, of a taste that never moves.
+        """The filter that assumes ``rho=1``: ridge regression for a fixed taste, with known item factors.
 
-        ``predict`` is the ridge on the fitted ratings; ``follow`` updates it with those that it has passed.
+        ``predict`` is ridge regression on the fitted ratings. ``follow`` also uses the ratings of ``data`` that came
+        before.
         """
         return KalmanFilter(replace(self, rho=1.0))
 
     def oracle(self, *parts):
-        """The best possible scores on the last of these consecutive parts, knowing the parts before it.
+        """The best possible scores on the last of these consecutive parts, given the parts before it.
 
-        ``oracle(train, test)`` is what :meth:`kalman`, fitted on train, realises as it follows test, a
-        RatingOptimum; ``oracle(data)`` starts from nothing. A model may pass ``rmse`` by luck on few ratings,
-        never in expectation: compare on the same data.
+        ``oracle(train, test)`` returns the RatingOptimum of :meth:`kalman`, fitted on train, on test.
+        ``oracle(data)`` starts without ratings. On few ratings a model can have a lower ``rmse`` by chance, but never
+        in expectation. So compare on the same data.
+
+        Parameters
+        ----------
+        *parts : RatingData
+
+        Returns
+        -------
+        RatingOptimum
+
+        Raises
+        ------
+        ValueError
+            The ids are not the world's, or a part begins before the one before it ends.
         """
         *history, data = parts
         model = self.kalman()

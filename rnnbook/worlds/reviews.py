@@ -1,4 +1,4 @@
-"""A world of ratings with reviews, in which what a text can tell about the next rating is known exactly."""
+"""A world of ratings with reviews, in which the exact value of a text for predicting the next rating is known."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from rnnbook.interactions import DAY, RatingData, ReviewData, concatenate
 from rnnbook.interactions.ragged import concatenated_ranges
 from rnnbook.worlds.ratings import START
 
-# A review is an opening, a word and a closing. The words are graded, worst first; the rest says nothing. Each
-# sentence has one full stop, at its end: none begins another, so where one ends is no news after it.
+# A review is an opening, a word and a closing. The words are graded, worst first; the other two parts carry no
+# information. Each sentence has one full stop, at its end. So no sentence is the beginning of another, and the end of
+# a review adds no entropy.
 OPENINGS = ("It is ", "It was ", "Simply ", "Honestly ", "I find it ", "I found it ", "My verdict: ", "All in all ")
 WORDS = ("worthless", "dreadful", "awful", "terrible", "bad", "poor", "weak", "dull", "bland", "mediocre",
          "passable", "decent", "fine", "good", "solid", "great", "excellent", "superb", "brilliant", "perfect")
 CLOSINGS = (".", " to me.", " overall.", " in the end.", " for the price.", ", in short.", ", I think.",
             ", so far.")
-EDGES = np.linspace(-3.6, 3.6, len(WORDS) - 1)  # word k is said of a token between EDGES[k - 1] and EDGES[k]
+EDGES = np.linspace(-3.6, 3.6, len(WORDS) - 1)  # word k is used for a token between EDGES[k - 1] and EDGES[k]
 
 _SENTENCES = [opening + word + closing for word in WORDS for opening in OPENINGS for closing in CLOSINGS]
-_N_FRAMES = len(OPENINGS) * len(CLOSINGS)  # sentences with the same word, all as likely as another
+_N_FRAMES = len(OPENINGS) * len(CLOSINGS)  # sentences with the same word, all equally likely
 _CHARACTERS = np.array([ord(c) for c in "".join(_SENTENCES)], dtype=np.uint32)
 _LENGTHS = np.array([len(sentence) for sentence in _SENTENCES])
 _MEAN_LENGTHS = _LENGTHS.reshape(len(WORDS), -1).mean(1)  # float64 [n_words], characters of a review with the word
-_MEAN_WORDS = np.mean([len(sentence.split()) for sentence in _SENTENCES])  # the same with every word
+_MEAN_WORDS = np.mean([len(sentence.split()) for sentence in _SENTENCES])  # words of a review, whatever its word is
 
 
 class Nats(NamedTuple):
-    """−log p of reviews in nats: the mean per review, and divided by mean lengths.
+    """−log p of reviews in nats: the mean per review, also divided by the mean numbers of words and characters.
 
-    A word is what white space divides. Where the end of a review counts as one more character, it adds 0 nats.
+    Words are separated by white space. If the end of a review is counted as one more character, it adds 0 nats.
 
     Examples
     --------
@@ -49,17 +50,17 @@ class Nats(NamedTuple):
 
     @property
     def word_perplexity(self):
-        """float: among how many words, all as likely, the choice would be as hard."""
+        """float: exp of the nats per word. A uniform choice among this many words has the same entropy."""
         return float(np.exp(self.per_word))
 
     @property
     def character_perplexity(self):
-        """float: the same of characters."""
+        """float: exp of the nats per character."""
         return float(np.exp(self.per_character))
 
 
 class ReviewEntropy(NamedTuple):
-    """The entropy of one review of an item drawn at random.
+    """The entropy of one review of a random item.
 
     Examples
     --------
@@ -68,16 +69,16 @@ class ReviewEntropy(NamedTuple):
     [1.2923, 1.3222]
     """
 
-    given_quality: Nats  # to a reader who knows the item's quality
-    marginal: Nats  # to a reader who knows nothing of the item
+    given_quality: Nats  # for a reader who knows the item's quality
+    marginal: Nats  # for a reader who knows nothing about the item
 
 
 class ReviewOptimum(NamedTuple):
     """What the best possible predictor of ratings and reviews scores on a data set.
 
-    It knows an item's earlier ratings and reviews, but nothing of the pair to predict: the rating is not
-    predicted from its review, nor the review from its rating. What is expected is so given those pasts, free
-    of the luck of the draw of what is predicted.
+    It knows an item's earlier ratings and reviews, but not the rating and the review to predict. The rating is not
+    predicted from its own review, nor the review from its own rating. The expected scores are given these pasts, and
+    do not depend on the random ratings and reviews that are predicted.
 
     Examples
     --------
@@ -98,22 +99,23 @@ class ReviewOptimum(NamedTuple):
 
 @dataclass(frozen=True)
 class ReviewWorld:
-    r"""Ratings of items, each with a review that carries one more noisy token of the item's quality:
+    r"""Ratings of items, each with a review that carries a second noisy signal of the item's quality, the token y:
 
     .. math::
         q_j \sim N(0, 1), \qquad r = q_j + \sigma\, N(0, 1), \qquad y = q_j + \sigma_t\, N(0, 1).
 
-    A review is a sentence whose one telling word is the bin of y among 20 graded words; its opening and its
-    closing are drawn uniformly and independently, so it is one of 1,280 sentences. Everyone's taste is alike:
-    the users are interchangeable, drawn uniformly with replacement. An item's quality is fixed by ``seed``.
+    A review is a sentence with one informative word: the bin of y among 20 graded words. The opening and the closing
+    are drawn uniformly and independently, so there are 1,280 sentences. All users have the same taste. They are drawn
+    uniformly with replacement. ``seed`` fixes each item's quality.
 
-    If y itself were read, the ratings and reviews of n users would leave the next rating with the RMSE
+    If y itself were observed, the next rating could be predicted from n ratings and reviews with the RMSE
 
     .. math::
         \sqrt{\frac{1}{1 + n / \sigma^2 + n / \sigma_t^2} + \sigma^2}.
 
-    A word tells a little less. By default, the mean over a million items, and what a character of the next
-    review costs the best reader of the reviews before it, as a perplexity:
+    A word carries a little less information than y. The table gives the mean over a million items, with default
+    parameters. Its last column is the best possible perplexity per character of the next review, given the reviews
+    before it:
 
     ==  ============  =========  ========  ==========
     n   without text  with text  y itself  perplexity
@@ -123,21 +125,28 @@ class ReviewWorld:
     10  1.0445        1.0161     1.0158    1.2940
     ==  ============  =========  ========  ==========
 
-    To a reader who knows the quality the perplexity is 1.2923, to one who knows nothing of the item 1.3222.
+    For a reader who knows the quality, the perplexity is 1.2923. For one who knows nothing about the item, it is
+    1.3222.
 
     Parameters
     ----------
-    n_items, n_users : sizes
-    n : ratings with a review of each item in the past
-    noise : σ
-    text_noise : σ_t
-    text : "quality", or a control in which reviews are of no use beside the ratings: with "independent" y is
-        :math:`N(0, 1 + \sigma_t^2)`, drawn anew for each review; with "rating" y is the rating itself
-    seed : draws the qualities
+    n_items, n_users : int
+    n : int, the past ratings of each item, each with a review
+    noise : float > 0, σ
+    text_noise : float > 0, σ_t
+    text : "quality", or one of two controls in which reviews add nothing to the ratings. With "independent", y is
+        drawn from :math:`N(0, 1 + \sigma_t^2)` for each review. With "rating", y is the rating itself.
+    seed : int, of the qualities
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range.
 
     Examples
     --------
-    Two ratings of 2 and 0 whose reviews say "superb" and "solid": the words raise the mean and lower the deviation.
+    Two ratings of 2 and 0, whose reviews say "superb" and "solid". The words raise the posterior mean and lower its
+    standard deviation.
 
     >>> world = ReviewWorld(n_items=4, n=2)
     >>> data = world.sample()
@@ -185,10 +194,10 @@ class ReviewWorld:
     # The data
 
     def sample(self, seed=0):
-        """ReviewData of n + 1 days, on each of which every item is reviewed once, in random order.
+        """ReviewData of n + 1 days; on each day every item is reviewed once, in random order.
 
-        Another ``seed`` gives other ratings and reviews of the same items; another ``text`` other words beside
-        the same ratings.
+        Another ``seed`` gives other ratings and reviews of the same items. Another ``text`` gives the same ratings
+        with other words.
         """
         rng = np.random.default_rng([self.seed, 1, seed])
         shape = self.n + 1, self.n_items
@@ -211,26 +220,35 @@ class ReviewWorld:
     def split(self, data):
         """Cut a sample into (train, valid, test): n days, then the two halves of the last day.
 
-        Valid and test are of different items, and each of these has n ratings before.
+        Valid and test have different items. Each of them has n earlier ratings. All three are ReviewData.
         """
         past, half = self.n * self.n_items, self.n_items // 2
         return (data.take(slice(past)), data.take(slice(past, past + half)), data.take(slice(past + half, None)))
 
     def shuffled(self, data, seed=0):
-        """The same ratings, each with the review of another at random: texts as before that are about nothing.
+        """The same ratings, each with the review of a random other rating. So the texts say nothing about the items.
 
-        :meth:`oracle` believes that reviews are of the items they are with, so it has no say on these.
+        Do not use :meth:`oracle` on the result. It assumes that each review is about the item that it is stored with.
+
+        Parameters
+        ----------
+        data : ReviewData
+        seed : int, of the order
+
+        Returns
+        -------
+        ReviewData
         """
         order = np.random.default_rng([self.seed, 2, seed]).permutation(data.n_ratings)
         return ReviewData(data.ratings, *_gathered(data.characters, data.offsets[:-1][order], data.lengths[order]))
 
     def tokens(self, data):
-        """Read the telling word of each review: int64 [n_ratings], indices into ``WORDS``.
+        """Read the informative word of each review of ReviewData: int64 [n_ratings], indices into ``WORDS``.
 
         Raises
         ------
         ValueError
-            A review is not of this grammar; it is named.
+            A review does not follow this grammar. The message quotes it.
         """
         text = data.characters.astype("<u4").tobytes().decode("utf-32-le")
         known = {sentence: i // _N_FRAMES for i, sentence in enumerate(_SENTENCES)}
@@ -242,52 +260,53 @@ class ReviewWorld:
     # What can be known
 
     def log_words(self, q):
-        r"""log P(word | q) of a review of an item of quality q, [n], before its rating is seen: float64 [n_words, n].
+        r"""log P(word | q) for items of quality q, float64 [n], when the rating is not known: float64 [n_words, n].
 
-        With "quality", :math:`P(k | q) = \Phi((b_k - q) / \sigma_t) - \Phi((b_{k-1} - q) / \sigma_t)`.
+        With "quality", :math:`P(k | q) = \Phi((b_k - q) / \sigma_t) - \Phi((b_{k-1} - q) / \sigma_t)`, where the
+        :math:`b_k` are the ``EDGES``.
         """
         about, spread = {"quality": (q, self.text_noise), "rating": (q, self.noise),
                          "independent": (np.zeros_like(q), np.hypot(1, self.text_noise))}[self.text]
         z = (np.concatenate([[-np.inf], EDGES, [np.inf]])[:, None] - about) / spread
-        right = z[:-1] > 0  # mirrored, as differences from 1 would lose the digits of a small probability
+        right = z[:-1] > 0  # mirror this side: differences of numbers near 1 would lose digits
         low, high = np.where(right, -z[1:], z[:-1]), np.where(right, -z[:-1], z[1:])
         return log_ndtr(high) + np.log1p(-np.exp(log_ndtr(low) - log_ndtr(high)))
 
     @cached_property
     def _grid(self):
-        """float64 [n_grid]: equally spaced qualities, on which the sum of a smooth density is its integral.
+        """float64 [n_grid]: equally spaced qualities, on which a density is summed in place of an integral.
 
-        Their distance is half of the standard deviation that n ratings and n tokens y would leave, and n words
-        leave no less: the error is about exp(-8 π²).
+        Their distance is half of the posterior standard deviation after n ratings and n tokens y. After n words the
+        standard deviation is at least as large, so the error of the sum is about exp(-8 π²).
         """
         return np.arange(-8, 8, 0.5 / np.sqrt(1 + self.n / self.noise**2 + self.n / self.text_noise**2))
 
     def _log_joint(self, known, q):
-        """log of prior times likelihood, up to a constant of each row: [..., 2 + n_words] and [n] to [..., n].
+        """log of prior times likelihood, [..., n], up to a constant of each row.
 
-        All that counts of an item's past is ``known``: the number of its ratings, their sum, and how often each
-        word was said.
+        ``known`` [..., 2 + n_words] holds the sufficient statistics of an item's past: the number of its ratings,
+        their sum, and the count of each word. ``q`` [n] are qualities.
         """
         words = self.log_words(q) if self.text == "quality" else np.zeros((len(WORDS), len(q)))
         return known @ np.vstack([-q**2 / (2 * self.noise**2), q / self.noise**2, words]) - q**2 / 2
 
     def _moments(self, known):
-        """Mean and variance of q [n], and the probabilities of the next review's word [n, n_words]."""
+        """Posterior mean and variance of q [n], and the probabilities of the next review's word [n, n_words]."""
         grid, words, moments = self._grid, np.exp(self.log_words(self._grid)).T, []
-        for rows in np.array_split(known, 1 + len(known) // 4096):  # so many rows at a time fit into memory
+        for rows in np.array_split(known, 1 + len(known) // 4096):  # in pieces that fit into memory
             p = softmax(self._log_joint(rows, grid), axis=1)
             mean = p @ grid
             moments.append((mean, p @ grid**2 - mean**2, p @ words))
         return map(np.concatenate, zip(*moments))
 
     def posterior(self, ratings, tokens=None):
-        """What is known of qualities after some ratings and the words of their reviews.
+        """Mean and standard deviation of the posterior of qualities, after some ratings and the words of their reviews.
 
         Parameters
         ----------
         ratings : float array [..., k]
         tokens : int64 array [..., m], optional
-            Indices into ``WORDS``; only with text "quality" they need not be those of the ratings.
+            Indices into ``WORDS``. They must be the words of the same ratings, unless ``text`` is "quality".
 
         Returns
         -------
@@ -298,28 +317,42 @@ class ReviewWorld:
         return mean.reshape(known.shape[:-1]), np.sqrt(variance).reshape(known.shape[:-1])
 
     def density(self, q, ratings, tokens=None):
-        """The posterior density at qualities q [n], after such ratings and words: float64 [..., n]."""
+        """The posterior density at qualities q, float [n]: float64 [..., n]. The others are as in :meth:`posterior`."""
         known, step = _known(ratings, tokens), self._grid[1] - self._grid[0]
         total = logsumexp(self._log_joint(known, self._grid), axis=-1, keepdims=True)
         return np.exp(self._log_joint(known, q) - total) / step
 
     def entropy(self):
-        """The entropy of the grammar, a ReviewEntropy: the optimum of any past lies between its two levels."""
+        """The entropy of the grammar, a ReviewEntropy. The optimum given any past lies between its two values."""
         prior, log_p = softmax(-self._grid**2 / 2), self.log_words(self._grid)
         marginal = np.exp(log_p) @ prior
         return ReviewEntropy(*(_nats(nats, _MEAN_WORDS, marginal @ _MEAN_LENGTHS) for nats in (
             -(np.exp(log_p) * log_p).sum(0) @ prior, -xlogy(marginal, marginal).sum())))
 
     def oracle(self, *parts):
-        """The best possible scores on the last of these consecutive parts, knowing the parts before it.
+        """The best possible scores on the last of these consecutive parts, given the parts before it.
 
-        Each rating and each review is predicted from what came before it of the same item, in the earlier parts
-        and in its own; a ReviewOptimum. A model may pass it by luck on few ratings, never in expectation:
-        compare on the same data.
+        Each rating and each review is predicted from the earlier ratings and reviews of the same item, in all parts.
+        On few ratings a model can be better by chance, but never in expectation. So compare on the same data.
+
+        Parameters
+        ----------
+        *parts : ReviewData
+
+        Returns
+        -------
+        ReviewOptimum
+
+        Raises
+        ------
+        ValueError
+            The item ids are not the world's, a review does not follow its grammar, or a part begins before the one
+            before it ends.
         """
         seen, data = reduce(concatenate, [part.ratings for part in parts]), parts[-1]
         if not np.array_equal(seen.item_ids, self.item_ids):
-            raise ValueError(f"{seen.name} has other item_ids than the world, whose qualities go by its own")
+            raise ValueError(f"the item_ids of {seen.name} differ from those of the world; take the data from its "
+                             "sample()")
         tokens, n = np.concatenate([self.tokens(part) for part in parts]), data.n_ratings
         known = _before(seen.items, _known(seen.ratings[:, None], tokens[:, None]))[-n:]
         blind = known * (np.arange(known.shape[1]) < 2)  # without the words
@@ -334,13 +367,13 @@ class ReviewWorld:
 
 
 def _nats(of_word, words, characters):
-    """Nats of a review from those of its word, and from the mean numbers of words and characters of a review."""
+    """Nats of a review, from the nats of its word and the mean numbers of words and characters of a review."""
     nats = of_word + np.log(_N_FRAMES)
     return Nats(float(nats), float(nats / words), float(nats / characters))
 
 
 def _known(ratings, tokens):
-    """Ratings [..., k] and tokens [..., m] or None to what counts of them: float64 [..., 2 + n_words]."""
+    """The sufficient statistics, float64 [..., 2 + n_words], of ratings [..., k] and tokens [..., m] or None."""
     ratings = np.asarray(ratings, dtype=np.float64)
     if tokens is None:
         tokens = np.empty((*ratings.shape[:-1], 0), np.int64)
@@ -350,11 +383,11 @@ def _known(ratings, tokens):
 
 
 def _before(items, known):
-    """Sums of the rows ``known`` [n, d] of the same item before each of them [n, d]."""
+    """For each row of ``known`` [n, d], the sum of the earlier rows of the same item: [n, d]."""
     by_item = np.argsort(items, kind="stable")
-    nth = np.arange(len(items)) - np.searchsorted(items[by_item], items[by_item])  # of the item's rows, from 0
+    nth = np.arange(len(items)) - np.searchsorted(items[by_item], items[by_item])  # its number in its item, from 0
     sums, before = np.zeros((items.max() + 1, known.shape[1])), np.empty_like(known)
-    in_rounds = by_item[np.argsort(nth, kind="stable")]  # round k: the k-th row of every item that has one, at once
+    in_rounds = by_item[np.argsort(nth, kind="stable")]  # round k takes the k-th row of all items together
     for now in np.split(in_rounds, np.cumsum(np.bincount(nth))[:-1]):
         before[now] = sums[items[now]]
         sums[items[now]] += known[now]
@@ -362,5 +395,5 @@ def _before(items, known):
 
 
 def _gathered(characters, starts, lengths):
-    """The ranges of ``characters`` from ``starts`` on, of these lengths, one after the other, and their offsets."""
+    """The pieces of ``characters`` with these ``starts`` and ``lengths``, concatenated, and their offsets."""
     return characters[concatenated_ranges(starts, lengths)], np.append(0, np.cumsum(lengths))

@@ -1,4 +1,4 @@
-"""Worlds of sessions: hidden moods, their first-order control, and a log with a break."""
+"""Worlds of sessions: one with hidden states, its first-order Markov control, and a log with a change in it."""
 
 from __future__ import annotations
 
@@ -38,24 +38,31 @@ class BayesFilter:
     """The best recommender for a hidden Markov chain: scores are P(next item | history), float64.
 
     With the start distribution :math:`\\pi`, transitions :math:`A_{su} = P(u | s)` and emissions
-    :math:`B_{si} = P(i | s)`, the belief about the state of the next click starts as :math:`b_1 = \\pi`; each
-    click :math:`x_t` moves it by Bayes' rule, then by one step of the chain:
+    :math:`B_{si} = P(i | s)`, the distribution of the state of the first click is :math:`b_1 = \\pi`. Each click
+    :math:`x_t` updates it by Bayes' rule, then by one step of the chain:
 
     .. math::
         b_{t+1} \\propto \\sum_s b_t(s)\\, B_{s x_t}\\, A_{s \\cdot}, \\qquad
         P(x_{t+1} = i | x_1 … x_t) = \\sum_s b_{t+1}(s)\\, B_{si}.
 
-    Recall, MRR and NDCG fall with the rank of the one right item, so ranking by this probability is best for
-    each of them in expectation, and reporting it is best for the cross-entropy.
+    Recall, MRR and NDCG never increase with the rank of the one correct item. So ranking by this probability is best
+    for each of them in expectation. The probability itself is best for the cross-entropy.
+
+    Parameters
+    ----------
+    item_ids : array [n_items]
+    start : float64 array [n_states], π
+    transition : float64 array [n_states, n_states], A
+    emission : float64 array [n_states, n_items], B
 
     Examples
     --------
-    Two moods that last, each with an item of its own, a or b, and both with c. Who has clicked a will never click b.
+    Two states that never change. One emits a and c, the other b and c. After a click on a, b is impossible.
 
     >>> start, stay = np.array([0.5, 0.5]), np.eye(2)
     >>> emission = np.array([[0.5, 0.0, 0.5], [0.0, 0.5, 0.5]])
     >>> best = BayesFilter(np.array(["a", "b", "c"]), start, stay, emission)
-    >>> best.recommend(["c"], k=3).scores.tolist()  # nobody knows the mood yet: c, then a or b
+    >>> best.recommend(["c"], k=3).scores.tolist()  # both states are still possible
     [0.5, 0.25, 0.25]
     >>> best.recommend(["a", "c"], k=3)
     Recommendations(ids=array(['a', 'c', 'b'], dtype='<U1'), scores=array([0.5, 0.5, 0. ]))
@@ -66,16 +73,22 @@ class BayesFilter:
         self.start, self.transition, self.emission = start, transition, emission
 
     def _after_click(self, belief, items):
-        """Belief [B, n_states] about the states of these clicks, and the clicks [B], to the next belief."""
+        """Update the distributions [B, n_states] of the current states by the clicks [B] and one step of the chain."""
         belief = belief * self.emission[:, items].T
         likelihood = belief.sum(1, keepdims=True)
         if (likelihood == 0).any():
             item = self.item_ids[items[np.argmax(likelihood[:, 0] == 0)]]
-            raise ValueError(f"a click on {item!r} is impossible here after the clicks before it")
+            raise ValueError(f"a click on {item!r} is impossible here after the earlier clicks")
         return belief / likelihood @ self.transition
 
     def recommend(self, history, k=10):
-        """Raw item ids, oldest first, to the ``k`` most probable next items: Recommendations."""
+        """The ``k`` most probable next items after raw item ids, oldest first: Recommendations.
+
+        Raises
+        ------
+        ValueError
+            The history is empty, has an unknown item, or is impossible in this world.
+        """
         belief = self.start[None]
         for item in metrics.encode_history(history, self.item_ids):
             belief = self._after_click(belief, np.array([item]))
@@ -89,14 +102,19 @@ class BayesFilter:
             sessions = longest_first[first:first + batch_size]
             belief = np.tile(self.start, (len(sessions), 1))
             for t in range(1, data.lengths[sessions[0]]):
-                alive = np.count_nonzero(data.lengths[sessions] > t)  # a prefix: the longest come first
+                alive = np.count_nonzero(data.lengths[sessions] > t)  # they are the first rows: the longest come first
                 targets = data.offsets[sessions[:alive]] + t
                 belief = self._after_click(belief[:alive], data.items[targets - 1])
                 yield torch.from_numpy(targets), torch.from_numpy(belief @ self.emission)
 
 
 class LastItem(LastItemRecommender):
-    """The best recommender that sees nothing but the last click: scores are P(next item | last item).
+    """The best recommender that sees only the last click: scores are P(next item | last item).
+
+    Parameters
+    ----------
+    item_ids : array [n_items]
+    next_given_last : float64 array [n_items, n_items]
 
     Examples
     --------
@@ -114,32 +132,36 @@ class LastItem(LastItemRecommender):
 
 @dataclass(frozen=True)
 class SessionWorld:
-    """Sessions driven by a hidden mood: a sticky, mostly cyclic hidden Markov chain.
+    """Sessions with a hidden state: a hidden Markov chain that changes slowly and mostly moves around a ring.
 
-    The hidden state stays as it is with probability ``stay``; else it moves to the next state on a ring, or,
-    with probability ``jump``, to any other. Each item belongs to ``states_per_item`` random states, so that
-    one click leaves open which state it came from, while a few clicks tell. In a state, its items are drawn
-    in proportion to their popularity, which is log-normal: exp(``spread`` · N(0, 1)).
+    The hidden state stays the same with probability ``stay``. Otherwise it moves to the next state on a ring, or, with
+    probability ``jump``, to any other state. Each item belongs to ``states_per_item`` random states. So one click
+    does not determine the state, but a few clicks do. In a state, its items are drawn in proportion to their
+    popularity, which is log-normal: exp(``spread`` · N(0, 1)).
 
-    The chain starts in its stationary distribution, which is uniform, and the length of a session, 2 +
-    Poisson(``mean_length`` − 2), is drawn apart from the states. So neither the position in the session nor
-    its end tells anything about an item, and both :meth:`bayes` and :meth:`last_item` are exact at every
-    position.
+    The chain starts in its stationary distribution, which is uniform. The length of a session, 2 +
+    Poisson(``mean_length`` − 2), is independent of the states. So neither the position in the session nor its end
+    says anything about an item, and both :meth:`bayes` and :meth:`last_item` are exact at every position.
 
     Parameters
     ----------
-    n_states, n_items, states_per_item : sizes
-    stay : probability to remain in the state
-    jump : probability, given a move, to go to any other state instead of the next
-    ring_step : the next state on the ring is this many further on; -1 walks the ring backwards
-    spread : standard deviation of the items' log popularity
-    mean_length : mean clicks per session, at least 2
-    noise : probability that a click is on any item, uniformly, whatever the state; known to the oracle
-    seed : draws who belongs where and the popularities; the world is the same wherever the seed is
+    n_states, n_items, states_per_item : int
+    stay : float in [0, 1], the probability to remain in the state
+    jump : float in [0, 1], the probability, given a move, to go to any other state instead of the next
+    ring_step : int, how far the next state on the ring is; -1 reverses the ring
+    spread : float, the standard deviation of the items' log popularity
+    mean_length : float, the mean number of clicks per session, at least 2
+    noise : float in [0, 1], the probability that a click is on a uniformly random item; the oracle knows it
+    seed : int, draws the states of the items and the popularities; equal seeds give equal worlds
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range.
 
     Examples
     --------
-    What the last click alone leaves on the table:
+    Using only the last click costs Recall:
 
     >>> from rnnbook.metrics import evaluate_sessions
     >>> world = SessionWorld(n_items=100)
@@ -195,7 +217,7 @@ class SessionWorld:
         rng = np.random.default_rng([self.seed, 0])
         order = rng.random((self.n_items, self.n_states))
         one = rng.permutation(self.n_items) % self.n_states
-        order[np.arange(self.n_items), one] = -1  # comes first, so that no state is empty
+        order[np.arange(self.n_items), one] = -1  # comes first; so every state has an item
         member = order.argsort(1).argsort(1) < self.states_per_item
         weight = np.where(member.T, np.exp(self.spread * rng.standard_normal(self.n_items)), 0.0)
         weight /= weight.sum(1, keepdims=True)
@@ -203,12 +225,12 @@ class SessionWorld:
 
     @cached_property
     def popularity(self):
-        """float64 [n_items]: P(item) at any position."""
+        """float64 [n_items]: P(item), the same at every position."""
         return self.start @ self.emission
 
     @cached_property
     def next_given_last(self):
-        """float64 [n_items, n_items]: row i is P(next item | last item i) at any position."""
+        """float64 [n_items, n_items]: row i is P(next item | last item i), the same at every position."""
         state_given_item = (self.start[:, None] * self.emission / self.popularity).T
         return state_given_item @ self.transition @ self.emission
 
@@ -227,35 +249,39 @@ class SessionWorld:
         return BayesFilter(self.item_ids, self.start, self.transition, self.emission)
 
     def last_item(self):
-        """The best recommender that sees nothing but the last click: the ceiling of item-KNN and Markov."""
+        """The best recommender that sees only the last click: the upper bound for item-KNN and Markov."""
         return LastItem(self.item_ids, self.next_given_last)
 
     def oracle(self, data, k=20):
-        """The best possible scores, as :meth:`bayes` realises them on ``data``: an Optimum.
+        """The best possible scores on SessionData, those of :meth:`bayes`: an Optimum.
 
-        A model may pass it by luck on few sessions, never in expectation: compare on the same data.
+        On few sessions a model can be better by chance, but never in expectation. So compare on the same data.
         """
         return _optimum(self.bayes(), data, k)
 
     def markov_control(self):
         """A MarkovWorld with the same popularity and the same P(next item | last item).
 
-        Every first-order method sees the same statistics and has the same ceiling in both worlds; only here
-        does the past before the last click tell more.
+        Every first-order method sees the same statistics and has the same upper bound in both worlds. Only in this
+        world do the clicks before the last one carry more information.
         """
         return MarkovWorld(self)
 
 
 @dataclass(frozen=True)
 class MarkovWorld:
-    """The control: a first-order Markov chain over items, where the last click is all there is to know.
+    """The control: a first-order Markov chain over items, in which only the last click matters.
 
-    It takes P(first item), P(next item | last item) and the session lengths from ``world``. A sequence model
-    that beats its last-item ceiling here has found something that is not there.
+    It takes P(first item), P(next item | last item) and the distribution of session lengths from ``world``. In
+    expectation no sequence model can beat the last-item bound here. If one does, its evaluation has an error.
+
+    Parameters
+    ----------
+    world : SessionWorld
 
     Examples
     --------
-    Here the last click tells all there is to know.
+    The best recommender needs only the last click.
 
     >>> control = SessionWorld(n_items=100).markov_control()
     >>> data = control.sample(100)
@@ -296,7 +322,7 @@ class MarkovWorld:
         return self.last_item()
 
     def last_item(self):
-        """The best recommender that sees nothing but the last click."""
+        """The best recommender that sees only the last click."""
         return LastItem(self.item_ids, self.transition)
 
     def oracle(self, data, k=20):
@@ -306,24 +332,30 @@ class MarkovWorld:
 
 @dataclass(frozen=True)
 class DriftWorld:
-    """A log with a break: sessions follow ``before``, and from a known time on ``after``.
+    """A log with a change point: sessions come from ``before`` up to a known time, and from ``after`` from then on.
 
-    What comes next is always drawn from ``after``, so that is where the optimum lies: with the time of the
-    break known, no earlier session says anything about how moods move now. (What the items are, it does say,
-    if both worlds have the same ``seed``.) The control is ``DriftWorld(world, world)``, which has no break.
+    Future sessions always come from ``after``, so its optimum is the optimum. When the time of the change is known,
+    earlier sessions say nothing about the new transitions. (They do show which items belong together, if both worlds
+    have the same ``seed``.) The control is ``DriftWorld(world, world)``, which has no change.
 
     Parameters
     ----------
     before, after : SessionWorld
-        Over the same number of items.
-    change : share of the sessions that come before the break
+        Both have the same number of items.
+    change : float in [0, 1]
+        The share of the sessions before the change.
+
+    Raises
+    ------
+    ValueError
+        The numbers of items differ, or ``change`` is not a share.
 
     Examples
     --------
     >>> world = DriftWorld(SessionWorld(n_items=30), SessionWorld(n_items=30, ring_step=-1),
     ...                    change=0.75)
     >>> data = world.sample(8)
-    >>> # minutes; the break lies before the seventh
+    >>> # start times in minutes; the last two sessions come after the change
     >>> (data.times[data.offsets[:-1]] / 60).round().tolist()
     [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     """
@@ -345,7 +377,7 @@ class DriftWorld:
         return self.after.item_ids
 
     def sample(self, n, seed=0):
-        """``n`` sessions as SessionData, in the order of time, the last (1 − change) · n of them after the break."""
+        """``n`` sessions as SessionData in the order of time; the last (1 − change) · n come after the change."""
         n_before = round(self.change * n)
         old, new = self.before.sample(n_before, 2 * seed), self.after.sample(n - n_before, 2 * seed + 1)
         later = 60.0 * n_before  # a session starts each minute
@@ -355,11 +387,11 @@ class DriftWorld:
                            name="drift-world")
 
     def bayes(self):
-        """The best possible recommender after the break."""
+        """The best possible recommender after the change."""
         return self.after.bayes()
 
     def last_item(self):
-        """The best recommender after the break that sees nothing but the last click."""
+        """The best recommender after the change that sees only the last click."""
         return self.after.last_item()
 
     def oracle(self, data, k=20):
@@ -387,7 +419,7 @@ def _draw_lengths(rng, n, mean):
 
 
 def draw_from_rows(rng, probabilities, rows):
-    """One index drawn from each of the given rows of a stochastic matrix.
+    """Draw one column index from each of the given rows of a stochastic matrix.
 
     Parameters
     ----------
@@ -406,15 +438,15 @@ def draw_from_rows(rng, probabilities, rows):
     [2, 0]
     """
     cumulative = probabilities.cumsum(1)
-    cumulative /= cumulative[:, -1:]  # ends in exactly 1, so that nothing falls behind the last column
-    # Row s shifted to (s, s + 1] makes the whole matrix one sorted array.
+    cumulative /= cumulative[:, -1:]  # ends in exactly 1, so that no draw lies beyond the last column
+    # Adding s to row s makes the whole matrix one sorted array, so one search serves all rows.
     flat = (cumulative + np.arange(len(cumulative))[:, None]).ravel()
     found = np.searchsorted(flat, rows + rng.random(len(rows)), side="right") - rows * probabilities.shape[1]
     return np.minimum(found, probabilities.shape[1] - 1)
 
 
 def _session_data(rng, items, lengths, item_ids, name):
-    """Cut columns of clicks (a list of [n], one per position) to their lengths and put a clock to them."""
+    """Make SessionData from columns of clicks (a list of [n], one per position): cut to lengths, with random times."""
     kept = np.arange(len(items)) < lengths[:, None]
     gaps = rng.exponential(30.0, size=kept.shape)  # seconds between two clicks; a session starts each minute
     times = 60.0 * np.arange(len(lengths))[:, None] + gaps.cumsum(1) - gaps[:, :1]
