@@ -52,8 +52,8 @@ class ReviewData:
         ----------
         df : pandas or polars DataFrame
         user, item, rating, time, text : str
-            Column names. Ids, ratings and times are as in :meth:`~rnnbook.interactions.ratings.RatingData.from_frame`. A
-            missing text becomes an empty review.
+            Column names. Ids, ratings and times are as in
+            :meth:`~rnnbook.interactions.ratings.RatingData.from_frame`. A missing text becomes an empty review.
 
         Raises
         ------
