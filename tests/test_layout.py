@@ -4,7 +4,7 @@ import ast
 import io
 import tokenize
 
-import pages
+from tools import pages
 import pytest
 
 PACKAGE = pages.ROOT / "rnnbook"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from importlib import import_module
 
-import pages
+from tools import pages
 import pytest
 
 from rnnbook import cli, results

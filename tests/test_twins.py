@@ -5,7 +5,7 @@ A file stays as it is when training breaks, and so would such a claim. The mark 
 
 import ast
 
-import pages
+from tools import pages
 import pytest
 
 MACHINE, REAL, PEER = "speed or memory of one machine", "real data, which are not everywhere", "another's package"
