@@ -60,6 +60,7 @@ def pale(tab):
 
 
 def serious_but_pale(tab):
+    """What axe-core finds of everything but colours."""
     return serious(tab, rules={"color-contrast": {"enabled": False}})
 
 
