@@ -114,8 +114,8 @@ def lines(curves, x=None, ax=None, **options):
     Examples
     --------
     >>> ax = lines({"GRU": torch.tensor([0.5, 0.6, 0.7]), "LSTM": [0.4, 0.6, 0.8]}, x=[1, 10, 100])
-    >>> [text.get_text() for text in ax.get_legend().get_texts()], len(ax.lines)
-    (['GRU', 'LSTM'], 2)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()], ax.lines[1].get_xdata().tolist()
+    (['GRU', 'LSTM'], [1.0, 10.0, 100.0])
     >>> plt.close(ax.figure)
     """
     n, ax = len(curves), ax or plt.subplots()[1]

@@ -1,8 +1,14 @@
-"""What chapter 5 claims beyond `test_joint.py`: what its result files show."""
+"""What chapter 5 claims beyond `test_joint.py`: what its result files show, and small live twins of it."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from rnnbook import results
+from rnnbook import metrics, results
+from rnnbook.benchmarks.joint import WORLD_CONFIG
+from rnnbook.joint import evaluate_text, fit, new_model
+from rnnbook.worlds import ReviewWorld
 
 NAME = "joint-world"
 
@@ -58,3 +64,70 @@ def test_runs_of_similar_length_are_faster_and_fifty_megabytes_fit():
     assert len(differences) == 4 and all(0 <= row["mean"] < 1e-5 for row in differences)
     [peak], [read] = (results.rows("joint-large", metric).values() for metric in ("peak_gib", "characters"))
     assert read["mean"] > 49e6 and 1e8 < peak["mean"] * 2**30 < 8e9
+
+
+# --- The same now, in a small world -----------------------------------------------------------------------
+
+SMALL = replace(WORLD_CONFIG, batch_size=128, n_epochs=10, learning_rate=2e-2, table_learning_rate=0.3, warm_up=6,
+                text_batch=1024)
+ALONE = replace(SMALL, text_weight=0.0, n_epochs=20)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A world of items with one rating and one review each, and its past and test part."""
+    world = ReviewWorld(n_items=1200, n=1)
+    train, _, test = world.split(world.sample(0))
+    return world, train, test
+
+
+@pytest.fixture(scope="module")
+def with_reviews(small):
+    return fit(small[1], SMALL, device="cpu", progress=False)
+
+
+def rmse(model, test):
+    return metrics.evaluate_ratings(model, test.ratings, n_boot=1).rmse
+
+
+@pytest.fixture(scope="module")
+def error(small, with_reviews):
+    """RMSE by what was read in training; "untrained" has read nothing."""
+    world, train, test = small
+    models = {"ratings and reviews": with_reviews, "ratings alone": fit(train, ALONE, device="cpu", progress=False),
+              "shuffled reviews": fit(world.shuffled(train, 0), SMALL, device="cpu", progress=False),
+              "untrained": new_model(train, SMALL, device="cpu")}
+    return {name: rmse(model, test) for name, model in models.items()}
+
+
+@pytest.mark.twin("reviews-buy")
+def test_reviews_buy_something_in_a_small_world(small, error):
+    world, train, test = small
+    best = world.oracle(train, test).rmse
+
+    def holds(model):
+        return best < error[model] < error["ratings alone"] - 0.01
+
+    assert holds("ratings and reviews") and not holds("untrained")
+
+
+@pytest.mark.twin("empty-words-buy-nothing")
+def test_shuffled_reviews_buy_nothing_in_a_small_world(error):
+    def holds(model):
+        return error["ratings alone"] - 0.01 < error[model] < 0.97 * error["untrained"]
+
+    assert holds("shuffled reviews") and not holds("untrained")
+
+
+@pytest.mark.twin("writes-near-the-optimum")
+def test_the_writer_of_a_small_world_comes_near_the_optimum(small, with_reviews):
+    world, train, test = small
+    nats, size = world.oracle(train, test).nats.per_review, (test.n_characters + test.n_ratings) / test.n_ratings
+
+    def holds(model):
+        found = evaluate_text(model, test)
+        # one review of an item is too few for the writer to beat one who knows nothing of the item
+        return (np.exp(nats / size) < found.perplexity < 1.05 * np.exp(nats / size)
+                and found.nats.mean() > world.entropy().marginal.per_review)
+
+    assert holds(with_reviews) and not holds(new_model(train, SMALL, device="cpu"))

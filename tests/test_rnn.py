@@ -198,6 +198,14 @@ def test_gradient_norms_are_products_of_jacobians():
     torch.testing.assert_close(flow(x, h0, W, U, b, grad_h[-1]), torch.stack(expected), rtol=1e-12, atol=0)
 
 
+def test_gradient_norms_leave_the_first_state_as_it_was():
+    x, h0, W, U, b, grad_h = random_rnn(3, 2, 3, 4)
+    norms = flow(x, h0, W, U, b, grad_h[-1])
+    assert not h0.requires_grad
+    computed = h0 * torch.ones((), dtype=F64, requires_grad=True)  # with a graph of its own
+    torch.testing.assert_close(flow(x, computed, W, U, b, grad_h[-1]), norms)
+
+
 @pytest.mark.claim("norm-below-one-vanishes")
 @given(norm=st.floats(0.1, 0.99), seed=st.integers(0, 2**31))
 @settings(max_examples=30, deadline=None)

@@ -48,22 +48,23 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     settings = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
                                                       "IPYTHONDIR", "HOME")}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root",
-         "--IdentityProvider.token=", "--ServerApp.password="],
-        cwd=folder, env={**os.environ, **settings, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    told = []
-    for line in server.stderr:  # it says where it is once it answers
-        told.append(line)
-        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-            break
-    else:
-        pytest.fail("".join(told))
-    threading.Thread(target=server.stderr.read, daemon=True).start()  # else it stops when the pipe is full
-    yield folder, found[0]
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait()
+    with subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root",
+             "--IdentityProvider.token=", "--ServerApp.password="],
+            cwd=folder, env={**os.environ, **settings, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True) as server:
+        told = []
+        for line in server.stderr:  # it says where it is once it answers
+            told.append(line)
+            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                break
+        else:
+            pytest.fail("".join(told))
+        rest = threading.Thread(target=server.stderr.read)  # else it stops when the pipe is full
+        rest.start()
+        yield folder, found[0]
+        os.killpg(server.pid, signal.SIGTERM)
+        rest.join()
 
 
 @pytest.fixture

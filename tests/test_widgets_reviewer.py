@@ -50,6 +50,12 @@ def widget(model):
 
 
 @pytest.fixture(scope="module")
+def largest(model):
+    """About the most that fits a page; it takes half a minute to write."""
+    return Reviewer(model, USERS, ITEMS, range(5), length=200, seeds=range(2))
+
+
+@pytest.fixture(scope="module")
 def hostile():
     model = sharp([*HOSTILE])
     assert model.alphabet == HOSTILE
@@ -200,9 +206,8 @@ def test_a_page_is_not_filled(model, monkeypatch):
     assert len(written) < 40  # it is not written to the end to be thrown away
 
 
-def test_the_state_is_small_and_repeatable(model, widget):
+def test_the_state_is_small_and_repeatable(model, widget, largest):
     assert widget.state() == Reviewer(model, USERS, ITEMS, RATINGS, length=30, seeds=SEEDS).state()
-    largest = Reviewer(model, USERS, ITEMS, range(5), length=200, seeds=range(2))
     assert len(json.dumps(largest.state(), separators=(",", ":"))) < 310_000
 
 
@@ -418,12 +423,12 @@ def contrast(page, selector):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [800, 360])
-def test_no_overflow_contrast_and_screenshots(show, screenshots, model, theme, width):
-    shown = Reviewer(model, USERS, ITEMS, RATINGS, length=200, seeds=SEEDS)
-    shown.users = ["a-user-" * 12, "100"]
-    long = [shown.alphabet.index(c) + 2 for c in "good\tä"] * 34
-    shown.reviews[0] = [[s, 10.0, s, 40.0, 1, 20.0, 2, 15.0, 3, 10.0, 4, 5.0, 0, 5.0] for s in long[:201]]
-    page = show(shown, theme=theme, width=width)
+def test_no_overflow_contrast_and_screenshots(show, screenshots, monkeypatch, largest, theme, width):
+    long = [largest.alphabet.index(c) + 2 for c in "good\tä"] * 34
+    long = [[s, 10.0, s, 40.0, 1, 20.0, 2, 15.0, 3, 10.0, 4, 5.0, 0, 5.0] for s in long[:201]]
+    monkeypatch.setattr(largest, "users", ["a-user-" * 12, "100"])
+    monkeypatch.setattr(largest, "reviews", [long, *largest.reviews[1:]])
+    page = show(largest, theme=theme, width=width)
     status(page)
     box = page.locator(".rnnbook-widget")
     for step, key in enumerate(["ArrowRight", "End", "Home", "ArrowRight", "ArrowRight", "End"]):
