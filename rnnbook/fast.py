@@ -107,9 +107,11 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", **options):
     --------
     >>> from rnnbook import gru4rec
     >>> from rnnbook.worlds import SessionWorld
-    >>> sessions, config = SessionWorld().sample(200), gru4rec.GRU4RecConfig(hidden_size=8, n_epochs=1)
+    >>> sessions = SessionWorld().sample(200)
+    >>> config = gru4rec.GRU4RecConfig(hidden_size=8, n_epochs=1)
     >>> options = {"device": "cpu", "progress": False}
-    >>> readable, compiled = gru4rec.fit(sessions, config, **options), fit(sessions, config, **options)
+    >>> readable = gru4rec.fit(sessions, config, **options)
+    >>> compiled = fit(sessions, config, **options)
     >>> torch.allclose(readable.output, compiled.output, atol=1e-3)
     True
     """

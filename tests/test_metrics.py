@@ -462,13 +462,13 @@ def test_no_ratings_and_other_ids():
     with pytest.raises(ValueError, match="nothing to predict"):
         evaluate_ratings(Foretold([]), ratings_of([], []))
     for ids in ({"user_ids": np.arange(9)}, {"item_ids": np.array(["that"], dtype=object)}):
-        with pytest.raises(ValueError, match=f"other {next(iter(ids))}"):
+        with pytest.raises(ValueError, match=f"different {next(iter(ids))}"):
             evaluate_ratings(Foretold([0], **ids), ratings_of([0], [1]))
 
 
 def test_incomparable_rating_scores():
     a = rating_scores([1, 2, 3], [0, 0, 1])
-    with pytest.raises(ValueError, match="different data: other users"):
+    with pytest.raises(ValueError, match="different data: the users of"):
         paired_difference(a, rating_scores([1, 2, 3], [0, 1, 1]), "rmse")
     with pytest.raises(ValueError, match="scores of ratings do not compare with scores at k=1"):
         paired_difference(a, fake_scores(np.ones(3)), "rmse")

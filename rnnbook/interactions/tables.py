@@ -175,8 +175,9 @@ def digest(columns, ids):
     --------
     The digest does not depend on the type of the ids or the dtype of the columns.
 
-    >>> ids = np.array(["7", "8"]), np.array([7, 8])
-    >>> digest([(np.array([1, 0]), "<i8")], ids[:1]) == digest([(np.array([1, 0], np.int32), "<i8")], ids[1:])
+    >>> column, ids = np.array([1, 0]), np.array([7, 8])
+    >>> as_text = digest([(column.astype(np.int32), "<i8")], [ids.astype(str)])
+    >>> as_text == digest([(column, "<i8")], [ids])
     True
     """
     found = hashlib.sha256()

@@ -116,7 +116,8 @@ class EpochTracker:
     >>> from rnnbook.training import progress_bar
     >>> sampler, points = NegativeSampler([1, 1], 2, 0.5, "cpu", n_steps=2), []
     >>> with progress_bar(2, shown=False) as bar:
-    ...     tracker = EpochTracker(0, 2, [torch.zeros(1, 4)], sampler, bar, lambda pack: None, points.append)
+    ...     tracker = EpochTracker(0, 2, [torch.zeros(1, 4)], sampler, bar, save=lambda pack: None,
+    ...                            callback=points.append)
     ...     tracker.report(1, torch.tensor(8.0), 4, lanes=None)
     ...     tracker.report(2, torch.tensor(1.0), 1, lanes=None)
     >>> points
