@@ -336,6 +336,13 @@ def test_warming_up_moves_the_writer_alone():
     assert all(name.startswith("writer.") for name in moved)
 
 
+def test_without_weight_the_text_is_not_run():
+    model = untrained(text_weight=0.0)
+    steps, batch = everything(model)
+    loss, _ = batch_loss(model, TRAIN.ratings, steps, batch, texts=None)
+    assert loss.item() == rrn.batch_loss(model, TRAIN.ratings, steps, batch)[0].item()
+
+
 def test_without_weight_the_writer_learns_nothing_and_the_ratings_do():
     before = new_model(TRAIN, replace(SMALL, text_weight=0.0), device="cpu").state_dict()
     after = fit(TRAIN, replace(SMALL, text_weight=0.0), device="cpu", progress=False).state_dict()
@@ -406,6 +413,7 @@ def test_writing_is_repeatable_bounded_and_from_the_alphabet():
     text = model.write(101, "item-2", max_length=60, seed=4)
     assert text == model.write(101, "item-2", max_length=60, seed=4)
     assert len({model.write(101, "item-2", max_length=60, seed=s) for s in range(6)}) > 1
+    assert model.write(101, "item-2") == model.write(101, "item-2", temperature=1.0, max_length=500, seed=0)
     assert len(model.write(101, "item-2", max_length=7, temperature=50.0)) <= 7
     assert set(text) <= set(model.alphabet) | {"\ufffd"}
     news = [model.write(user, item, seed=1, max_length=30) for user, item in (("nobody", "nothing"), (-7, "no item"))]
@@ -441,6 +449,15 @@ def test_the_probabilities_are_those_that_score_a_review(float64):
     h, _ = model.writer(torch.tensor([[END], *symbols[:, None].tolist()]), x[None])
     end = -torch.log_softmax(model.writer.out(h[-1, 0]), 0)[END].item()
     assert so_far + end == pytest.approx(nats_by_hand(model.writer, symbols, x).item(), rel=1e-9)
+
+
+def test_by_default_it_writes_in_the_moment_after_all_that_was_seen(monkeypatch):
+    model, last, asked = untrained(), TRAIN.ratings.times[-1], []
+    terms_at = model.terms_at
+    monkeypatch.setattr(model, "terms_at", lambda *of: (asked.append(of), terms_at(*of))[1])
+    model.write(101, "item-2", max_length=1)
+    model.write(101, "item-2", max_length=1, time=last + 7)
+    assert asked == [([101], ["item-2"], [last + 1]), ([101], ["item-2"], [last + 7])]
 
 
 def test_temperature_zero_takes_the_likeliest():
