@@ -157,12 +157,13 @@ def recall(model, test, k):
 
 @pytest.fixture(scope="module")
 def students():
-    """students(n, {teacher: λ}) is the divergence from the optimum of each student of n sessions, and untrained."""
+    """students(n, n_epochs, {teacher: λ}) is the divergence of each student of n sessions, and of an untrained one."""
     world = SessionWorld(n_states=6, n_items=30, states_per_item=2, stay=0.5, mean_length=6)
     test = world.sample(300, 2)
 
-    def divergences(n, strengths):
-        config = replace(SMALL, embedding_size=16, output_dropout=0.2, batch_size=32, learning_rate=5e-3, n_epochs=25)
+    def divergences(n, n_epochs, strengths):
+        config = replace(SMALL, embedding_size=16, output_dropout=0.2, batch_size=32, learning_rate=5e-3,
+                         n_epochs=n_epochs)
         train, options = world.sample(n, 100), ONCE | {"valid": world.sample(50, 1000), "metric": "likelihood"}
         models = {"none": fit(train, config, device="cpu", **options),
                   "untrained": new_model(train, config, device="cpu")}
@@ -177,7 +178,7 @@ def students():
 
 @pytest.mark.twin("teachers-help-with-little-data")
 def test_teachers_of_few_sessions_help_if_they_are_not_believed_too_far(students):
-    kl = students(100, {"both": 0.5, "future": 1.0})
+    kl = students(100, 25, {"both": 0.5, "future": 1.0})
 
     def holds(taught, believed, alone):
         return taught < alone < believed - 0.01 and alone < kl["untrained"] / 2
@@ -188,10 +189,10 @@ def test_teachers_of_few_sessions_help_if_they_are_not_believed_too_far(students
 
 @pytest.mark.twin("unbiased-teacher-from-300")
 def test_the_unbiased_teacher_of_300_sessions_makes_little_difference(students):
-    kl = students(300, {"both": 0.5})
+    kl = students(300, 12, {"both": 0.5})
 
     def holds(taught, alone):
-        return abs(taught - alone) < 0.03 and alone < kl["untrained"] / 3
+        return abs(taught - alone) < 0.06 and alone < kl["untrained"] / 3
 
     assert holds(kl["both"], kl["none"]) and not holds(kl["untrained"], kl["untrained"])
 
@@ -201,7 +202,7 @@ def test_the_unbiased_teacher_of_300_sessions_makes_little_difference(students):
 def test_fine_tuning_in_a_small_world_with_a_break_and_without(breaks):
     after = SessionWorld(n_states=6, n_items=40, stay=0.2, states_per_item=1, mean_length=6, ring_step=-1)
     world = DriftWorld(replace(after, ring_step=1) if breaks else after, after, 0.85)
-    train, test = world.sample(3000, seed=100), after.sample(400, 2)
+    train, test = world.sample(2500, seed=100), after.sample(300, 2)
     recent, few = recent_sessions(train, 0.15), replace(SMALL, learning_rate=3e-3)
     old = fit(train, replace(SMALL, n_epochs=2), device="cpu", **ONCE)
     tuned = train_stage(deepcopy(old), recent, settings=few, **ONCE)
