@@ -13,6 +13,8 @@ import torch
 
 from tools.weight import PATIENCE, served
 
+torch.set_num_threads(1)  # as in `make test`: on a busy machine threads wait for each other most of the time
+
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
