@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-from matplotlib import cycler
+from matplotlib.rcsetup import cycler
 
 GREY = "#7a7a7a"  # about 4.2 : 1 against white and against the dark theme's background
 COLOURS = ("#2f7fc1", "#d55e00", "#0f9370", "#b565a7", "#a67c00", "#6b7a8f")  # each at least 3 : 1 on both
