@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from tools.weight import served
+from tools.weight import PATIENCE, served
+
+torch.set_num_threads(1)  # as in `make test`: on a busy machine threads wait for each other most of the time
 
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PATIENCE = 180_000  # milliseconds: for what hangs, not for what is slow on a busy machine
 NUMBERS = itertools.count()
 SETTLE = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>page</title>

@@ -22,6 +22,7 @@ from tools import pages
 LIMIT = 1_500_000  # bytes
 HTML = pages.ROOT / "_build" / "html"
 TEXT = {".html", ".css", ".js", ".svg", ".json"}
+PATIENCE = 180_000  # milliseconds: for what hangs, not for what is slow on a busy machine
 LINE = {"offline": False, "latency": 150, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 0.75e6 / 8}
 
 
@@ -62,13 +63,15 @@ class Weight:
     first_content: float
 
 
-def weigh(browser, address, folder, name):
-    """The `Weight` of a page ("book/index.html"), opened anew."""
+def weigh(browser, address, folder, name, line=None):
+    """The `Weight` of a page ("book/index.html"), opened anew; over a slow `line`, or one that takes no time."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE)
     tab = context.new_page()
-    devtools = context.new_cdp_session(tab)
-    devtools.send("Network.enable")
-    devtools.send("Network.emulateNetworkConditions", LINE)
+    if line:
+        devtools = context.new_cdp_session(tab)
+        devtools.send("Network.enable")
+        devtools.send("Network.emulateNetworkConditions", line)
     sent, unpacked = {}, {}
 
     def note(request):
@@ -80,9 +83,10 @@ def weigh(browser, address, folder, name):
     tab.on("requestfinished", note)
     tab.goto(f"{address}/{name}")
     tab.wait_for_load_state("networkidle")
-    first = tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    first = tab.wait_for_function("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+    weight = Weight(sent, unpacked, first.json_value())
     context.close()
-    return Weight(sent, unpacked, first)
+    return weight
 
 
 def main():
@@ -95,7 +99,7 @@ def main():
     with sync_playwright() as playwright, served(HTML) as address:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for page in pages.toc():
-            weight = weigh(browser, address, HTML, f"{page.docname}.html")
+            weight = weigh(browser, address, HTML, f"{page.docname}.html", LINE)
             sent, unpacked = (sum(sizes.values()) / 1e3 for sizes in (weight.sent, weight.unpacked))
             print(f"{page.stem:<16} {sent:6.0f} kB {unpacked:6.0f} kB {weight.first_content / 1e3:12.1f} s")
         browser.close()
