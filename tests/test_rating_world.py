@@ -325,7 +325,7 @@ def test_the_numbers_of_a_seed_stay():
 def test_the_smallest_worlds():
     """What lies on a bound is allowed."""
     for world in (RatingWorld(n_users=1, n_items=1, dim=1, n_steps=1, ratings_per_step=1),
-                  RatingWorld(n_users=2, n_steps=2, rho=0.0, wave=0.0), RatingWorld(n_users=2, n_steps=2, wave=1.0)):
+                  RatingWorld(n_users=2, n_steps=2, rho=0.0, wave=0.0), RatingWorld(n_users=2, n_steps=10, wave=1.0)):
         optimum = world.oracle(world.sample())
         assert np.isfinite(optimum.rmse) and optimum.expected_rmse > world.noise
 

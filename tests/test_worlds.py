@@ -353,8 +353,11 @@ def test_the_optimum_of_a_drift_is_that_of_the_last_regime():
 def test_impossible_drifts_are_refused():
     with pytest.raises(ValueError, match="one catalogue"):
         DriftWorld(SessionWorld(), SessionWorld(n_items=301))
-    with pytest.raises(ValueError, match="share"):
-        DriftWorld(SessionWorld(), SessionWorld(), change=1.5)
+    for change in (1.5, -0.1):
+        with pytest.raises(ValueError, match="share"):
+            DriftWorld(SessionWorld(), SessionWorld(), change=change)
+    for change in (0, 1):
+        assert DriftWorld(SessionWorld(), SessionWorld(), change=change).sample(3).n_sessions == 3
 
 
 @pytest.mark.parametrize("sees", ["future", "both"])
