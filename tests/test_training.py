@@ -543,6 +543,11 @@ def test_adagrad_is_what_its_text_says(momentum):
     assert torch.equal(adagrad_by_rows(table, steps, 0.1, momentum)[0][3], table[3])  # nobody asked for row 3
 
 
+def test_adagrad_has_no_momentum_unless_asked():
+    optimizer = Adagrad({"w": torch.zeros(2)}, lr=0.1)
+    assert optimizer.momentum == 0 and list(optimizer.tensors()) == ["acc.w"]
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_adagrads_state_can_be_restored(momentum):
     def some_steps(optimizer, n):
