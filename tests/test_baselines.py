@@ -228,6 +228,21 @@ class TestPopularityTies(RecommenderContract):
                         moved += 1
         assert moved > 0
 
+    def test_every_score_has_its_share_of_popularity(self):
+        data = sessions([0, 1, 1], [1, 2], n_items=4)
+        moved = scores_after(PopularityTies(Popularity()).fit(data), 0) - scores_after(Popularity().fit(data), 0)
+        np.testing.assert_allclose(moved, 1e-9 * np.array([1, 3, 1, 0]) / 4, rtol=1e-5, atol=1e-16)
+
     def test_answers_what_its_model_answers(self):
         data = sessions([0, 1], n_items=2)
         assert PopularityTies(SessionPopularity()).fit(data).recommend([]).ids.tolist() == [0, 1]
+
+
+def test_what_is_not_said_is_as_in_the_papers():
+    """GRU4Rec's item-KNN keeps 100 neighbours and shrinks by 20; S-KNN has 100 neighbours of the 1,000 latest."""
+    assert vars(ItemKNN()) == {"n_similar": 100, "shrinkage": 20, "alpha": 0.5}
+    assert vars(SessionKNN()) == {"k": 100, "n_recent": 1000}
+    assert vars(VSKNN()) == {"k": 100, "n_recent": 1000, "idf_weight": 0}
+    many = Popularity().fit(sessions(range(30), n_items=30))
+    positions, scores = next(many.score_sessions(sessions(*[[0, 1]] * 600, n_items=30)))
+    assert len(many.recommend([0]).ids) == 10 and len(positions) == len(scores) == 512

@@ -1,14 +1,17 @@
 """The benchmark on a GPU: what it measures there is run here on a CPU, at a small size."""
 
+import itertools
 import json
+import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rnnbook import cli, results, training
 from rnnbook.benchmarks import gpu, peer_speed
-
-from rnnbook import cli, results
+from rnnbook.gru4rec import GRU4RecConfig, fit
 from rnnbook.worlds import SessionWorld
 from tools import pages
 
@@ -85,6 +88,76 @@ def test_it_measures_a_gpu():
     found = gpu.measure(TRAIN, TEST, [(16, 8)], "cuda", rounds=1, n_epochs=1, floor_size=512)
     peaks = [row["mean"] for row in found if row["metric"] == "peak_mib"]
     assert len(peaks) == 4 and min(peaks) > 0
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def half_trained(tmp_path_factory):
+    """A checkpoint after the first of two epochs on a CPU, in float64, and how to go on from it: fit_on(device)."""
+    config = GRU4RecConfig(hidden_size=8, batch_size=16, n_sample=0, hidden_dropout=0.0, n_epochs=2)
+    folder = tmp_path_factory.mktemp("half")
+    tries = itertools.count()
+
+    def kill(point):
+        if point["epoch"] >= 1:
+            raise Killed
+
+    def fit_on(device, callback=None):
+        here = folder / f"try {next(tries)}"
+        if (folder / "try 0").exists():
+            shutil.copytree(folder / "try 0", here)
+        return fit(TRAIN, config, device=device, checkpoint=here, callback=callback, progress=False)
+
+    torch.set_default_dtype(torch.float64)
+    with pytest.raises(Killed):
+        fit_on("cpu", callback=kill)
+    torch.set_default_dtype(torch.float32)
+    return fit_on
+
+
+@pytest.fixture
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def farthest(a, b):
+    """The largest difference of any number of two models, and that of their losses."""
+    parameters = [(p.detach().cpu() - q.detach().cpu()).abs().max().item()
+                  for p, q in zip(a.parameters(), b.parameters(), strict=True)]
+    return max(parameters), abs(a.history[-1]["loss"] - b.history[-1]["loss"])
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[
+    pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")])])
+def test_an_epoch_from_the_same_weights_gives_the_same_numbers(float64, half_trained, device):
+    """Without chance, and in float64: only the order of sums may differ, by less than 1e-9 after an epoch."""
+    ours, theirs = half_trained("cpu"), half_trained(device)
+    assert theirs.device.type == device and len(theirs.history) == 2
+    assert max(farthest(ours, theirs)) <= (0 if device == "cpu" else 1e-9)
+    for start, end in zip(TEST.offsets[:20], TEST.offsets[1:]):
+        clicks = TEST.item_ids[TEST.items[start:end - 1]]
+        ids, scores = ours.recommend(clicks, k=5)
+        others, their_scores = theirs.recommend(clicks, k=5)
+        assert ids.tolist() == others.tolist()
+        np.testing.assert_allclose(their_scores, scores, rtol=1e-8)
+
+
+def test_a_wrong_epoch_would_be_noticed(float64, half_trained, monkeypatch):
+    """An epoch moves the weights, and one with one gradient in a hundred a little too long ends elsewhere."""
+    ours = half_trained("cpu")
+    steps, step = [], training.Adagrad.step_rows
+
+    def too_long(self, name, rows, grad):
+        steps.append(name)
+        step(self, name, rows, grad * (1.001 if len(steps) % 100 == 0 else 1))
+
+    monkeypatch.setattr(training.Adagrad, "step_rows", too_long)
+    assert max(farthest(ours, half_trained("cpu"))) > 1e-6 and len(steps) > 100
 
 
 def gpu_cell():

@@ -224,6 +224,26 @@ def test_it_prints(random_data):
     assert f"<td>{result.ndcg:.4f}</td>" in result._repr_html_()
 
 
+def same(a, b):
+    return (a.k, a.ties, a.intervals) == (b.k, b.ties, b.intervals) and np.array_equal(a.ranks, b.ranks)
+
+
+def test_what_is_not_said_is_as_documented(random_data, rated):
+    """Recall@20 with conservative ties, a thousand resamples of seed 0: the numbers of the book's tables."""
+    model, other = Scripted(random_data.item_ids, noisy_oracle), Scripted(random_data.item_ids, zeros)
+    scores = evaluate_sessions(model, random_data)
+    assert same(scores, evaluate_sessions(model, random_data, k=20, ties="conservative", n_boot=1000, seed=0))
+    narrow = [evaluate_sessions(each, random_data, k=3) for each in (model, other)]
+    said = {"metric": "recall", "n_boot": 1000, "seed": 0}
+    assert seed_interval(narrow) == seed_interval(narrow, **said)
+    assert paired_difference(*narrow) == paired_difference(*narrow, **said)
+    assert paired_seed_difference(narrow, narrow[1:]) == paired_seed_difference(narrow, narrow[1:], **said)
+    foretold = Foretold(np.zeros(rated.n_ratings))
+    assert evaluate_ratings(foretold, rated).intervals == evaluate_ratings(foretold, rated, n_boot=1000,
+                                                                          seed=0).intervals
+    assert ranks(torch.tensor([[1.0, 1.0]]), torch.tensor([0])).tolist() == [2]
+
+
 # Intervals
 
 
@@ -420,7 +440,7 @@ def slow_draws(runs, metric, n_boot, seed, stream):
 def test_rating_bootstrap_equals_its_definition(rated, metric):
     rng = np.random.default_rng(1)
     a = [evaluate_ratings(Foretold(rng.normal(size=120)), rated, n_boot=200, seed=3) for _ in range(3)]
-    b = [evaluate_ratings(Foretold(rng.normal(size=120) + rated.ratings / 3), rated)]
+    b = [evaluate_ratings(Foretold(rng.normal(size=120) + rated.ratings / 3), rated) for _ in range(2)]
     one, three, other = (slow_draws(runs, metric, 200, 3, stream) for runs, stream in ((a[:1], 1), (a, 1), (b, 2)))
 
     assert a[0].intervals[metric] == pytest.approx(np.quantile(one, [0.025, 0.975]))
@@ -430,10 +450,10 @@ def test_rating_bootstrap_equals_its_definition(rated, metric):
     expected = mean, *np.quantile(three, [0.025, 0.975])
     assert seed_interval(a, metric, n_boot=200, seed=3) == pytest.approx(expected)
     difference = paired_seed_difference(a, b, metric, n_boot=200, seed=3)
-    expected = mean - getattr(b[0], metric), *np.quantile(three - other, [0.025, 0.975])
+    expected = mean - np.mean([getattr(run, metric) for run in b]), *np.quantile(three - other, [0.025, 0.975])
     assert difference == pytest.approx(expected)
     assert 0 < difference[1]  # b foretells a third of each rating
-    assert paired_difference(a[0], b[0], metric) == paired_seed_difference(a[:1], b, metric)
+    assert paired_difference(a[0], b[0], metric) == paired_seed_difference(a[:1], b[:1], metric)
 
 
 def test_rating_interval_is_as_wide_as_theory_says():
@@ -500,8 +520,9 @@ def test_target_positions():
 def test_encode_history():
     catalogue = np.array(["item-3", "item-1"], dtype=object)
     assert metrics.encode_history(["item-1", "item-3", "item-1"], catalogue).tolist() == [1, 0, 1]
-    with pytest.raises(ValueError, match="unknown item 'item-2'"):
-        metrics.encode_history(["item-1", "item-2"], catalogue)
+    for history in (["item-1", "item-2"], ["item-3", "item-2", "item-4"]):
+        with pytest.raises(ValueError, match="unknown item 'item-2'"):  # the first
+            metrics.encode_history(history, catalogue)
     with pytest.raises(ValueError, match="empty"):
         metrics.encode_history([], catalogue)
     assert metrics.encode_history([], catalogue, may_be_empty=True).tolist() == []
@@ -513,6 +534,7 @@ def test_best_items():
     best = metrics.best_items([1.0, 3.0, 3.0, -np.inf], np.array(["a", "b", "c", "d"]), 3)
     assert best.ids.tolist() == ["b", "c", "a"] and best.scores.tolist() == [3, 3, 1]
     assert len(metrics.best_items([1.0, 2.0], np.array([7, 8]), 10).ids) == 2
+    assert metrics.best_items([1.0, 2.0], np.array([7, 8]), 1).ids.tolist() == [8]
     with pytest.raises(ValueError, match="k must be"):
         metrics.best_items([1.0], np.array([7]), 0)
 

@@ -433,3 +433,15 @@ class TestUserAutoRec(AutoRecContract):
 def test_autorec_has_two_sides():
     with pytest.raises(ValueError, match="side"):
         AutoRec("both")
+
+
+def test_what_is_not_said_is_as_documented():
+    """The settings behind the numbers of the book's tables, which a search on validation data found."""
+    assert vars(Biases()) == {"user_penalty": 5, "item_penalty": 2}
+    factors = {"n_factors": 20, "penalty": 15, "bias_penalty": 2, "n_epochs": 15, "seed": 0, "biased": True,
+               "init": None}
+    assert vars(MatrixFactorization()) == vars(OnlineMF()) == factors
+    assert vars(TimeSVDpp()) == {"n_factors": 20, "penalty": 50, "bias_penalty": 2, "time_penalty": 1000, "n_bins": 30,
+                                 "lr": 0.01, "n_epochs": 15, "batch_size": 1000, "seed": 0}
+    assert vars(AutoRec()) == {"side": "item", "hidden_size": 100, "penalty": 50, "lr": 0.003, "n_epochs": 10,
+                               "batch_size": 1000, "seed": 0}

@@ -306,9 +306,35 @@ def test_wave():
     assert RatingWorld(n_steps=7).wave_step == 6
 
 
+def test_what_is_not_said_is_as_documented(world):
+    assert RatingWorld() == RatingWorld(n_users=1000, n_items=50, dim=3, noise=0.5, n_steps=100, rho=0.98, scale=0.615,
+                                        ratings_per_step=1, level_shift=0.0, season=0.0, period=25.0, wave=0.0, seed=0)
+    assert TINY.sample().sha256 == TINY.sample(seed=0).sha256
+    np.testing.assert_array_equal(TINY.tastes(), TINY.tastes(seed=0))
+
+
+def test_the_numbers_of_a_seed_stay():
+    """Another order of draws would be another world under the same name, and the result files of the old one."""
+    data = RatingWorld(n_users=3, n_items=4, n_steps=2).sample(seed=2)
+    assert data.users.tolist() == [2, 0, 1, 1, 0, 2] and data.items.tolist() == [1, 0, 0, 1, 0, 0]
+    np.testing.assert_allclose(data.ratings, [-0.856155, 0.711619, -0.605722, -0.263985, 1.009839, -1.427913],
+                               atol=1e-6)
+    assert (data.times - data.times[0]).tolist() == [0, 17368, 25645, 67568, 100037, 128600]
+
+
+def test_the_smallest_worlds():
+    """What lies on a bound is allowed."""
+    for world in (RatingWorld(n_users=1, n_items=1, dim=1, n_steps=1, ratings_per_step=1),
+                  RatingWorld(n_users=2, n_steps=2, rho=0.0, wave=0.0), RatingWorld(n_users=2, n_steps=10, wave=1.0)):
+        optimum = world.oracle(world.sample())
+        assert np.isfinite(optimum.rmse) and optimum.expected_rmse > world.noise
+
+
 def test_bad_parameters():
     for wrong, message in (({"n_users": 0}, "size"), ({"ratings_per_step": 0}, "size"), ({"rho": 1.1}, "rho"),
-                           ({"wave": -0.1}, "wave"), ({"noise": 0}, "noise"), ({"period": 0}, "period")):
+                           ({"wave": -0.1}, "wave"), ({"noise": 0}, "noise"), ({"period": 0}, "period"),
+                           ({"scale": 0}, "scale"), ({"rho": -0.1}, "rho"), ({"wave": 1.1}, "wave"),
+                           ({"n_items": 0}, "size"), ({"dim": 0}, "size"), ({"n_steps": 0}, "size")):
         with pytest.raises(ValueError, match=message):
             RatingWorld(**wrong)
 

@@ -419,9 +419,38 @@ def test_shuffled_reviews_go_with_other_ratings():
     assert [world.shuffled(data, seed=1).text(i) for i in range(1200)] != theirs
 
 
+def test_what_is_not_said_is_as_documented():
+    assert ReviewWorld() == ReviewWorld(n_items=2000, n_users=100, n=3, noise=1.0, text_noise=0.7, text="quality",
+                                        seed=0)
+    assert TINY.sample().sha256 == TINY.sample(seed=0).sha256
+    data = TINY.sample()
+    np.testing.assert_array_equal(TINY.shuffled(data).characters, TINY.shuffled(data, seed=0).characters)
+
+
+def test_the_numbers_of_a_seed_stay():
+    """Another order of draws would be another world under the same name, and the result files of the old one."""
+    world = ReviewWorld(n_items=3, n_users=4, n=1)
+    data = world.sample(seed=2)
+    assert data.ratings.users.tolist() == [2, 3, 3, 0, 1, 0] and data.ratings.items.tolist() == [1, 0, 2, 0, 1, 2]
+    np.testing.assert_allclose(data.ratings.ratings, [-0.573876, 0.487645, 1.560834, 0.769234, 0.555528, 0.634898],
+                               atol=1e-6)
+    texts = ["I found it passable, I think.", "I find it bland for the price.", "It is good in the end.",
+             "Simply good, I think.", "It was decent.", "I find it decent, so far."]
+    assert [data.text(i) for i in range(6)] == texts
+    other = world.shuffled(data, seed=1)
+    assert [other.text(i) for i in range(6)] == [texts[i] for i in (5, 1, 0, 2, 4, 3)]
+
+
+def test_the_smallest_world():
+    """What lies on a bound is allowed."""
+    world = ReviewWorld(n_items=2, n_users=1, n=1)
+    assert [part.n_ratings for part in world.split(world.sample())] == [2, 1, 1]
+
+
 def test_bad_parameters():
     for wrong, message in (({"n_items": 1}, "2 items"), ({"n_users": 0}, "1 user"), ({"n": 0}, "1 rating"),
-                           ({"noise": 0}, "noise"), ({"text_noise": -1}, "noise"), ({"text": "none"}, "not 'none'")):
+                           ({"noise": 0}, "noise"), ({"text_noise": -1}, "noise"), ({"text_noise": 0}, "noise"),
+                           ({"text": "none"}, "not 'none'")):
         with pytest.raises(ValueError, match=message):
             ReviewWorld(**wrong)
 

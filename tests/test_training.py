@@ -106,10 +106,10 @@ def test_each_epoch_has_random_numbers_of_its_own():
     assert draws(3) == draws(3)
     everything = [drawn for seed in (0, 1, 2) for drawn in draws(seed)]
     assert len(set(everything)) == len(everything)
-    for epoch, drawn in enumerate(draws(7)):  # the numbers of the book's results
-        torch.manual_seed(7 * 1_000_003 + epoch)
-        assert torch.rand(()).item() == drawn
-    assert draws(2**62) != draws(2**62 + 1)
+    for seed in (7, 2**70):  # the numbers of the book's results; and no seed is too large
+        for epoch, drawn in enumerate(draws(seed)):
+            torch.manual_seed((seed * 1_000_003 + epoch) % 2**63)
+            assert torch.rand(()).item() == drawn
 
 
 def test_the_callers_random_numbers_go_on():
@@ -252,7 +252,9 @@ def test_a_checkpoint_of_another_run_is_refused_with_what_differs(tmp_path):
                           ({"config": given["config"] | {"layers": (3, 4)}}, r"layers=\[3, 2\], now \[3, 4\]"),
                           ({"config": given["config"] | {"more": 1}}, r"more=None, now 1"),
                           ({"train": "abd"}, "other training data"), ({"valid": "x"}, "other validation data"),
-                          ({"seed": 2}, "seed=1, now 2"), ({"stage": "two"}, "stage=None, now 'two'")):
+                          ({"seed": 2}, "seed=1, now 2"), ({"config": 3}, "config={.*}, now 3"),
+                          ({"config": given["config"], "data": {"n": 1}}, r"data=None, now {'n': 1}"),
+                          ({"stage": "two"}, "stage=None, now 'two'")):
         with pytest.raises(ValueError, match=rf"{tmp_path}/run: the checkpoint is of another run \({says}\); give"):
             trained(1, checkpoint=tmp_path / "run", identity=given | changes)
 
@@ -539,6 +541,11 @@ def test_adagrad_is_what_its_text_says(momentum):
         torch.testing.assert_close(p, expected, rtol=1e-12, atol=1e-14)
         torch.testing.assert_close(optimizer.tensors()["acc.table"], acc, rtol=1e-12, atol=1e-16)
     assert torch.equal(adagrad_by_rows(table, steps, 0.1, momentum)[0][3], table[3])  # nobody asked for row 3
+
+
+def test_adagrad_has_no_momentum_unless_asked():
+    optimizer = Adagrad({"w": torch.zeros(2)}, lr=0.1)
+    assert optimizer.momentum == 0 and list(optimizer.tensors()) == ["acc.w"]
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])

@@ -277,6 +277,41 @@ def test_bad_settings(bad):
         SessionWorld(**bad)
 
 
+def test_the_smallest_worlds():
+    """What lies on a bound is allowed."""
+    for world in (SessionWorld(n_states=2, n_items=2, states_per_item=1), SessionWorld(n_states=4, n_items=4,
+                  states_per_item=4), SessionWorld(stay=1.0, jump=0.0, noise=1.0), SessionWorld(stay=0.0, jump=1.0)):
+        data = world.sample(3)
+        assert data.n_sessions == 3 and np.isfinite(world.oracle(data).cross_entropy)
+
+
+def test_what_is_not_said_is_as_documented(world, test):
+    """The world of the book's figures, its first sample, and the twenty best."""
+    assert world == SessionWorld(n_states=20, n_items=300, states_per_item=3, stay=0.8, jump=0.05, spread=0.8,
+                                 mean_length=8.0, noise=0.0, ring_step=1, seed=0)
+    control, drift = world.markov_control(), DriftWorld(world, world)
+    for each in (world, control, drift):
+        np.testing.assert_array_equal(each.sample(30).items, each.sample(30, seed=0).items)
+        assert each.oracle(test) == each.oracle(test, k=20)
+    assert drift.change == 0.9
+    history = test.item_ids[test.items[:3]]
+    assert len(world.bayes().recommend(history).ids) == len(world.last_item().recommend(history).ids) == 10
+    assert len(next(world.bayes().score_sessions(test))[0]) == 512
+    assert FutureChain() == FutureChain(n_items=6, concentration=0.4, seed=0)
+
+
+def test_the_numbers_of_a_seed_stay():
+    """Another order of draws would be another world under the same name, and the result files of the old one."""
+    world = SessionWorld(n_items=30, n_states=5)
+    sample = world.sample(3, seed=2)
+    assert sample.items.tolist() == [20, 17, 17, 23, 22, 10, 19, 0, 20, 12, 18, 29, 18, 4, 17, 23, 20, 23, 23, 15]
+    assert sample.times.round(1).tolist()[:7] == [0, 28.8, 124.5, 126.9, 229.1, 60, 115.9]
+    assert world.markov_control().sample(3, seed=2).items.tolist() == [
+        1, 8, 12, 18, 25, 5, 28, 4, 3, 3, 27, 7, 7, 4, 24, 20, 4, 20, 27]
+    np.testing.assert_allclose(FutureChain(n_items=3).transition[:2], [[0.927352, 0.039571, 0.033076],
+                                                                       [0.036268, 0.00065, 0.963082]], atol=1e-6)
+
+
 def test_empty_and_shortest_samples(world):
     assert world.sample(0).n_sessions == 0
     pairs = replace(world, mean_length=2).sample(10)
@@ -318,8 +353,11 @@ def test_the_optimum_of_a_drift_is_that_of_the_last_regime():
 def test_impossible_drifts_are_refused():
     with pytest.raises(ValueError, match="one catalogue"):
         DriftWorld(SessionWorld(), SessionWorld(n_items=301))
-    with pytest.raises(ValueError, match="share"):
-        DriftWorld(SessionWorld(), SessionWorld(), change=1.5)
+    for change in (1.5, -0.1):
+        with pytest.raises(ValueError, match="share"):
+            DriftWorld(SessionWorld(), SessionWorld(), change=change)
+    for change in (0, 1):
+        assert DriftWorld(SessionWorld(), SessionWorld(), change=change).sample(3).n_sessions == 3
 
 
 @pytest.mark.parametrize("sees", ["future", "both"])
