@@ -507,6 +507,11 @@ def test_samples_hold_one_cue_where_it_belongs_and_repeat():
     assert x.shape == (9, 200) and y.shape == (200,) and x.dtype == y.dtype == torch.int64
     assert ((x < 3).sum(dim=0) == 1).all() and (x[3] < 3).all() and x.max() == 6 and y.max() == 2
     assert torch.equal(task.sample(200, seed=8)[0], x) and not torch.equal(task.sample(200, seed=9)[0], x)
+    g = torch.Generator().manual_seed(8)  # drawn in this order, so that a seed keeps its numbers
+    noise, cue, step, u = (torch.randint(3, 7, (9, 200), generator=g), torch.randint(3, (200,), generator=g),
+                           torch.randint(1, 3, (200,), generator=g), torch.rand(200, generator=g))
+    noise[3] = cue
+    assert torch.equal(x, noise) and torch.equal(y, torch.where(u < 0.9, cue, (cue + step) % 3))
     with pytest.raises(ValueError, match="distance=9; it must be below length=9"):
         MemoryTask(distance=9, length=9)
 
