@@ -86,8 +86,7 @@ def test_binder_has_the_pinned_versions_of_all_that_the_package_needs():
 
 
 # Needed by a package that is imported, for what we use of it: no import of ours shows it
-UNSEEN = {"pyarrow": "polars reads a pandas table through it", "ipywidgets": "tqdm draws its bar in a notebook with it",
-          "seaborn": "the figures are about to use it"}
+UNSEEN = {"pyarrow": "polars reads a pandas table through it", "ipywidgets": "tqdm draws its bar in a notebook with it"}
 # Code of others that a benchmark is measured against: no package of ours asks for it
 PEERS = {"algorithms", "evaluation", "gru4rec_pytorch", "surprise"}
 
