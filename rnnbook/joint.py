@@ -23,8 +23,8 @@ from torch.nn import functional as F
 from rnnbook import rrn
 from rnnbook import training
 from rnnbook.interactions.ragged import concatenated_ranges
-from rnnbook.rrn import RRN, RRNConfig, as_tensor
-from rnnbook.training import Count, Size, Weight
+from rnnbook.rrn import RRN, RRNConfig
+from rnnbook.training import Count, Size, Weight, as_tensor
 
 # --- Characters as symbols ---------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from rnnbook import training
 from rnnbook.interactions import DAY, RatingData, concatenate
 from rnnbook.interactions.ragged import batches_by_length, concatenated_ranges
 from rnnbook.interactions.steps import Sequences, Steps, pack
-from rnnbook.training import Dropout, Rate, Size, Weight, check_settings
+from rnnbook.training import Dropout, Rate, Size, Weight, as_tensor, check_settings
 
 # --- Settings ---------------------------------------------------------------------------------------------
 
@@ -76,20 +76,6 @@ class RRNConfig:
         check_settings(self)
         if not (self.dynamic or self.stationary):
             raise ValueError("with dynamic=False and stationary=False nothing is left of the model")
-
-
-def as_tensor(array, like):
-    """An array as a Tensor on the device of another one; floats get its dtype.
-
-    Examples
-    --------
-    >>> as_tensor(np.array([1.0, 2.0]), like=torch.zeros(1)).dtype
-    torch.float32
-    >>> as_tensor(np.array([1, 2]), like=torch.zeros(1)).dtype
-    torch.int64
-    """
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)
 
 
 # --- The equations of one side (PyTorch) ------------------------------------------------------------------
@@ -318,8 +304,7 @@ class RRN(nn.Module):
         super().__init__()
         self.item_ids, self.user_ids = np.asarray(item_ids), np.asarray(user_ids)
         self.config, self.scale, self.history = config, scale, []
-        nobody, nothing = np.empty(0, np.int64), np.empty(0)
-        self.seen = RatingData(nobody, nobody, nothing, nothing, self.user_ids, self.item_ids)
+        self.seen = RatingData.empty(self.user_ids, self.item_ids)
         n_users, n_items = len(self.user_ids), len(self.item_ids)
         with torch.device(device):
             self.users, self.items = Side(n_users, n_items, config), Side(n_items, n_users, config)
@@ -506,23 +491,19 @@ class RRN(nn.Module):
 
     def save(self, path):
         """Write the folder ``path``: parameters and seen ratings as safetensors, settings and ids as JSON."""
-        seen = self.seen
-        training.save_model(
-            self, path, extra_tensors={f"seen.{name}": torch.from_numpy(getattr(seen, name)) for name in seen.ARRAYS},
-            **{name: getattr(self, name) for name in self.BUILT_FROM} | {"user_ids": self.user_ids.tolist()},
-            seen={"user_ids": seen.user_ids.tolist(), "item_ids": seen.item_ids.tolist(), "name": seen.name})
+        arrays, seen = self.seen.pack()
+        info = {name: getattr(self, name) for name in self.BUILT_FROM} | {"user_ids": self.user_ids.tolist()}
+        training.save_model(self, path, {f"seen.{k}": torch.from_numpy(v) for k, v in arrays.items()}, seen=seen, **info)
 
     @classmethod
     def load(cls, path, device="auto"):
         """Read what `save` wrote. A folder that does not fit raises ValueError and names what is wrong."""
         tensors, info = training.load_checkpoint(path)
-        if not {"user_ids", "item_ids", "name"} <= info.get("seen", {}).keys():
-            raise ValueError(f"{path}: info.json says nothing of the seen ratings; save the model again")
-        arrays = {name: tensors.pop(f"seen.{name}", torch.empty(0)).numpy() for name in RatingData.ARRAYS}
-        arrays |= {name: np.asarray(info["seen"][name]) for name in ("user_ids", "item_ids")}
-        seen = RatingData(**arrays, name=info["seen"]["name"])
-        if not (seen.fits_together() and seen.n_ratings):
-            raise ValueError(f"{path}: the seen ratings are damaged; save the model again")
+        arrays = {k: tensors.pop(k).numpy() for k in [*tensors] if k.startswith("seen.")}
+        try:
+            seen = RatingData.unpack({k.removeprefix("seen."): v for k, v in arrays.items()}, info.get("seen", {}))
+        except ValueError as error:
+            raise ValueError(f"{path}: the seen ratings are damaged ({error}); save the model again") from error
         model = training.build_model(cls, cls.Config, tensors, info, path, device, cls.BUILT_FROM)
         model.seen = seen
         return model

@@ -173,14 +173,41 @@ class RatingData:
                        user_ids=self.user_ids[active], item_ids=self.item_ids[rated],
                        report=self.report | {lost: int((~keep).sum())})
 
-    def fits_together(self):
-        """Whether the arrays have their dtypes, one length, and values that are possible; what a file holds may not."""
-        arrays = [getattr(self, name) for name in self.ARRAYS]
-        return bool(all(array.dtype == dtype and array.shape == self.times.shape
-                        for array, dtype in zip(arrays, self.ARRAYS.values()))
-                    and np.isfinite(self.ratings).all() and (np.diff(self.times) >= 0).all()
-                    and all(((0 <= index) & (index < n)).all()
-                            for index, n in ((self.users, self.n_users), (self.items, self.n_items))))
+    def pack(self):
+        """What a file has to keep: the arrays by name, and ids and name in types that JSON has; `unpack` reads both."""
+        return ({name: getattr(self, name) for name in self.ARRAYS},
+                {"user_ids": self.user_ids.tolist(), "item_ids": self.item_ids.tolist(), "name": self.name})
+
+    @classmethod
+    def unpack(cls, arrays, info):
+        """Ratings from what `pack` returned.
+
+        Raises
+        ------
+        ValueError
+            Something is missing, or it cannot be the arrays of ratings: another dtype, length or value.
+        """
+        differ = (cls.ARRAYS.keys() ^ arrays.keys()) | ({"user_ids", "item_ids", "name"} ^ info.keys())
+        if differ:
+            raise ValueError(f"{', '.join(sorted(differ))} missing or too much")
+        data = cls(**{name: arrays[name] for name in cls.ARRAYS}, user_ids=np.asarray(info["user_ids"]),
+                   item_ids=np.asarray(info["item_ids"]), name=info["name"])
+        n = {"users": data.n_users, "items": data.n_items}
+        for name, dtype in cls.ARRAYS.items():
+            array = getattr(data, name)
+            if array.dtype != dtype or array.shape != data.times.shape or not len(array) or not np.isfinite(array).all():
+                raise ValueError(f"{name} is no array of ratings")
+            if name in n and not ((0 <= array) & (array < n[name])).all():
+                raise ValueError(f"{name} has an index that is not of {n[name]} ids")
+        if (np.diff(data.times) < 0).any():
+            raise ValueError("times fall")
+        return data
+
+    @classmethod
+    def empty(cls, user_ids, item_ids):
+        """No rating yet, over given ids (arrays [n_users], [n_items])."""
+        arrays = {name: np.empty(0, dtype) for name, dtype in cls.ARRAYS.items()}
+        return cls(**arrays, user_ids=user_ids, item_ids=item_ids)
 
     def __repr__(self):
         text = f"{self.name}: {self.n_ratings:,} ratings by {self.n_users:,} users of {self.n_items:,} items"

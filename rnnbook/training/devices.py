@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import numpy as np
 import torch
 
 
@@ -97,3 +98,17 @@ def clear_rounded_weights():
     (1.0, 1.0, 2.0)
     """
     torch.clear_autocast_cache()
+
+
+def as_tensor(array, like):
+    """An array as a Tensor on the device of another one; floats get its dtype.
+
+    Examples
+    --------
+    >>> as_tensor(np.array([1.0, 2.0]), like=torch.zeros(1)).dtype
+    torch.float32
+    >>> as_tensor(np.array([1, 2]), like=torch.zeros(1)).dtype
+    torch.int64
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)
