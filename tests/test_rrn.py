@@ -473,6 +473,9 @@ def test_an_untrained_model_has_the_scale_of_its_data_and_small_random_tables():
         assert not side.bias.weight.any()
         assert (side.embed.weight == 0).all(1).nonzero().flatten().tolist() == [
             side.n_others + 1, 2 * side.n_others + 3]  # the last of either kind
+    (first, second), (second_last, last) = TRAIN.times[:2], TRAIN.times[-2:]
+    assert first < second and second_last < last  # or the next line would not tell them apart
+    assert (untrained().scale["start"], untrained().scale["span"]) == (first, last - first)
     at_once = replace(TRAIN, times=np.full(60, 7.0))
     assert untrained(at_once).scale["span"] == 1.0 and untrained(at_once).scale["start"] == 7.0
 
