@@ -366,6 +366,7 @@ def test_future_chain_by_enumeration(sees):
     chain = FutureChain(n_items=4, seed=2)
     P, pi, n = chain.transition, chain.stationary, 4
     np.testing.assert_allclose(pi @ P, pi, atol=1e-12)
+    assert pi.sum() == pytest.approx(1)
     joint = {(i, j, k): pi[i] * P[i, j] * P[j, k] for i, j, k in product(range(n), repeat=3)}
     teacher = np.zeros((n, n, n))
     for (i, j, k), p in joint.items():
