@@ -153,9 +153,9 @@ class Side(nn.Module):
         """Take over stationary factors [n_owners, s]; rows of those without a rating in training stay zero."""
         table = self.stationary.weight
         factors = torch.as_tensor(factors).to(table)
-        if factors.shape != (self.n_owners, table.shape[1]):
-            raise ValueError(f"factors to start from are {tuple(factors.shape)}; {self.n_owners} owners and "
-                             f"stationary_size={table.shape[1]} need {(self.n_owners, table.shape[1])}")
+        wanted = self.n_owners, table.shape[1]
+        if factors.shape != wanted:
+            raise ValueError(f"factors to start from are {tuple(factors.shape)}; owners × stationary_size is {wanted}")
         table[:-1] = factors * (self.anchor.weight[:-1] != 0).any(1, keepdim=True)
 
     def rows(self, owners):
@@ -493,7 +493,8 @@ class RRN(nn.Module):
         """Write the folder ``path``: parameters and seen ratings as safetensors, settings and ids as JSON."""
         arrays, seen = self.seen.pack()
         info = {name: getattr(self, name) for name in self.BUILT_FROM} | {"user_ids": self.user_ids.tolist()}
-        training.save_model(self, path, {f"seen.{k}": torch.from_numpy(v) for k, v in arrays.items()}, seen=seen, **info)
+        tensors = {f"seen.{name}": torch.from_numpy(array) for name, array in arrays.items()}
+        training.save_model(self, path, tensors, seen=seen, **info)
 
     @classmethod
     def load(cls, path, device="auto"):

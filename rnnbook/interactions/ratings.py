@@ -195,7 +195,7 @@ class RatingData:
         n = {"users": data.n_users, "items": data.n_items}
         for name, dtype in cls.ARRAYS.items():
             array = getattr(data, name)
-            if array.dtype != dtype or array.shape != data.times.shape or not len(array) or not np.isfinite(array).all():
+            if array.dtype != dtype or len(array) != len(data.times) or not (len(array) and np.isfinite(array).all()):
                 raise ValueError(f"{name} is no array of ratings")
             if name in n and not ((0 <= array) & (array < n[name])).all():
                 raise ValueError(f"{name} has an index that is not of {n[name]} ids")
@@ -206,8 +206,8 @@ class RatingData:
     @classmethod
     def empty(cls, user_ids, item_ids):
         """No rating yet, over given ids (arrays [n_users], [n_items])."""
-        arrays = {name: np.empty(0, dtype) for name, dtype in cls.ARRAYS.items()}
-        return cls(**arrays, user_ids=user_ids, item_ids=item_ids)
+        none = [np.empty(0, dtype) for dtype in cls.ARRAYS.values()]
+        return cls(none[0], none[1], none[2], none[3], user_ids, item_ids)
 
     def __repr__(self):
         text = f"{self.name}: {self.n_ratings:,} ratings by {self.n_users:,} users of {self.n_items:,} items"
