@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from recommender_contract import RecommenderContract, all_scores
 from rnnbook import metrics
-from rnnbook.baselines import (ItemKNN, Markov, Popularity, PopularityTies, SessionKNN, SessionPopularity,
-                               VSKNN)
+from rnnbook.baselines import VSKNN, ItemKNN, Markov, Popularity, PopularityTies, SessionKNN, SessionPopularity
 from rnnbook.interactions import SessionData
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_gru4rec import float64, sessions
+from test_metrics import random_data
 
 from recommender_contract import chains
 from rnnbook import gru4rec, metrics, results
@@ -16,8 +18,6 @@ from rnnbook.benchmarks.bugs import MODELS, RIGHT
 from rnnbook.bugs import BUGS, planted
 from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig, fit
 from rnnbook.worlds import SessionWorld
-from test_gru4rec import float64, sessions
-from test_metrics import random_data
 
 __all__ = ["float64", "random_data"]  # fixtures
 

@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from rnnbook import cli
-from rnnbook import metrics
+from rnnbook import cli, metrics
 from rnnbook.data import load_sessions
 from rnnbook.gru4rec import GRU4Rec
 from rnnbook.worlds import SessionWorld

@@ -22,9 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnbook import distributed, fast, gru4rec, metrics, training
-from rnnbook.interactions import SessionData
 from rnnbook.distributed import Ranks, step_bytes
 from rnnbook.gru4rec import GRU4RecConfig, session_parallel
+from rnnbook.interactions import SessionData
 from rnnbook.training.lanes import lanes_of
 from rnnbook.worlds import SessionWorld
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
 from rnnbook import cli, results, training
 from rnnbook.benchmarks import gpu, peer_speed
 from rnnbook.gru4rec import GRU4RecConfig, fit

@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from resume import Killed, check_resumes, kill_and_resume
 from recommender_contract import RecommenderContract
+from resume import Killed, check_resumes, kill_and_resume
 from rnnbook import fast, gru4rec, metrics, training
 from rnnbook.baselines import Popularity
-from rnnbook.interactions import SessionData
 from rnnbook.gru4rec import LOSSES, GRU4Rec, GRU4RecConfig, NegativeSampler, fit, session_parallel, train_step
+from rnnbook.interactions import SessionData
 from rnnbook.worlds import SessionWorld
 
 SMALL = GRU4RecConfig(hidden_size=8, batch_size=4, n_sample=6, n_epochs=3, hidden_dropout=0.1, learning_rate=0.1)

@@ -17,9 +17,24 @@ from recommender_contract import RecommenderContract
 from resume import check_resumes
 from rnnbook import improved, metrics, results, training
 from rnnbook.baselines import Popularity
-from rnnbook.improved import (MODELS, Batch, ImprovedConfig, ImprovedRNN, Padded, approximate_index, batch_loss,
-                              delete_clicks, fit, log_likelihood, nearest, new_model, prefixes, recent_sessions,
-                              soft_labels, train_stage)
+from rnnbook.improved import (
+    MODELS,
+    Batch,
+    ImprovedConfig,
+    ImprovedRNN,
+    Padded,
+    approximate_index,
+    batch_loss,
+    delete_clicks,
+    fit,
+    log_likelihood,
+    nearest,
+    new_model,
+    prefixes,
+    recent_sessions,
+    soft_labels,
+    train_stage,
+)
 from rnnbook.interactions import SessionData
 from rnnbook.interactions.ragged import batches_by_length
 from rnnbook.worlds import SessionWorld

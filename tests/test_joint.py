@@ -7,12 +7,27 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from resume import check_resumes
 
+from resume import check_resumes
 from rnnbook import joint, rrn, training
 from rnnbook.interactions import DAY, RatingData, ReviewData
-from rnnbook.joint import (END, UNKNOWN, Joint, JointConfig, Texts, alphabet_of, batch_loss, decode, encode,
-                           evaluate_text, fit, new_model, padded_batches, text_loss, warm_up)
+from rnnbook.joint import (
+    END,
+    UNKNOWN,
+    Joint,
+    JointConfig,
+    Texts,
+    alphabet_of,
+    batch_loss,
+    decode,
+    encode,
+    evaluate_text,
+    fit,
+    new_model,
+    padded_batches,
+    text_loss,
+    warm_up,
+)
 from rnnbook.rrn import RRN
 from rnnbook.worlds import ReviewWorld
 

@@ -4,8 +4,9 @@ import ast
 import io
 import tokenize
 
-from tools import pages
 import pytest
+
+from tools import pages
 
 PACKAGE = pages.ROOT / "rnnbook"
 CHAPTERS = ["rnn", "gru4rec", "improved", "rrn", "joint"]  # as the book tells them

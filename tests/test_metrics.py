@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 
 from rnnbook import metrics
 from rnnbook.interactions import RatingData, SessionData
-from rnnbook.metrics import (evaluate_ratings, evaluate_sessions, gains, paired_difference,
-                             paired_seed_difference, ranks, seed_interval)
+from rnnbook.metrics import (
+    evaluate_ratings,
+    evaluate_sessions,
+    gains,
+    paired_difference,
+    paired_seed_difference,
+    ranks,
+    seed_interval,
+)
 
 
 def sessions(*lists, n_items=None):

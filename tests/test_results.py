@@ -8,11 +8,11 @@ import subprocess
 import sys
 from importlib import import_module
 
-from tools import pages
 import pytest
 
 from rnnbook import cli, results
 from rnnbook.improved import ImprovedConfig, ImprovedRNN
+from tools import pages
 
 
 @pytest.fixture

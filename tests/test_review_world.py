@@ -9,9 +9,9 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from rnnbook import worlds
-from rnnbook.worlds import reviews as review_world
 from rnnbook.interactions import DAY, RatingData, ReviewData
 from rnnbook.metrics import evaluate_ratings, paired_difference
+from rnnbook.worlds import reviews as review_world
 from rnnbook.worlds.ratings import START
 from rnnbook.worlds.reviews import CLOSINGS, EDGES, OPENINGS, WORDS, ReviewWorld
 

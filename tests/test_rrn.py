@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resume import check_resumes
 from torch import nn
 
+from resume import check_resumes
 from rnnbook import metrics, training
 from rnnbook.interactions import DAY, RatingData, concatenate
 from rnnbook.interactions.ragged import batches_by_length

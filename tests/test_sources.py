@@ -16,8 +16,7 @@ from pathlib import Path
 import pooch
 import pytest
 
-from rnnbook import cli
-from rnnbook import sources
+from rnnbook import cli, sources
 from rnnbook.data import LOGS, RATINGS, REVIEWS, SPLITS, load_ratings, load_reviews, load_sessions
 from rnnbook.interactions.tables import DataError
 

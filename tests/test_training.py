@@ -15,8 +15,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rnnbook import training
-from rnnbook.training import (Adagrad, Adam, Count, Dropout, Rate, Share, Size, Weight, check_settings, load_checkpoint,
-                              save_checkpoint)
+from rnnbook.training import (
+    Adagrad,
+    Adam,
+    Count,
+    Dropout,
+    Rate,
+    Share,
+    Size,
+    Weight,
+    check_settings,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 CPU = torch.device("cpu")
 

@@ -5,8 +5,9 @@ A file stays as it is when training breaks, and so would such a claim. The mark 
 
 import ast
 
-from tools import pages
 import pytest
+
+from tools import pages
 
 MACHINE, REAL, PEER = "speed or memory of one machine", "real data, which are not everywhere", "another's package"
 WITHOUT = {

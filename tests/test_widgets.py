@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from rnnbook.interactions import SessionData
 from rnnbook.gru4rec import LOSSES, session_parallel
+from rnnbook.interactions import SessionData
 from rnnbook.rnn import gradient_flow
 from rnnbook.widgets import (
     DistillationExplorer,

@@ -8,10 +8,10 @@ import pytest
 from test_widgets import EVIL, drag_to, shown_as_text, status
 
 from rnnbook.interactions import DAY, RatingData
-from rnnbook.worlds.ratings import START
 from rnnbook.rrn import RRN, RRNConfig, fit
 from rnnbook.widgets import TasteExplorer, TimeTravel
 from rnnbook.worlds import RatingWorld
+from rnnbook.worlds.ratings import START
 
 DATA = RatingWorld(n_users=30, n_items=12, n_steps=20).sample()
 USERS = ["user-3", "user-0", "user-29"]
