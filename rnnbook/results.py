@@ -423,7 +423,7 @@ def overview():
 
     Examples
     --------
-    >>> overview().loc["gru4rec-world", "seconds"] > 0
+    >>> print(overview().loc["gru4rec-world", "seconds"] > 0)
     True
     """
     found, lines = names(), []
