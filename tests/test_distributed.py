@@ -25,6 +25,7 @@ from rnnbook import distributed, fast, gru4rec, metrics, training
 from rnnbook.distributed import Ranks, step_bytes
 from rnnbook.gru4rec import GRU4RecConfig, session_parallel
 from rnnbook.interactions import SessionData
+from rnnbook.training import loop
 from rnnbook.training.lanes import lanes_of
 from rnnbook.worlds import SessionWorld
 
@@ -255,8 +256,8 @@ def lose_one_in_the_second_epoch(who, checkpoint, how=die, timeout=3600):
 
 
 def go_on(checkpoint):
-    written, save = [], training.save_checkpoint
-    training.save_checkpoint = lambda *arguments: written.append(1) or save(*arguments)
+    written, save = [], loop.save_checkpoint
+    loop.save_checkpoint = lambda *arguments: written.append(1) or save(*arguments)
     return trained(distributed.fit, replace(SMALL, n_epochs=3), checkpoint=checkpoint) | {"written": len(written)}
 
 
@@ -294,8 +295,8 @@ def test_a_dead_rank_ends_the_run_and_fewer_go_on(tmp_path, who):
 
 def written_at_first(checkpoint):
     """A compiled run to its end, whose checkpoint stays what it was early in the first epoch."""
-    written, save = [], training.save_checkpoint
-    training.save_checkpoint = lambda *arguments: written.append(1) or len(written) > 5 or save(*arguments)
+    written, save = [], loop.save_checkpoint
+    loop.save_checkpoint = lambda *arguments: written.append(1) or len(written) > 5 or save(*arguments)
     return trained(distributed.fit, SMALL, checkpoint=checkpoint, **WITH_FAST)
 
 

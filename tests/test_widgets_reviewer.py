@@ -30,7 +30,7 @@ def sharp(words, **changes):
     config = replace(SMALL, **changes)
     model = new_model(some_reviews(200, words=words), config, device="cpu", seed=1)
     with torch.no_grad():
-        for layer, times in ((model.writer.tell, 8), (model.writer.lstm, 6), (model.writer.out, 12)):
+        for layer, times in ((model.writer.to_joint, 8), (model.writer.lstm, 6), (model.writer.out, 12)):
             for p in layer.parameters():
                 p.mul_(times)
         model.writer.out.bias[END] -= 1
@@ -162,7 +162,7 @@ def test_it_holds_what_the_model_writes(model, temperature):
     widget = Reviewer(model, USERS, ITEMS, RATINGS, length=30, temperature=temperature, seeds=SEEDS)
     ends = set()
     for _, (user, item, rating, seed), draws in places(widget):
-        steps = list(model.writing(user, item, rating, temperature=temperature, max_length=30, seed=seed))
+        steps = list(model.sample_characters(user, item, rating, temperature=temperature, max_length=30, seed=seed))
         assert text_of(draws, model.alphabet) == "".join(c for c, _ in steps)
         ends.add(draws[-1][0] == END)
         for (symbol, chance, *rest), (_, p) in zip(draws, steps):
@@ -178,10 +178,10 @@ def test_it_holds_what_the_model_writes(model, temperature):
 def test_the_last_draw_is_that_of_the_end(model, widget):
     n_ended = 0
     for _, (user, item, rating, _), draws in places(widget):
-        u, m, users, items = model.at([user], [item], [TRAIN_END + 1])
-        ours, (b, q, d) = model.own_of_both(users, items)
-        [predicted] = model.ratings(u, m, users, items)
-        x = model.writer.x_joint(u, m, ours, (b, q, d + (rating - predicted) / model.scale["std"]))
+        users, items = model.terms_at([user], [item], [TRAIN_END + 1])
+        [predicted] = model.ratings(users, items)
+        items = items._replace(bias=items.bias + (rating - predicted) / model.scale["std"])
+        x = model.writer.x_joint(users, items)
         h, _ = model.writer(torch.tensor([[END], *([s] for s, *_ in draws[:-1])]), x)
         chances = torch.softmax(model.writer.out(h[-1, 0]), 0)
         assert draws[-1][1] / 100 == pytest.approx(chances[draws[-1][0]].item(), abs=0.00051)
