@@ -348,6 +348,9 @@ def test_the_optimum_of_a_drift_is_that_of_the_last_regime():
     judged = drift.after.sample(500, seed=1)
     assert drift.oracle(judged) == drift.after.oracle(judged)
     assert drift.oracle(judged).recall > metrics.evaluate_sessions(drift.before.bayes(), judged).intervals["recall"][1]
+    [new, old], history = ([w.last_item() for w in (drift.after, drift.before)], [drift.item_ids[7]])
+    np.testing.assert_array_equal(drift.last_item().recommend(history).ids, new.recommend(history).ids)
+    assert (new.recommend(history).ids != old.recommend(history).ids).any()
 
 
 def test_impossible_drifts_are_refused():
