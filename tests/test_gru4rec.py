@@ -419,7 +419,8 @@ def epoch_on(device):
     "cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(
         not torch.cuda.is_available(), reason="no CUDA device here")])])
 def test_every_device_trains_to_the_same_model(device):
-    torch.testing.assert_close(epoch_on(device), epoch_on("cpu"), rtol=0, atol=1e-4)
+    """In float32, where the order of sums shows; `test_gpu.py` compares in float64. The CPU repeats itself exactly."""
+    torch.testing.assert_close(epoch_on(device), epoch_on("cpu"), rtol=0, atol=0 if device == "cpu" else 1e-4)
 
 
 # --- Sampling ---------------------------------------------------------------------------------------------

@@ -551,7 +551,7 @@ def test_a_training_is_the_loop_over_its_batches(float64, every_prefix):
     slow, losses = one_by_one(data, config, 2, config.n_epochs)
     assert [point["loss"] for point in model.history] == pytest.approx(losses, rel=1e-9)
     for name, tensor in slow.state_dict().items():
-        torch.testing.assert_close(model.state_dict()[name], tensor, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(model.state_dict()[name], tensor, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("sees", ["future", "both"])
