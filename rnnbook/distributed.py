@@ -155,7 +155,8 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
 
     try:
         # Epoch functions may sum gradients of different sizes, so all ranks must use the same one.
-        identity = training.identity(config, train, valid, seed, patience=patience, epoch=epoch.__qualname__)
+        identity = training.identity(config, train, valid, seed, n_epochs=config.n_epochs, patience=patience,
+                                     epoch=epoch.__qualname__)
         epochs = _agree(ranks, identity, checkpoint)
         model = gru4rec.fit(
             train, config, device=ranks.device, seed=seed, valid=valid, patience=patience, checkpoint=checkpoint,

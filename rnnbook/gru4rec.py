@@ -21,6 +21,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from rnnbook import metrics, training
+from rnnbook.interactions.lookup import joined_ids
+from rnnbook.recommenders import Recommender
 from rnnbook.training import Count, Dropout, Momentum, Rate, Size, Weight
 from rnnbook.training.lanes import EpochTracker, rows_to_lanes
 
@@ -391,7 +393,7 @@ class GRULayer(nn.Module):
         return n + z * (h - n)
 
 
-class GRU4Rec(nn.Module):
+class GRU4Rec(nn.Module, Recommender):
     """The network: its input is an item, followed by GRU layers; its output is a score for every item.
 
     Parameters
@@ -410,6 +412,8 @@ class GRU4Rec(nn.Module):
     layers : ModuleList of GRULayer
     history : list of dict
         One point per epoch of training.
+    optimizer_state : dict of str to Tensor
+        The state of Adagrad after training, so that `fit` can go on from this model; empty before.
 
     Examples
     --------
@@ -431,7 +435,7 @@ class GRU4Rec(nn.Module):
 
     def __init__(self, item_ids, config, device="cpu"):
         super().__init__()
-        self.item_ids, self.config, self.history = np.asarray(item_ids), config, []
+        self.item_ids, self.config, self.history, self.optimizer_state = np.asarray(item_ids), config, [], {}
         n_items, sizes = len(self.item_ids), config.hidden_sizes
         input_size = {"shared": sizes[-1], "separate": config.embedding_size, "one-hot": None}[config.input]
         with torch.device(device):
@@ -512,37 +516,32 @@ class GRU4Rec(nn.Module):
             state = self.step(table[items[position]], carry_state(state, reset, live))
             yield position + 1, self._score(state[-1])
 
-    @torch.no_grad()
-    def recommend(self, history, k=10):
-        """The k items with the highest scores after a history.
-
-        Parameters
-        ----------
-        history : sequence of raw item ids
-            The session so far, oldest first.
-        k : int
-
-        Returns
-        -------
-        metrics.Recommendations
-            ``ids`` [k] and ``scores`` [k], best first. They may include items of the history, because users click an
-            item again.
-
-        Raises
-        ------
-        ValueError
-            The history is empty or has an unknown item.
-        """
+    def scorer(self, histories):
+        """Read histories (a list of int64 arrays of item indices), as `Recommender` needs it."""
         self.eval()
-        state = self.initial_state(1)
-        for item in metrics.encode_history(history, self.item_ids):
-            state = self.step(getattr(self, self.input_table)[item][None], state)
-        return metrics.best_items(self._score(state[-1])[0].cpu(), self.item_ids, k)
+        h = self.states_after(histories)[-1]
+        return lambda items: self._score(h, items)
 
-    def _score(self, h):
-        """Scores of all items, float [B, n_items]. Autocast is off, because rounding would create ties."""
+    def states_after(self, histories):
+        """The state after each history: list of Tensor, float [n_histories, hidden_size], one per layer.
+
+        Step t reads item t of every history that is long enough. They are sorted, so these are the first rows.
+        """
+        lengths = np.array([len(history) for history in histories])
+        longest_first = np.argsort(-lengths, kind="stable")
+        sorted_items = [torch.from_numpy(histories[i]) for i in longest_first]
+        table, state = getattr(self, self.input_table), self.initial_state(len(histories))
+        for t, items in enumerate(nn.utils.rnn.pad_sequence(sorted_items).to(self.device)):
+            n = int((lengths > t).sum())
+            for h, new in zip(state, self.step(table[items[:n]], [h[:n] for h in state])):
+                h[:n] = new
+        back = torch.from_numpy(np.argsort(longest_first)).to(self.device)
+        return [h[back] for h in state]
+
+    def _score(self, h, items=slice(None)):
+        """Scores of items (by default all), float [B, m]. Autocast is off, because rounding would create ties."""
         with torch.autocast(h.device.type, enabled=False):
-            return F.linear(h, self.output, self.bias)
+            return F.linear(h, self.output[items], self.bias[items])
 
     def save(self, path):
         """Write the model into the folder ``path``: tensors as safetensors, settings and item ids as JSON."""
@@ -678,10 +677,10 @@ def step_loss(config, scores, columns, sampler, n_targets=None):
         scores = torch.tanh(scores)
     elif config.final_activation == "elu":
         scores = F.elu(scores)
+    negative = scores.new_ones(scores.shape, dtype=torch.bool).fill_diagonal_(False)
     if config.mask_targets:
-        negative = columns[None, :] != columns[:n_rows, None]
-    else:
-        negative = scores.new_ones(scores.shape, dtype=torch.bool).fill_diagonal_(False)
+        others = negative & (columns[None, :] != columns[:n_rows, None])
+        negative = torch.where(others.any(dim=1, keepdim=True), others, negative)  # a row needs a negative
     if config.loss == "bpr-max":
         return bpr_max(scores, negative, config.bpr_max_regularization)
     return LOSSES[config.loss](scores, negative)
@@ -857,7 +856,7 @@ def train_epoch(model, optimizer, sampler, schedule, items, steps, lanes, report
 
 
 def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None,
-        progress=True, callback=None, epoch=train_epoch, evaluate=None, writes=True):
+        progress=True, callback=None, start=None, epoch=train_epoch, evaluate=None, writes=True):
     """Train a GRU4Rec.
 
     Parameters
@@ -882,6 +881,9 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
         Receives ``{"epoch", "running_loss"}`` about 20 times an epoch: the epoch as a fraction, and the mean loss of
         the predictions since the previous such point. At the end of each epoch it receives ``{"epoch", "loss"}``, with
         the mean loss over the whole epoch, and the scores on ``valid``.
+    start : GRU4Rec, optional
+        Go on from this trained model for ``n_epochs`` more, perhaps on newer sessions. Items that only ``train`` has
+        get new rows. All other weights, and the state of the optimiser, are kept. The model itself is not changed.
     epoch : callable
         `train_epoch`, or another function with the same arguments, such as those of `rnnbook.fast` and
         `rnnbook.distributed`.
@@ -917,9 +919,16 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     (20, True)
     """
     device = training.pick_device(device)
+    before = start.history if start else []
+    if start:
+        item_ids = joined_ids(start.item_ids, train.item_ids)
+        train, valid = (data and data.restrict_to(item_ids) for data in (train, valid))
     with training.seeded(seed, device):
         model = GRU4Rec(train.item_ids, config, device)
     optimizer = training.Adagrad(model.named_parameters(), config.learning_rate, config.momentum)
+    if start:
+        training.copy_first_rows(model.state_dict(), start.state_dict(), "the model to start from")
+        training.copy_first_rows(optimizer.tensors(), start.optimizer_state, "the optimiser to start from")
     schedule = session_parallel(train.offsets, config.batch_size)
     # Without extra negatives a single lane has no negatives, so the epoch ends when fewer than two lanes are active.
     n_steps = int((np.diff(schedule.offsets) >= (1 if config.n_sample else 2)).sum())
@@ -940,9 +949,11 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
         scores = (evaluate or metrics.evaluate_sessions)(model, valid, k=20)
         return {"recall": scores.recall, "mrr": scores.mrr}
 
-    with training.progress_bar(config.n_epochs * n_steps, progress) as bar:
-        model.history = training.run(
-            model, run_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
-            identity=training.identity(config, train, valid, seed), validate=valid and validate, patience=patience,
-            checkpoint=checkpoint, writes=writes, callback=callback)
+    n_steps_before = len(before) * n_steps
+    with training.progress_bar(n_steps_before + config.n_epochs * n_steps, progress, n_steps_before) as bar:
+        model.history = before + training.run(
+            model, run_epoch, config.n_epochs, seed=seed, optimizer=optimizer, n_before=len(before),
+            identity=training.identity(config, train, valid, seed, start=start and training.digest_of(start)),
+            validate=valid and validate, patience=patience, checkpoint=checkpoint, writes=writes, callback=callback)
+    model.optimizer_state = optimizer.tensors()
     return model

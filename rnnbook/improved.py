@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from rnnbook import metrics, training
 from rnnbook.interactions.ragged import batches_by_length
+from rnnbook.recommenders import Recommender
 from rnnbook.training import Dropout, Rate, Share, Size
 
 # --- Settings ---------------------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ class Padded:
 # --- The network ------------------------------------------------------------------------------------------
 
 
-class ImprovedRNN(nn.Module):
+class ImprovedRNN(nn.Module, Recommender):
     """Embedding, GRU, and a score for every item.
 
     The student sees the clicks before the one to predict. A teacher is the same network, and sees those after it, read
@@ -260,13 +261,14 @@ class ImprovedRNN(nn.Module):
             parts.append(backwards[batch.row, batch.column + 2])
         return F.dropout(torch.cat(parts, dim=1), self.config.output_dropout, self.training)
 
-    def scores(self, hidden):
-        """Scores of all items, float [P, d] -> [P, m]: logits, or cosines with every item's vector."""
+    def scores(self, hidden, items=slice(None)):
+        """Scores of items (by default all), float [P, d] -> [P, m]: logits, or cosines with each item's vector."""
         if self.config.output == "softmax":
-            return self.output(hidden)
+            return F.linear(hidden, self.output.weight[items], self.output.bias[items])
+        vectors = self.embedding.weight[items]
         if self.config.output == "shared":
-            return F.linear(self.output(hidden), self.embedding.weight, self.bias)
-        return F.normalize(self.output(hidden), dim=1) @ F.normalize(self.embedding.weight, dim=1).T
+            return F.linear(self.output(hidden), vectors, self.bias[items])
+        return F.normalize(self.output(hidden), dim=1) @ F.normalize(vectors, dim=1).T
 
     @torch.no_grad()
     def score_sessions(self, data, batch_size=512):
@@ -286,35 +288,17 @@ class ImprovedRNN(nn.Module):
             yield position, self.scores(self.hidden(batch))
 
     @torch.no_grad()
-    def recommend(self, history, k=10):
-        """The k items most likely to come next.
-
-        Parameters
-        ----------
-        history : sequence of raw item ids
-            The session so far, oldest first.
-        k : int
-
-        Returns
-        -------
-        metrics.Recommendations
-            ``ids`` [k] and ``scores`` [k], best first.
-
-        Raises
-        ------
-        ValueError
-            If the history is empty or has an unknown item, or the model is a teacher.
-        """
+    def scorer(self, histories):
+        """Read histories (a list of int64 arrays of item indices), as `Recommender` needs it; not for a teacher."""
         if self.sees != "past":
             raise ValueError(f"a teacher that sees the {self.sees} cannot recommend: its history would have to end "
                              "after the click it predicts")
         self.eval()
-        x = torch.from_numpy(metrics.encode_history(history, self.item_ids)).to(self.device)[None]
-        last = self.states(x, torch.ones_like(x, dtype=torch.bool))[:, -1]
-        if self.config.output != "embedding":
-            return metrics.best_items(self.scores(last)[0].cpu(), self.item_ids, k)
-        ids, cosines = nearest(self.output(last), self.embedding.weight, k)
-        return metrics.Recommendations(self.item_ids[ids[0].cpu().numpy()], cosines[0].cpu().numpy())
+        clicks = [torch.from_numpy(history) for history in histories]
+        x = nn.utils.rnn.pad_sequence(clicks, batch_first=True, padding_value=-1).to(self.device)
+        keep = x >= 0
+        last = self.states(x.clamp(min=0), keep)[torch.arange(len(x), device=x.device), keep.sum(1)]
+        return lambda items: self.scores(last, items)
 
     def save(self, path):
         """Write the folder ``path``: tensors as safetensors, settings and item ids as JSON."""

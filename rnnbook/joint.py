@@ -296,7 +296,7 @@ class Joint(RRN):
             Unknown ones are taken for new.
         rating : float, optional
             Write as if the model predicted this rating: the item's bias is moved until it does.
-        time : float, optional
+        time : float or datetime, optional
             Seconds since 1970; by default the moment after all that was seen.
         temperature : float
             The logits are divided by it; 0 takes the likeliest character every time.
@@ -317,9 +317,11 @@ class Joint(RRN):
         They are those before the temperature. Last comes "" with the probabilities from which `END` was drawn,
         unless the review is cut off before.
         """
-        if temperature < 0 or max_length < 1:
+        if not (0 <= temperature < np.inf and max_length >= 1):
             raise ValueError(f"temperature={temperature}, max_length={max_length}; the first must not be negative, "
                              "the second at least 1")
+        if rating is not None and not np.isfinite(rating):
+            raise ValueError(f"rating={rating}; it must be a number, or None for the one that the model predicts")
         self.eval()
         users, items = self.terms_at([user], [item], [self.seen.times[-1] + 1 if time is None else time])
         if rating is not None:
@@ -529,7 +531,8 @@ def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patie
     rrn.descend(model, train.ratings, partial(batch_loss, texts=texts), seed=seed, valid=valid and valid.ratings,
                 patience=patience, checkpoint=checkpoint, progress=progress, callback=callback,
                 warm_up=partial(warm_up, model, texts) if config.text_weight > 0 else None,
-                identity=training.identity(config, train, valid, seed, start=start is not None))
+                identity=training.identity(config, train, valid, seed, start=start is not None,
+                                        n_epochs=config.decay and config.n_epochs))
     return model
 
 

@@ -3,7 +3,8 @@
 A *recommender*, here and in the whole book, is any object with
 
 - ``item_ids``: array [n_items] of raw item ids, the catalogue that it scores;
-- ``recommend(history, k=10) -> Recommendations``: takes raw item ids, oldest first, and returns the best ``k``;
+- ``recommend(history, k=10) -> Recommendations``: takes raw item ids, oldest first, and returns the best ``k`` (see
+  `rnnbook.recommenders`);
 - ``score_sessions(data, batch_size=512)``: an iterator of ``(positions, scores)``, int64 tensor [B] and float
   tensor [B, n_items]. ``positions`` are indices into ``data.items`` of the *targets*. Every event that has a
   predecessor in its session is a target exactly once, in any order. A row of scores may use only the events before
@@ -37,29 +38,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 
 METRICS = ("recall", "mrr", "ndcg")
 RATING_METRICS = ("rmse", "mae")
 TIES = ("standard", "conservative", "median")
-
-
-class Recommendations(NamedTuple):
-    """The recommended items and their scores, best first; ``recommend`` returns it.
-
-    Examples
-    --------
-    >>> answer = Recommendations(np.array(["tent", "stove"]), np.array([0.7, 0.2]))
-    >>> dict(zip(answer.ids.tolist(), answer.scores.tolist()))
-    {'tent': 0.7, 'stove': 0.2}
-    """
-
-    ids: np.ndarray  # [k] raw item ids
-    scores: np.ndarray  # float [k]
 
 
 # Shared by all recommenders -----------------------------------------------------------------------------
@@ -111,79 +96,6 @@ def check_catalogue(model, data):
         raise ValueError(
             f"the catalogues differ: {len(model.item_ids)} items in the model, {data.n_items} in the data; build "
             "the data with item_ids=model.item_ids (load_sessions gives train and test one catalogue)")
-
-
-def encode_history(history, item_ids, *, may_be_empty=False):
-    """Turn raw item ids into indices of the catalogue.
-
-    Parameters
-    ----------
-    history : sequence of raw item ids [n]
-    item_ids : array [n_items] of raw item ids, the catalogue
-    may_be_empty : bool
-        Whether an empty history is allowed.
-
-    Returns
-    -------
-    int64 array [n]
-
-    Raises
-    ------
-    ValueError
-        The history is empty, is a single id, or has an item that is not in the catalogue. The message names the
-        first such item.
-
-    Examples
-    --------
-    >>> encode_history(["stove", "tent"], np.array(["tent", "stove", "boots"])).tolist()
-    [1, 0]
-    """
-    if isinstance(history, (str, bytes)):
-        raise ValueError(f"a history is a sequence of item ids, not one id; pass [{history!r}]")
-    history = list(history)
-    if not history and not may_be_empty:
-        raise ValueError("the history is empty; pass at least one item id (only popularity needs none)")
-    indices = pd.Index(item_ids).get_indexer(pd.Index(history)) if history else np.empty(0)
-    if (indices < 0).any():
-        unknown = history[int(np.argmax(indices < 0))]
-        raise ValueError(f"unknown item {unknown!r}: it is not among the {len(item_ids)} items of the "
-                         "catalogue; leave it out of the history, or train on data that hold it")
-    return indices.astype(np.int64)
-
-
-def best_items(scores, item_ids, k):
-    """Pick the ``k`` items with the highest scores. Items of equal score keep the order of the catalogue.
-
-    Parameters
-    ----------
-    scores : float array or CPU tensor [n_items]
-    item_ids : array [n_items] of raw item ids
-    k : int
-        If it is larger than the catalogue, all items are returned.
-
-    Returns
-    -------
-    Recommendations
-
-    Raises
-    ------
-    ValueError
-        ``k`` is below 1.
-
-    Examples
-    --------
-    >>> best_items([0.1, 0.7, 0.1], ["tent", "stove", "boots"], k=2).ids.tolist()
-    ['stove', 'tent']
-    """
-    if k < 1:
-        raise ValueError(f"k must be at least 1, not {k}")
-    scores = np.asarray(scores)
-    behind = -scores
-    k = min(k, len(scores))
-    # Sorting a million items to find ten would take longer than scoring them, so only the candidates are sorted.
-    candidates = np.flatnonzero(~(behind > np.partition(behind, k - 1)[k - 1]))
-    best = candidates[np.argsort(behind[candidates], kind="stable")[:k]]
-    return Recommendations(np.asarray(item_ids)[best], scores[best])
 
 
 # Ranks --------------------------------------------------------------------------------------------------

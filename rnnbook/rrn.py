@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from rnnbook import training
 from rnnbook.interactions import DAY, RatingData, concatenate
+from rnnbook.interactions.lookup import as_seconds, find_ids
 from rnnbook.interactions.ragged import batches_by_length, concatenated_ranges
 from rnnbook.interactions.steps import Sequences, Steps, pack
 from rnnbook.training import Dropout, Rate, Size, Weight, as_tensor, check_settings
@@ -392,9 +392,8 @@ class RRN(nn.Module):
         -------
         users, items : Terms
         """
-        times = np.asarray(times, dtype=np.float64)
-        both = (pd.Index(ids).get_indexer(pd.Index(raw)).astype(np.int64)
-                for ids, raw in ((self.seen.user_ids, users), (self.seen.item_ids, items)))
+        both = find_ids(users, self.seen.user_ids, "user"), find_ids(items, self.seen.item_ids, "item")
+        times = as_seconds(times)
         return tuple(side.terms(self.factors_at_times(side, steps, owners, times), owners)
                      for side, steps, owners in zip(self.sides, self.steps(self.seen), both))
 
@@ -427,11 +426,17 @@ class RRN(nn.Module):
         ----------
         users, items : sequences of raw ids [k]
             Unknown ids get the prediction for a new user or item.
-        times : float array [k], seconds since 1970
+        times : sequence [k]
+            Seconds since 1970, or datetimes.
 
         Returns
         -------
         float64 array [k], on the scale of the ratings
+
+        Raises
+        ------
+        ValueError
+            An id is of the wrong type, or a known one in another spelling; or a time is missing or not in seconds.
         """
         return self.eval().ratings(*self.terms_at(users, items, times))
 
@@ -468,8 +473,8 @@ class RRN(nn.Module):
         Parameters
         ----------
         user, item : raw id, one of the two
-        times : float array [k], optional
-            Seconds; by default the steps at which the user rated, and a moment after the last.
+        times : sequence [k], optional
+            Seconds since 1970, or datetimes; by default the steps at which the user rated, and a moment after the last.
 
         Returns
         -------
@@ -478,14 +483,14 @@ class RRN(nn.Module):
         if (user is None) == (item is None):
             raise ValueError("a trajectory is that of one user or of one item; give one of the two")
         which, raw, ids = (0, user, self.seen.user_ids) if item is None else (1, item, self.seen.item_ids)
-        [owner] = pd.Index(ids).get_indexer([raw])
+        [owner] = find_ids([raw], ids, "user" if item is None else "item")
         if owner < 0:
             raise ValueError(f"{raw!r} has no ratings yet, so there is no trajectory")
         side, steps = self.eval().sides[which], self.steps(self.seen)[which]
         if times is None:
             times = steps.time[steps.offsets[owner]:steps.offsets[owner + 1]]
             times = np.append(times, times[-1] + max(1.0, steps.width))
-        owners, times = np.full(len(times), owner), np.asarray(times, dtype=np.float64)
+        owners, times = np.full(len(times), owner), as_seconds(times)
         terms = side.terms(self.factors_at_times(side, steps, owners, times), owners)
         return Trajectory(times, (terms.dynamic + terms.anchor).cpu().numpy())
 
@@ -815,5 +820,6 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     model = new_model(train, config, device=device, seed=seed, start=start)
     descend(model, train, batch_loss, seed=seed, valid=valid, patience=patience, checkpoint=checkpoint,
             progress=progress, callback=callback,
-            identity=training.identity(config, train, valid, seed, start=start is not None))
+            identity=training.identity(config, train, valid, seed, start=start is not None,
+                                        n_epochs=config.decay and config.n_epochs))
     return model

@@ -129,6 +129,33 @@ class RecommenderContract:
             for same in (np.sort(rows[position])[::-1][:6], rows[position, index]):
                 np.testing.assert_allclose(scores, same, rtol=1e-5, atol=1e-6)
 
+    def test_many_are_answered_as_one_by_one(self, model, test):
+        histories = [test.item_ids[test.items[a:b]].tolist() for a, b in zip(test.offsets, test.offsets[1:])]
+        histories += [history[:1] for history in histories[:5]]
+        together = model.recommend_many(histories, k=7)
+        assert len(together) == len(histories)
+        of_data = model.recommend_many(test, k=7)
+        for n, (history, many) in enumerate(zip(histories, together)):
+            alone = model.recommend(history, k=7)
+            np.testing.assert_allclose(many.scores, alone.scores, rtol=1e-5, atol=1e-6)
+            same = np.isclose(many.scores, alone.scores[-1], rtol=1e-5, atol=1e-6)  # rounding may order these anew
+            assert set(many.ids[~same]) <= set(alone.ids)
+            if n < test.n_sessions:
+                np.testing.assert_allclose(of_data[n].scores, many.scores, rtol=1e-5, atol=1e-6)
+
+    def test_seen_items_are_left_out_and_others_are_no_candidates(self, model, test):
+        everything = model.recommend(["item-03", "item-04"], k=30)
+        unseen = model.recommend(["item-03", "item-04"], k=30, exclude_seen=True)
+        assert sorted(everything.ids) == sorted(test.item_ids)
+        assert unseen.ids.tolist() == [i for i in everything.ids if i not in ("item-03", "item-04")]
+        allowed = ["item-20", "item-03", "item-11"]
+        some = model.recommend(["item-03", "item-04"], k=30, candidates=allowed)
+        assert some.ids.tolist() == [i for i in everything.ids if i in allowed]
+        np.testing.assert_allclose(some.scores, [s for i, s in zip(*everything) if i in allowed], rtol=1e-5, atol=1e-6)
+        left = model.recommend(["item-03", "item-04"], k=2, candidates=allowed, exclude_seen=True)
+        assert left.ids.tolist() == [i for i in everything.ids if i in ("item-20", "item-11")]
+        assert len(model.recommend(["item-03"], candidates=["item-03"], exclude_seen=True).ids) == 0
+
     def test_unknown_item(self, model):
         with pytest.raises(ValueError, match="item-99"):
             model.recommend(["item-03", "item-99"])

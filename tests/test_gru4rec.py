@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -459,6 +460,17 @@ def test_masked_targets_are_no_negatives():
     assert values[0].item() == pytest.approx(np.log(1 + np.e))
 
 
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_a_row_whose_columns_all_are_its_target_does_not_spoil_the_step(loss):
+    """Two lanes with the same target and nothing else to compare it with: the loss is finite, and nobody is moved."""
+    config = replace(SMALL, mask_targets=True, loss=loss, n_sample=0, logq=0.0, bpr_max_regularization=0.0)
+    sampler = NegativeSampler(np.array([1, 1, 1]), 0, 0.5, "cpu", 1)
+    scores = torch.zeros(2, 2, requires_grad=True)
+    loss = gru4rec.step_loss(config, scores, torch.tensor([1, 1]), sampler).sum()
+    loss.backward()
+    assert loss.isfinite() and scores.grad.sum().abs() < 1e-6
+
+
 # --- Training as a whole ----------------------------------------------------------------------------------
 
 
@@ -758,6 +770,128 @@ def test_bad_settings_are_named_with_what_is_allowed(field, value, allowed):
         GRU4RecConfig(**{field: value})
 
 
+# --- Going on from a trained model ------------------------------------------------------------------------
+
+
+ON = GRU4RecConfig(hidden_size=16, batch_size=16, n_sample=32, n_epochs=1, momentum=0.1)
+QUIET = {"device": "cpu", "progress": False}
+
+
+def weeks(n_items, seed, new_item=False):
+    """Clicks on a ring of items; with a new item, it stands between the last item and the first."""
+    rng, rows = np.random.default_rng(seed), []
+    ring = [f"i{n:02}" for n in range(n_items)] + ["a new one"] * new_item
+    for s in range(300):
+        start = rng.integers(len(ring))
+        rows += [(s, ring[(start + t) % len(ring)], 1000.0 * s + t) for t in range(rng.integers(3, 7))]
+    return SessionData.from_frame(pd.DataFrame(rows, columns=["session", "item", "time"]))
+
+
+def equal_models(one, other):
+    return (one.history == other.history and one.item_ids.tolist() == other.item_ids.tolist() and all(
+        torch.equal(a, b) for mine, theirs in ((one.state_dict(), other.state_dict()),
+                                               (one.optimizer_state, other.optimizer_state))
+        for a, b in zip(mine.values(), theirs.values(), strict=True)))
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_one_more_epoch_later_is_one_more_at_once(saved, tmp_path):
+    train = weeks(20, seed=0)
+    start = fit(train, replace(ON, n_epochs=2), **QUIET)
+    if saved:
+        start.save(tmp_path / "model")
+        start = GRU4Rec.load(tmp_path / "model", device="cpu")
+    before = {name: t.clone() for name, t in (start.state_dict() | start.optimizer_state).items()}
+    points = []
+    later = fit(train, ON, start=start, callback=points.append, **QUIET)
+    assert equal_models(later, fit(train, replace(ON, n_epochs=3), **QUIET))
+    assert not equal_models(later, fit(train, ON, **QUIET))
+    assert [point["epoch"] for point in later.history] == [1, 2, 3] and points[0]["epoch"] > 2
+    for name, t in (start.state_dict() | start.optimizer_state).items():
+        assert torch.equal(t, before[name])  # the model to start from is not changed
+
+
+def test_a_checkpoint_goes_on_with_more_epochs_but_not_with_fewer(tmp_path):
+    train = weeks(20, seed=0)
+    fit(train, replace(ON, n_epochs=2), checkpoint=tmp_path / "run", **QUIET)
+    more = fit(train, replace(ON, n_epochs=3), checkpoint=tmp_path / "run", **QUIET)
+    assert equal_models(more, fit(train, replace(ON, n_epochs=3), **QUIET))
+    with pytest.raises(ValueError, match="has 3 epochs, more than n_epochs=2; raise n_epochs, or give another"):
+        fit(train, replace(ON, n_epochs=2), checkpoint=tmp_path / "run", **QUIET)
+
+
+def test_the_next_week_brings_a_new_item_and_keeps_what_was_learned():
+    first, next_week = weeks(20, seed=0), weeks(20, seed=1, new_item=True)
+    start = fit(first, replace(ON, n_epochs=8), **QUIET)
+    later = fit(next_week, replace(ON, n_epochs=3), start=start, **QUIET)
+    assert later.item_ids.tolist() == [*start.item_ids, "a new one"]
+    assert later.recommend(["i18", "i19"], k=1).ids.tolist() == ["a new one"]
+    assert later.recommend(["a new one"], k=1).ids.tolist() == ["i00"]
+    for n in range(17):  # what the new item did not change
+        history, expected = [f"i{n:02}", f"i{n + 1:02}"], f"i{n + 2:02}"
+        assert start.recommend(history, k=1).ids == later.recommend(history, k=1).ids == [expected]
+    # an epoch of 20 sessions is enough for a model that has seen the first week, but not for a new one
+    few = next_week.take(range(20))
+    for begin, least, most in ((start, 0.8, 1), (None, 0, 0.5)):
+        model = fit(few, ON, start=begin, **QUIET)
+        test = weeks(20, seed=2, new_item=True).restrict_to(model.item_ids)
+        assert least <= metrics.evaluate_sessions(model, test, k=1).recall <= most
+
+
+def test_old_rows_keep_their_optimiser_state_and_new_rows_have_none():
+    start = fit(weeks(20, seed=0), ON, **QUIET)
+    steps = []
+
+    def no_step(model, optimizer, sampler, schedule, items, steps_, lanes, report):
+        steps.append({name: t.clone() for name, t in optimizer.tensors().items()})
+        report(steps_.stop, torch.tensor(1.0), 1, lambda: lanes)
+
+    fit(weeks(20, seed=1, new_item=True), ON, start=start, epoch=no_step, **QUIET)
+    assert steps[0].keys() == start.optimizer_state.keys()
+    for name, old in start.optimizer_state.items():
+        assert torch.equal(steps[0][name][:len(old)], old) and not steps[0][name][len(old):].any()
+    assert len(steps[0]["acc.output"]) == 21 and start.optimizer_state["acc.output"].any()
+
+
+def test_a_run_that_goes_on_resumes_after_a_kill_and_knows_its_start(tmp_path):
+    start, next_week = fit(weeks(20, seed=0), ON, **QUIET), weeks(20, seed=1, new_item=True)
+
+    def killed(point):
+        if point["epoch"] > 1.4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(next_week, ON, start=start, checkpoint=tmp_path / "run", callback=killed, **QUIET)
+    other = fit(weeks(20, seed=0), ON, seed=5, **QUIET)
+    with pytest.raises(ValueError, match=r"of another run [(]start="):
+        fit(next_week, ON, start=other, checkpoint=tmp_path / "run", **QUIET)
+    resumed = fit(next_week, ON, start=start, checkpoint=tmp_path / "run", **QUIET)
+    assert equal_models(resumed, fit(next_week, ON, start=start, **QUIET))
+
+
+def test_what_does_not_fit_the_model_to_start_from_is_refused():
+    start = fit(weeks(20, seed=0), ON, **QUIET)
+    with pytest.raises(ValueError, match=r"output of the model to start from is .20, 16., which does not fit"):
+        fit(weeks(20, seed=1), replace(ON, hidden_size=8), start=start, **QUIET)
+    numbers = SessionData.from_frame(pd.DataFrame({"session": [1, 1, 2, 2], "item": [1, 2, 2, 1], "time": range(4)}))
+    with pytest.raises(ValueError, match="both must be integers, or both strings"):
+        fit(numbers, ON, start=start, **QUIET)
+
+
+def test_validation_is_over_the_joined_catalogue():
+    start, week = fit(weeks(20, seed=0), ON, **QUIET), weeks(20, seed=1, new_item=True)
+    later = fit(week, replace(ON, n_epochs=2), start=start, valid=week.take(range(40)), **QUIET)
+    assert [sorted(point) for point in later.history[1:]] == [["epoch", "loss", "mrr", "recall"]] * 2
+
+
+def test_one_seed_in_three_threads_gives_one_model():
+    train = weeks(20, seed=0)
+    alone = fit(train, replace(ON, n_epochs=2), **QUIET)
+    with ThreadPoolExecutor(3) as pool:
+        models = list(pool.map(lambda _: fit(train, replace(ON, n_epochs=2), **QUIET), range(3)))
+    assert all(equal_models(model, alone) for model in models)
+
+
 # --- Saving -----------------------------------------------------------------------------------------------
 
 
@@ -790,7 +924,11 @@ def edit_tensors(folder, change):
     (lambda f: (f / "tensors.safetensors").write_bytes(b"\x80\x04pickle"), "damaged"),
     (lambda f: (f / "info.json").write_text('{"model": "GRU'), "damaged"),
     (lambda f: edit_info(f, model="AutoRec"), "not of a GRU4Rec"),
-    (lambda f: edit_info(f, config={"hidden_size": 8}), "not of a GRU4Rec"),
+    (lambda f: edit_info(f, config={"hidden_size": 8, "speed": 1}), "another version of rnnbook.*speed"),
+    (lambda f: edit_info(f, format=99), "another version of rnnbook.*format 99"),
+    (lambda f: edit_tensors(f, lambda t: t | {"optimizer.acc.bias": t["bias"][:3].clone()}), "acc.bias is"),
+    (lambda f: edit_tensors(f, lambda t: t | {"optimizer.acc.bias": t["bias"] * torch.nan}), "not finite"),
+    (lambda f: edit_tensors(f, lambda t: t | {"optimizer.other": torch.ones(2)}), "other is"),
     (lambda f: edit_info(f, item_ids=list(range(10**6))), "output is"),
     (lambda f: edit_tensors(f, lambda t: t | {"output": t["output"] * torch.nan}), "not finite"),
     (lambda f: edit_tensors(f, lambda t: t | {"bias": t["bias"][:3].clone()}), "bias is"),
@@ -800,6 +938,18 @@ def test_damaged_or_crafted_checkpoints_are_refused(trained, tmp_path, damage, m
     damage(tmp_path / "model")
     with pytest.raises(ValueError, match=match):
         GRU4Rec.load(tmp_path / "model", device="cpu")
+
+
+def test_a_model_of_an_older_version_loads_with_the_defaults_of_new_settings(trained, tmp_path):
+    trained.save(tmp_path / "model")
+    info = json.loads((tmp_path / "model" / "info.json").read_text())
+    assert info.pop("format") == 2
+    assert trained.config.bptt == GRU4RecConfig().bptt
+    del info["config"]["bptt"]
+    (tmp_path / "model" / "info.json").write_text(json.dumps(info))
+    with pytest.warns(UserWarning, match="an older version of rnnbook.*bptt=1"):
+        loaded = GRU4Rec.load(tmp_path / "model", device="cpu")
+    assert loaded.config == trained.config
 
 
 def test_missing_checkpoint_names_the_file(tmp_path):

@@ -522,34 +522,3 @@ def test_target_positions():
     empty = SimpleNamespace(n_events=2, n_sessions=3, offsets=np.array([0, 0, 2, 2]),
                             lengths=np.array([0, 2, 0]))
     assert metrics.target_positions(empty)[0].tolist() == [1]  # a session may be empty
-
-
-def test_encode_history():
-    catalogue = np.array(["item-3", "item-1"], dtype=object)
-    assert metrics.encode_history(["item-1", "item-3", "item-1"], catalogue).tolist() == [1, 0, 1]
-    for history in (["item-1", "item-2"], ["item-3", "item-2", "item-4"]):
-        with pytest.raises(ValueError, match="unknown item 'item-2'"):  # the first
-            metrics.encode_history(history, catalogue)
-    with pytest.raises(ValueError, match="empty"):
-        metrics.encode_history([], catalogue)
-    assert metrics.encode_history([], catalogue, may_be_empty=True).tolist() == []
-    with pytest.raises(ValueError, match="sequence"):
-        metrics.encode_history("item-1", catalogue)
-
-
-def test_best_items():
-    best = metrics.best_items([1.0, 3.0, 3.0, -np.inf], np.array(["a", "b", "c", "d"]), 3)
-    assert best.ids.tolist() == ["b", "c", "a"] and best.scores.tolist() == [3, 3, 1]
-    assert len(metrics.best_items([1.0, 2.0], np.array([7, 8]), 10).ids) == 2
-    assert metrics.best_items([1.0, 2.0], np.array([7, 8]), 1).ids.tolist() == [8]
-    with pytest.raises(ValueError, match="k must be"):
-        metrics.best_items([1.0], np.array([7]), 0)
-
-
-@settings(max_examples=200, deadline=None)
-@given(scores=st.lists(st.integers(-3, 3), min_size=1, max_size=30), k=st.integers(1, 35))
-def test_best_items_are_those_of_a_stable_sort(scores, k):
-    """Many ties: where the last place is shared, the earlier items of the catalogue have it."""
-    best = metrics.best_items(np.array(scores, dtype=np.float32), np.arange(len(scores)), k)
-    assert best.ids.tolist() == sorted(range(len(scores)), key=lambda i: -scores[i])[:k]
-    assert best.scores.tolist() == sorted(scores, reverse=True)[:k]

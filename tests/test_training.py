@@ -304,7 +304,7 @@ def test_the_bar_counts_steps_and_can_be_hidden(monkeypatch):
     monkeypatch.setattr("rnnbook.training.loop.tqdm", lambda **options: bars.append(options))
     for shown in (True, False):
         training.progress_bar(7, shown)
-    shown = {"total": 7, "unit": "step", "leave": False}  # whether it is shown then, the environment says
+    shown = {"total": 7, "initial": 0, "unit": "step", "leave": False}  # whether it is shown then, the environment says
     assert bars == [shown, shown | {"disable": True}]
 
 

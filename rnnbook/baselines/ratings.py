@@ -15,7 +15,6 @@ from abc import ABC, abstractmethod
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy import sparse
 from scipy.sparse.linalg import cg
@@ -23,6 +22,7 @@ from scipy.special import expit
 from torch.nn import functional as F
 
 from rnnbook.interactions import DataError, concatenate
+from rnnbook.interactions.lookup import as_seconds, find_ids
 from rnnbook.interactions.ragged import batches_in_order, concatenated_ranges
 from rnnbook.training import Adam
 
@@ -72,9 +72,13 @@ class RatingBaseline(ABC):
             raise ValueError(f"{data.name} begins before the training data end; use predict for training ratings")
 
     def predict(self, users, items, times):
-        """Predicted ratings, float64 [n], for raw ids [n] and times [n] in seconds since 1970; ids may be unknown."""
-        return self._predict(_indices(users, self.user_ids), _indices(items, self.item_ids),
-                             np.asarray(times, dtype=np.float64))
+        """Predicted ratings, float64 [n], for raw ids [n] and times [n], in seconds since 1970 or datetimes.
+
+        Ids may be unknown. An id of the wrong type, or a known one in another spelling, raises a ValueError.
+        """
+        users, items = find_ids(users, self.user_ids, "user"), find_ids(items, self.item_ids, "item")
+        return self._predict(np.where(users < 0, len(self.user_ids), users),
+                             np.where(items < 0, len(self.item_ids), items), as_seconds(times))
 
     def follow(self, data):
         """Predicted ratings, float64 [n_ratings], for RatingData over the same ids, from the training ratings only.
@@ -86,11 +90,6 @@ class RatingBaseline(ABC):
         """
         self._check_goes_on(data)
         return self._predict(data.users, data.items, data.times)
-
-
-def _indices(raw, ids):
-    found = pd.Index(ids).get_indexer(pd.Index(raw))
-    return np.where(found < 0, len(ids), found)
 
 
 def _matrix(rows, columns, values, shape):

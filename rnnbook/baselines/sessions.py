@@ -9,16 +9,17 @@ these ties explicitly.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import numpy as np
 import torch
 from scipy import sparse
 
 from rnnbook import metrics
+from rnnbook.recommenders import Recommender
 
 
-class HistoryRecommender(ABC):
+class HistoryRecommender(Recommender):
     """Base class of a model whose scores are a function of the clicks so far.
 
     A subclass sets ``item_ids`` and defines ``scores_after``.
@@ -36,9 +37,6 @@ class HistoryRecommender(ABC):
     Recommendations(ids=array(['stove'], dtype='<U5'), scores=array([1.]))
     """
 
-    item_ids: np.ndarray
-    answers_empty_history = False
-
     @abstractmethod
     def scores_after(self, histories):
         """Scores of all items after each history: float64 [n_histories, n_items].
@@ -49,16 +47,9 @@ class HistoryRecommender(ABC):
             Item indices, oldest first.
         """
 
-    def recommend(self, history, k=10):
-        """The ``k`` best next items after raw item ids, oldest first: Recommendations.
-
-        Raises
-        ------
-        ValueError
-            An item is unknown, or the history is empty and the model needs a click.
-        """
-        history = metrics.encode_history(history, self.item_ids, may_be_empty=self.answers_empty_history)
-        return metrics.best_items(self.scores_after([history])[0], self.item_ids, k)
+    def scorer(self, histories):
+        scores = torch.from_numpy(self.scores_after(histories))
+        return lambda items: scores[:, items]
 
     def score_sessions(self, data, batch_size=512):
         """Yield (positions int64 tensor [B], scores float64 tensor [B, n_items])."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
+import warnings
 from dataclasses import asdict, fields
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rnnbook.training.devices import pick_device
 
+FORMAT = 2  # of saved models; 1 had no number
 PARTS = ("tensors.safetensors", "info.json")  # the files of a checkpoint
 
 
@@ -144,7 +148,8 @@ def save_model(model, path, extra_tensors=None, **extra_info):
     Parameters
     ----------
     model : torch.nn.Module
-        With ``config`` (a dataclass), ``item_ids`` (an array) and ``history`` (a list).
+        With ``config`` (a dataclass), ``item_ids`` (an array) and ``history`` (a list). If it has an
+        ``optimizer_state`` (a dict of tensors), this is saved too, so that a later training can go on from it.
     path : path
         The folder.
     extra_tensors : dict of str to Tensor, optional
@@ -165,9 +170,10 @@ def save_model(model, path, extra_tensors=None, **extra_info):
     >>> info["model"], info["item_ids"], info["config"]["hidden_size"], info["shop"]
     ('GRU4Rec', [3, 7], 2, 'tents')
     """
-    info = {"model": type(model).__name__, "config": asdict(model.config), "history": model.history,
+    info = {"format": FORMAT, "model": type(model).__name__, "config": asdict(model.config), "history": model.history,
             "item_ids": model.item_ids.tolist(), **extra_info}
-    save_checkpoint(path, model.state_dict() | (extra_tensors or {}), info)
+    optimizer = {f"optimizer.{name}": t for name, t in getattr(model, "optimizer_state", {}).items()}
+    save_checkpoint(path, model.state_dict() | optimizer | (extra_tensors or {}), info)
 
 
 def load_model(cls, config_cls, path, device, extra_info=()):
@@ -189,7 +195,8 @@ def load_model(cls, config_cls, path, device, extra_info=()):
     Returns
     -------
     torch.nn.Module
-        In evaluation mode.
+        In evaluation mode. A setting that the folder does not have, because it was saved by an older version, gets
+        its default, with a warning.
 
     Raises
     ------
@@ -243,18 +250,90 @@ def build_model(cls, config_cls, tensors, info, path, device, extra_info=()):
     >>> torch.equal(twin.output, model.output)
     True
     """
-    known = {f.name for f in fields(config_cls)}
-    wanted = {"model", "config", "item_ids", *extra_info}
-    if info.get("model") != cls.__name__ or not wanted <= info.keys() or set(info["config"]) != known:
-        raise ValueError(f"{path}: info.json is not of a {cls.__name__} of this version; save the model again")
+    wanted = {"config", "item_ids", *extra_info}
+    if info.get("model") != cls.__name__ or not wanted <= info.keys():
+        raise ValueError(f"{path}: info.json is not of a {cls.__name__}" + (
+            f" but of a {info['model']}; load it with that class" if "model" in info else
+            "; give the folder that its save(…) wrote"))
+    config = _config_of(config_cls, info, path)
     # Built on the device "meta", the model has shapes but needs no memory before they are checked.
-    model = cls(info["item_ids"], config_cls(**info["config"]), "meta", **{name: info[name] for name in extra_info})
-    check_tensors(tensors, model.state_dict(), path)
+    model = cls(info["item_ids"], config, "meta", **{name: info[name] for name in extra_info})
+    weights = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
+    check_tensors(weights, model.state_dict(), path)
+    optimizer = {name.removeprefix("optimizer."): t for name, t in tensors.items() if name not in weights}
+    of_weights = {f"{kind}.{name}": t for kind in ("acc", "velocity") for name, t in weights.items()}
+    check_tensors(optimizer, {name: of_weights.get(name, torch.empty(0)) for name in optimizer}, path)
     device = pick_device(device)
     # A copy, because tensors read from a file are not aligned in memory: sums are slower and rounded differently.
-    model.load_state_dict({name: t.to(device, copy=True) for name, t in tensors.items()}, assign=True)
+    model.load_state_dict({name: t.to(device, copy=True) for name, t in weights.items()}, assign=True)
     model.history = info.get("history", [])
+    model.optimizer_state = optimizer
     return model.eval()
+
+
+def _config_of(config_cls, info, path):
+    """The settings of a saved model. Settings that an older version did not have get their defaults, with a warning."""
+    saved, known = info["config"], {f.name for f in fields(config_cls)}
+    if info.get("format", 1) > FORMAT or saved.keys() - known:
+        unknown = ", ".join(sorted(saved.keys() - known)) or f"format {info['format']}"
+        raise ValueError(f"{path}: saved by another version of rnnbook, with what this one does not know ({unknown}); "
+                         "load it with that version, or train the model again")
+    config = config_cls(**saved)
+    missing = sorted(known - saved.keys())
+    if missing:
+        warnings.warn(f"{path}: saved by an older version of rnnbook, which did not have all settings; taken as "
+                      + ", ".join(f"{name}={getattr(config, name)!r}" for name in missing), stacklevel=2)
+    return config
+
+
+def digest_of(model):
+    """The SHA-256 of a model's catalogue, weights and optimiser state, as hex: str. Equal models have equal digests.
+
+    Examples
+    --------
+    >>> from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig
+    >>> one, other = (GRU4Rec([3, 7], GRU4RecConfig(hidden_size=2)) for _ in range(2))
+    >>> digest_of(one) == digest_of(one), digest_of(one) == digest_of(other)
+    (True, False)
+    """
+    found = hashlib.sha256("\n".join(map(str, model.item_ids.tolist())).encode())
+    for name, tensor in sorted((model.state_dict() | model.optimizer_state).items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().data)
+    return found.hexdigest()
+
+
+def copy_first_rows(tensors, old, what):
+    """Copy old tensors into the first rows of larger ones; tensors of equal size are copied whole.
+
+    Parameters
+    ----------
+    tensors : dict of str to Tensor
+        Changed in place. Those that ``old`` does not have stay as they are.
+    old : dict of str to Tensor
+    what : str
+        What ``old`` is, for an error message.
+
+    Raises
+    ------
+    ValueError
+        An old tensor has more rows, or rows of another size.
+
+    Examples
+    --------
+    >>> grown = {"table": torch.zeros(3, 2)}
+    >>> copy_first_rows(grown, {"table": torch.ones(2, 2)}, "the old model")
+    >>> grown["table"].sum(1)
+    tensor([2., 2., 0.])
+    """
+    for name, tensor in tensors.items():
+        if name in old:
+            rows = old[name]
+            if rows.shape[1:] != tensor.shape[1:] or len(rows) > len(tensor):
+                raise ValueError(f"{name} of {what} is {tuple(rows.shape)}, which does not fit into "
+                                 f"{tuple(tensor.shape)}; keep the settings that it was trained with")
+            with torch.no_grad():
+                tensor[:len(rows)] = rows.to(tensor.device)
 
 
 def check_tensors(saved, expected, path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 
 import numpy as np
 import torch
@@ -23,9 +24,15 @@ def pick_device(device="auto"):
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+# PyTorch has one generator for all threads. So only one thread at a time is in a `seeded` block.
+_GENERATOR = threading.RLock()
+
+
 @contextlib.contextmanager
 def seeded(seed, device):
     """Inside this context, random numbers come from ``seed``. Afterwards the previous random state is restored.
+
+    If several threads train, each waits here for the others: their epochs alternate, and one seed gives one model.
 
     Examples
     --------
@@ -35,7 +42,7 @@ def seeded(seed, device):
     ...     print(torch.equal(torch.rand(2), first))
     True
     """
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with _GENERATOR, torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 

@@ -16,6 +16,8 @@ from rnnbook.training.devices import random_state, seeded, set_random_state
 def identity(config, train, valid, seed, **more):
     """Settings, data and seed of a run. A checkpoint can be continued only if all of them are the same.
 
+    The number of epochs is left out, so a run can be continued with more of them.
+
     Parameters
     ----------
     config : dataclass
@@ -39,11 +41,12 @@ def identity(config, train, valid, seed, **more):
     >>> same["seed"], same["train"] == train.sha256, same["valid"]
     (0, True, None)
     """
-    return {"config": asdict(config), "train": train.sha256, "valid": valid and valid.sha256, "seed": seed, **more}
+    settings = {name: value for name, value in asdict(config).items() if name != "n_epochs"}
+    return {"config": settings, "train": train.sha256, "valid": valid and valid.sha256, "seed": seed, **more}
 
 
 def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=None, patience=None, metric="recall",
-        better=max, checkpoint=None, writes=True, callback=None):
+        better=max, checkpoint=None, writes=True, callback=None, n_before=0):
     """Train epoch by epoch: validate, keep the best epoch, stop early, save checkpoints, and resume a killed run.
 
     Each epoch seeds its random numbers from ``(seed, epoch)``, and a checkpoint within an epoch holds their state. So a
@@ -53,9 +56,9 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     ----------
     model : torch.nn.Module
     train_epoch : callable(epoch, mid_epoch, save) -> float
-        Runs one epoch and returns its mean loss. ``epoch`` counts from 0. During the epoch it may call ``save(pack)``;
-        then the checkpoint is rewritten with the tensors that ``pack() -> {name: Tensor}`` returns. A run that resumes
-        there gets these tensors as ``mid_epoch``. At the beginning of an epoch ``mid_epoch`` is empty.
+        Runs one epoch and returns its mean loss. ``epoch`` counts from ``n_before``. During the epoch it may call
+        ``save(pack)``; then the checkpoint is rewritten with the tensors that ``pack() -> {name: Tensor}`` returns. A
+        run that resumes there gets these tensors as ``mid_epoch``. At the beginning of an epoch ``mid_epoch`` is empty.
     n_epochs : int
     seed : int
     optimizer : Adagrad or Adam
@@ -77,6 +80,8 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
         Whether this process writes the checkpoint. If several processes train together, only one does.
     callback : callable(dict), optional
         Receives one point per epoch: ``epoch, loss`` and what ``validate`` returned.
+    n_before : int
+        The number of epochs that the model was trained before this run.
 
     Returns
     -------
@@ -114,6 +119,9 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     named = {"model": model.state_dict(), "optimizer": optimizer.tensors(), "best": best}
     tensors = {f"{kind}.{name}": tensor for kind, group in named.items() for name, tensor in group.items()}
     history, mid_epoch, random = _resume(checkpoint, tensors, identity)
+    if len(history) > n_epochs:
+        raise ValueError(f"{checkpoint}: the checkpoint has {len(history)} epochs, more than n_epochs={n_epochs}; "
+                         "raise n_epochs, or give another folder")
 
     def save(more):
         if checkpoint is not None and writes:
@@ -124,7 +132,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
             packed = {f"mid_epoch.{k}": v for k, v in pack().items()}  # every rank calls pack(), which may communicate
             save(packed | {f"random.{k}": v for k, v in random_state(device).items()})
 
-    for epoch in range(len(history), n_epochs):
+    for epoch in range(n_before + len(history), n_before + n_epochs):
         if validate and patience and history and _epochs_since_best(history, metric, better) >= patience:
             break
         with seeded((seed * 1_000_003 + epoch) % 2**63, device):
@@ -188,12 +196,13 @@ def _differences(saved, given):
     return found
 
 
-def progress_bar(n_steps, shown):
+def progress_bar(n_steps, shown, n_before=0):
     """A tqdm progress bar over the steps of a training run.
 
     Parameters
     ----------
     n_steps : int
+        All steps, including the ``n_before`` that were done in an earlier run.
     shown : bool
         False hides the bar. If it is True, the environment variable ``TQDM_DISABLE`` can still hide it.
 
@@ -202,4 +211,4 @@ def progress_bar(n_steps, shown):
     >>> with progress_bar(3, shown=False) as bar:
     ...     bar.update(3)
     """
-    return tqdm(total=n_steps, unit="step", leave=False, **({} if shown else {"disable": True}))
+    return tqdm(total=n_steps, initial=n_before, unit="step", leave=False, **({} if shown else {"disable": True}))

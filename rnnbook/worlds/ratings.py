@@ -7,9 +7,9 @@ from functools import cached_property, reduce
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from rnnbook.interactions import DAY, RatingData, concatenate
+from rnnbook.interactions.lookup import as_seconds, find_ids
 
 START = 1_577_836_800.0  # 2020-01-01 in seconds since 1970: step 0 begins
 
@@ -98,8 +98,8 @@ class KalmanFilter:
         Each prediction uses the fitted ratings before its time. For an unknown user the prior is used. An unknown
         item has factors and mean 0, which is the best prediction without a rating.
         """
-        users, items = pd.Index(self.user_ids).get_indexer(users), pd.Index(self.item_ids).get_indexer(items)
-        return self._forecast(self.seen, users, items, np.asarray(times, dtype=np.float64))[0]
+        users, items = find_ids(users, self.user_ids, "user"), find_ids(items, self.item_ids, "item")
+        return self._forecast(self.seen, users, items, as_seconds(times))[0]
 
     def follow(self, data):
         """Predict all ratings of RatingData, float64 [n_ratings].

@@ -12,6 +12,7 @@ import torch
 from rnnbook import metrics
 from rnnbook.baselines import LastItemRecommender
 from rnnbook.interactions import SessionData
+from rnnbook.recommenders import Recommender
 
 
 class Optimum(NamedTuple):
@@ -34,7 +35,7 @@ class Optimum(NamedTuple):
     k: int
 
 
-class BayesFilter:
+class BayesFilter(Recommender):
     """The best recommender for a hidden Markov chain: scores are P(next item | history), float64.
 
     With the start distribution :math:`\\pi`, transitions :math:`A_{su} = P(u | s)` and emissions
@@ -81,18 +82,15 @@ class BayesFilter:
             raise ValueError(f"a click on {item!r} is impossible here after the earlier clicks")
         return belief / likelihood @ self.transition
 
-    def recommend(self, history, k=10):
-        """The ``k`` most probable next items after raw item ids, oldest first: Recommendations.
-
-        Raises
-        ------
-        ValueError
-            The history is empty, has an unknown item, or is impossible in this world.
-        """
-        belief = self.start[None]
-        for item in metrics.encode_history(history, self.item_ids):
-            belief = self._after_click(belief, np.array([item]))
-        return metrics.best_items(belief[0] @ self.emission, self.item_ids, k)
+    def scorer(self, histories):
+        """Read histories, as `Recommender` needs it. One that is impossible in this world raises a ValueError."""
+        beliefs = np.empty((len(histories), len(self.start)))
+        for row, history in enumerate(histories):
+            belief = self.start[None]
+            for item in history:
+                belief = self._after_click(belief, np.array([item]))
+            beliefs[row] = belief
+        return lambda items: torch.from_numpy(beliefs @ self.emission[:, items])
 
     def score_sessions(self, data, batch_size=512):
         """Yield (positions int64 tensor [B], probabilities float64 tensor [B, n_items])."""

@@ -1,0 +1,299 @@
+"""From a model's scores to recommendations: for one history, or for many at once.
+
+:class:`Recommender` is the base class of every model that scores all items after a history. It finds the best items in
+blocks of histories and items, so the scores of all items for all histories are never in memory together.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from rnnbook.interactions import SessionData
+from rnnbook.interactions.lookup import find_ids
+from rnnbook.metrics import check_catalogue
+
+AT_ONCE = 1024  # histories that are read together
+BLOCK = 1 << 21  # scores that are in memory together: 8 MB in float32
+
+
+class Recommendations(NamedTuple):
+    """The recommended items and their scores, best first; `Recommender.recommend` returns it.
+
+    Examples
+    --------
+    >>> answer = Recommendations(np.array(["tent", "stove"]), np.array([0.7, 0.2]))
+    >>> dict(zip(answer.ids.tolist(), answer.scores.tolist()))
+    {'tent': 0.7, 'stove': 0.2}
+    """
+
+    ids: np.ndarray  # [k] raw item ids
+    scores: np.ndarray  # float [k]
+
+
+class Recommender(ABC):
+    """Base class of a model that scores items after a history.
+
+    A subclass sets ``item_ids`` and defines ``scorer``.
+
+    Examples
+    --------
+    A model that recommends what was not clicked yet, in the order of the catalogue:
+
+    >>> class Unseen(Recommender):
+    ...     item_ids = np.array(["tent", "stove", "boots"])
+    ...
+    ...     def scorer(self, histories):
+    ...         clicked = torch.zeros(len(histories), 3)
+    ...         for row, history in enumerate(histories):
+    ...             clicked[row, history] = 1.0
+    ...         return lambda items: -clicked[:, items]
+    >>> Unseen().recommend(["boots", "tent"], k=1)
+    Recommendations(ids=array(['stove'], dtype='<U5'), scores=array([-0.], dtype=float32))
+    """
+
+    item_ids: np.ndarray
+    answers_empty_history = False
+
+    @abstractmethod
+    def scorer(self, histories) -> Callable:
+        """Read some histories, and return a function that scores items after them.
+
+        Parameters
+        ----------
+        histories : list of int64 arrays
+            Item indices, oldest first.
+
+        Returns
+        -------
+        callable(slice or Tensor, int64 [m]) -> Tensor, float [n_histories, m]
+            The scores of some items, which are given by their indices.
+        """
+
+    def recommend(self, history, k=10, *, exclude_seen=False, candidates=None):
+        """The k best next items after one history.
+
+        Parameters
+        ----------
+        history : sequence of raw item ids
+            The session so far, oldest first.
+        k, exclude_seen, candidates
+            As in `recommend_many`.
+
+        Returns
+        -------
+        Recommendations
+            ``ids`` [k] and ``scores`` [k], best first.
+
+        Raises
+        ------
+        ValueError
+            The history is empty or has an unknown item.
+
+        Examples
+        --------
+        >>> from rnnbook.baselines import Popularity
+        >>> from rnnbook.interactions import SessionData
+        >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcbc"), "time": range(5)})
+        >>> model = Popularity().fit(SessionData.from_frame(clicks))
+        >>> model.recommend(["b"], k=2).ids.tolist(), model.recommend(["b"], exclude_seen=True).ids.tolist()
+        (['b', 'c'], ['c', 'a'])
+        """
+        return self.recommend_many([history], k, exclude_seen=exclude_seen, candidates=candidates)[0]
+
+    @torch.no_grad()
+    def recommend_many(self, histories, k=10, *, exclude_seen=False, candidates=None):
+        """The k best next items after each of many histories. This is much faster than one call for each.
+
+        Parameters
+        ----------
+        histories : sequence of sequences of raw item ids, or SessionData
+            The sessions so far, each with its oldest item first. SessionData must have the catalogue of the model.
+        k : int
+            If fewer items can be recommended, all of them are returned.
+        exclude_seen : bool
+            Whether to leave out the items of the history. By default they can be recommended, because users click an
+            item again.
+        candidates : sequence of raw item ids, optional
+            Recommend only these items; by default the whole catalogue.
+
+        Returns
+        -------
+        list of Recommendations
+            For each history ``ids`` [k] and ``scores`` [k], best first. Items of equal score keep the order of the
+            catalogue.
+
+        Raises
+        ------
+        ValueError
+            A history is empty, or has an unknown item; or ``k`` is below 1; or a candidate is unknown.
+
+        Examples
+        --------
+        >>> from rnnbook.baselines import Markov
+        >>> from rnnbook.interactions import SessionData
+        >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
+        >>> model = Markov().fit(SessionData.from_frame(clicks))
+        >>> [best.ids.tolist() for best in model.recommend_many([["a"], ["a", "b"]], k=1)]
+        [['b'], ['a']]
+        >>> [best.ids.tolist() for best in model.recommend_many([["a"], ["b"]], candidates=["c", "a"])]
+        [['a', 'c'], ['a', 'c']]
+        """
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+            raise ValueError(f"k must be a whole number of at least 1, not {k!r}")
+        index = self._index()
+        encoded = encode_histories(histories, self, index)
+        allowed = np.arange(len(self.item_ids)) if candidates is None else encode_candidates(candidates, index)
+        answers = []
+        for start in range(0, len(encoded), AT_ONCE):
+            batch = encoded[start:start + AT_ONCE]
+            indices, scores = best_of(self.scorer(batch), batch, allowed, k, exclude_seen)
+            ids, n = self.item_ids[indices], np.isfinite(scores).sum(1)
+            answers += [Recommendations(ids[i, :n[i]], scores[i, :n[i]]) for i in range(len(batch))]
+        return answers
+
+    def _index(self):
+        """The catalogue as a pandas Index, whose table of places is built once."""
+        kept = self.__dict__.get("_kept_index")
+        if kept is None or kept[0] is not self.item_ids:
+            kept = self.__dict__["_kept_index"] = (self.item_ids, pd.Index(self.item_ids))
+        return kept[1]
+
+
+def encode_histories(histories, model, index):
+    """Item indices of each history: a list of int64 arrays. The arguments are those of `Recommender.recommend_many`."""
+    if isinstance(histories, SessionData):
+        check_catalogue(model, histories)
+        encoded = np.split(histories.items, histories.offsets[1:-1]) if histories.n_sessions else []
+    else:
+        lists = [as_list(history) for history in histories]
+        items = find_ids(chain.from_iterable(lists), index)
+        encoded = np.split(items, np.cumsum([len(each) for each in lists])[:-1]) if lists else []
+        if (items < 0).any():
+            unknown = next(item for item in chain.from_iterable(lists) if item not in index)
+            raise ValueError(f"unknown item {unknown!r}: it is not among the {len(index):,} items of the catalogue; "
+                             "leave it out of the history, or train on data that have it")
+    if not model.answers_empty_history and any(len(history) == 0 for history in encoded):
+        raise ValueError("the history is empty; pass at least one item id (only popularity needs none)")
+    return encoded
+
+
+def encode_candidates(candidates, index):
+    """Item indices of the candidates, each once: int64 array, ascending."""
+    found = find_ids(candidates, index)
+    if len(found) == 0:
+        raise ValueError("there are no candidates; give at least one, or None for the whole catalogue")
+    if (found < 0).any():
+        raise ValueError(f"a candidate is not in the catalogue: {list(candidates)[int(np.argmin(found))]!r}; leave it "
+                         "out")
+    return np.unique(found)
+
+
+def as_list(history):
+    """The raw ids of a history as a list; a ValueError if it is a single id."""
+    if hasattr(history, "tolist"):
+        history = history.tolist()
+    if isinstance(history, (str, bytes)) or not isinstance(history, Iterable):
+        raise ValueError(f"a history is a sequence of item ids, not one id; pass [{history!r}]")
+    return list(history)
+
+
+def best_of(score, histories, allowed, k, exclude_seen):
+    """The best items after some histories, found block by block.
+
+    Parameters
+    ----------
+    score : callable
+        As `Recommender.scorer` returns it.
+    histories : list of int64 arrays
+    allowed : int64 array [m], ascending
+        The items that can be recommended.
+    k : int
+    exclude_seen : bool
+
+    Returns
+    -------
+    items : int64 array [n_histories, min(k, m)]
+    scores : float array of the same shape, descending
+        -inf where no item is left.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[0.1, 0.7, 0.7], [0.3, 0.2, 0.1]])
+    >>> histories = [np.array([1]), np.array([0, 2])]
+    >>> items, best = best_of(lambda items: scores[:, items].clone(), histories, np.arange(3), 2, False)
+    >>> items.tolist()
+    [[1, 2], [0, 1]]
+    >>> items, best = best_of(lambda items: scores[:, items].clone(), histories, np.arange(3), 2, True)
+    >>> items.tolist(), best[1].tolist()
+    ([[2, 0], [1, 0]], [0.20000000298023224, -inf])
+    """
+    width = max(1, BLOCK // len(histories))
+    seen = _seen_places(histories, allowed) if exclude_seen else None
+    consecutive = allowed[-1] - allowed[0] == len(allowed) - 1
+    best: list[torch.Tensor] = []
+    for start in range(0, len(allowed), width):
+        part = allowed[start:start + width]
+        # a slice of a table is not copied
+        scores = score(slice(int(part[0]), int(part[-1]) + 1) if consecutive else torch.from_numpy(part))
+        if seen is not None:
+            row, place = (each[slice(*np.searchsorted(seen[1], (start, start + len(part))))] for each in seen)
+            scores[torch.from_numpy(row), torch.from_numpy(place - start)] = -torch.inf
+        found = [each.cpu() for each in top(scores, k)]
+        found[1] += start
+        best = merge_best(best, found, k) if best else found
+    return allowed[best[1].numpy()], best[0].numpy()
+
+
+def _seen_places(histories, allowed):
+    """The items of the histories that are allowed: rows and places in ``allowed``, int64 [j], by ascending place."""
+    row, item = np.repeat(np.arange(len(histories)), [len(each) for each in histories]), np.concatenate(histories)
+    place = np.searchsorted(allowed, item)
+    found = np.flatnonzero(allowed[np.minimum(place, len(allowed) - 1)] == item)
+    order = found[np.argsort(place[found], kind="stable")]
+    return row[order], place[order]
+
+
+def top(scores, k):
+    """The k best columns of each row. Of equal scores, the first columns win.
+
+    Parameters
+    ----------
+    scores : Tensor, float [n, m]
+    k : int
+
+    Returns
+    -------
+    values : Tensor, float [n, min(k, m)], descending
+    columns : Tensor, int64 of the same shape
+
+    Examples
+    --------
+    >>> top(torch.tensor([[1.0, 3.0, 2.0, 3.0, 2.0]]), k=3)[1]
+    tensor([[1, 3, 2]])
+    """
+    k = min(k, scores.shape[1])
+    values, columns = scores.topk(k, dim=1)
+    level = values[:, -1:]
+    # topk takes any of the columns that are as good as the last; where there are more of them, the first are taken.
+    # On a CPU, summing ones in float32 is several times faster than summing booleans.
+    reached = torch.ge(scores, level, out=torch.empty_like(scores, dtype=torch.float32)).sum(1)
+    for row in (reached > k).nonzero()[:, 0].tolist():
+        above, equal = (compare(scores[row], level[row]).nonzero()[:, 0] for compare in (torch.gt, torch.eq))
+        columns[row] = torch.cat([above, equal[:k - len(above)]])
+    columns = columns.sort(dim=1).values
+    values, order = scores.gather(1, columns).sort(dim=1, descending=True, stable=True)
+    return values, columns.gather(1, order)
+
+
+def merge_best(first, second, k):
+    """Merge two results of `top`; columns of the first come before those of the second."""
+    values, columns = (torch.cat(both, dim=1) for both in zip(first, second))
+    values, order = values.sort(dim=1, descending=True, stable=True)
+    return [values[:, :k], columns.gather(1, order[:, :k])]
