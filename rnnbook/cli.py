@@ -1,8 +1,9 @@
-"""Command line: ``python -m rnnbook data``, ``… reproduce <experiment>`` and ``… train <log> <folder>``."""
+"""The command line: ``rnnbook`` or ``python -m rnnbook``, with the commands of `arguments`."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import importlib
 import json
 import math
@@ -10,7 +11,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from dataclasses import fields
 from pathlib import Path
 
 from rnnbook.benchmarks import EXPERIMENTS
@@ -86,47 +86,100 @@ def seconds(text):
     return found
 
 
-def train(log, folder, settings, seed, fast, test_seconds):
-    """Train a GRU4Rec on a log of clicks, score it on the test part, and write both into ``folder``.
+def count(text):
+    """Turn ``"10"`` into 10; the number must be at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
-    A run that was killed continues from its last checkpoint, and gets the same numbers as an uninterrupted run.
-    """
-    from rnnbook import data, gru4rec, metrics
-    from rnnbook.gru4rec import GRU4RecConfig
-    from rnnbook.training import find_checkpoint
 
-    fit, evaluate = gru4rec.fit, metrics.evaluate_sessions
-    if fast:
-        from rnnbook import fast as compiled
+def reading_options():
+    """A parser with the options of a table, for the commands that read one. An option that is not given is absent."""
+    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = parser.add_argument_group("the table", "A missing column name is guessed.")
+    for role in ("session", "user", "item", "time", "rating", "text"):
+        group.add_argument(f"--{role}", metavar="COLUMN", help=f"the column of the {role}")
+    group.add_argument("--gap", type=seconds, metavar="SECONDS",
+                       help="without a column of sessions, a user's session ends after so long a pause (1800)")
+    group.add_argument("--time-unit", choices=("s", "ms", "us", "ns"),
+                       help="of times that are numbers; otherwise their size tells")
+    group.add_argument("--sep", dest="separator", metavar="TEXT", help="between two fields; otherwise it is guessed")
+    group.add_argument("--header", type=lambda text: [name.strip() for name in text.split(",")], metavar="NAMES",
+                       help="names of the columns, if the file has none: --header session,time,item")
+    group.add_argument("--no-quotes", dest="quote_char", action="store_const", const=None,
+                       help="double quotes are characters like all others")
+    group.add_argument("--drop-missing", action="store_true", help="drop rows without an id, instead of refusing them")
+    return parser
 
-        fit, evaluate = compiled.fit, compiled.evaluate_sessions
 
-    known = [field.name for field in fields(GRU4RecConfig)]
-    unknown = sorted(settings.keys() - set(known))
-    if unknown:
-        raise ValueError(f"no setting {', '.join(unknown)}; there are {', '.join(known)}")
-    config = GRU4RecConfig(**settings)
-    print(f"Reading {log}")
-    train, test = data.load_sessions(log, test_seconds=test_seconds)
-    goes_on = find_checkpoint(folder / "checkpoint")
-    print(f"Training on {train}" + (", from where the checkpoint is" if goes_on else ""))
-    if fast:
-        print("The first run with --fast compiles, which takes up to a minute", flush=True)
-    model = fit(train, config, seed=seed, checkpoint=folder / "checkpoint")
-    model.save(folder / "model")
-    print(f"Scoring on {test}")
-    scores = evaluate(model, test)
-    found = {m: {"mean": getattr(scores, m), "interval": scores.intervals[m]} for m in metrics.METRICS}
-    (folder / "scores.json").write_text(json.dumps({"k": scores.k, "ties": scores.ties} | found, indent=1) + "\n")
-    print(scores)
+READING = ("session", "user", "item", "time", "rating", "text", "gap", "time_unit", "separator", "header", "quote_char",
+           "drop_missing", "min_support", "test_seconds")
+
+
+def reading_of(args):
+    """The options of the loaders that were given: a dict."""
+    return {name: getattr(args, name) for name in READING if hasattr(args, name)}
 
 
 def arguments():
     """The parser of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m rnnbook", description=__doc__)
+    parser = argparse.ArgumentParser(prog="rnnbook", description="Recurrent recommenders: from a log to answers.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("data", help="list the data sets: here or not, size, licence, source")
-    reproduce = commands.add_parser("reproduce", help="run an experiment and write its result file")
+    table = reading_options()
+
+    def command(name, what, example, **options):
+        return commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".",
+                                   epilog=f"example: {example}", **options)
+
+    command("data", "list the data sets: here or not, size, licence, source", "rnnbook data")
+    looks = command("look", "describe a log before anybody trains on it", "rnnbook look clicks.csv -o log.html",
+                    parents=[table])
+    looks.add_argument("log", help="a data set's name, or a table: csv, tsv, jsonl, parquet, gzipped or not")
+    looks.add_argument("--kind", choices=("sessions", "ratings", "reviews"), default="sessions")
+    looks.add_argument("-o", dest="output", type=Path, metavar="FILE", help="also write one HTML file with pictures")
+
+    trains = command("train", "train a model on a log, score it, and save both in a folder",
+                     "rnnbook train clicks.csv run --fast --set n_epochs=3 loss=bpr-max", parents=[table])
+    trains.add_argument("log", help="a data set's name, or a table: csv, tsv, jsonl, parquet, gzipped or not")
+    trains.add_argument("folder", type=Path, help="for checkpoint, model and scores; a killed run resumes from there")
+    trains.add_argument("--model", choices=("gru4rec", "improved", "rrn", "joint"), default="gru4rec",
+                        help="gru4rec and improved for sessions, rrn for ratings, joint for reviews")
+    trains.add_argument("--set", type=setting, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+                        help="settings of the model, for example n_epochs=3 loss=bpr-max")
+    trains.add_argument("--valid", action="store_true",
+                        help="hold out the end of the training part, and stop when the model no longer improves on it")
+    trains.add_argument("--test-seconds", type=seconds, default=argparse.SUPPRESS, metavar="SECONDS",
+                        help="length of the test period at the end of the log, by default a day")
+    trains.add_argument("--min-support", type=count, default=argparse.SUPPRESS, metavar="N",
+                        help="drop items that were clicked fewer times, by default 5")
+    trains.add_argument("--seed", type=int, default=0)
+    trains.add_argument("--fast", action="store_true", help="use the compiled step and evaluation, on a CPU")
+
+    resumes = command("resume", "finish a killed training, train for more epochs, or take in a newer log",
+                      "rnnbook resume run --log next_week.csv", parents=[table])
+    resumes.add_argument("folder", type=Path, metavar="RUN")
+    resumes.add_argument("--epochs", type=count, help="more epochs; with --log, epochs of the newer log (1)")
+    resumes.add_argument("--log", help="a newer log; items that only it has get new rows")
+
+    scores = command("score", "score a model on another log", "rnnbook score run --log other.csv", parents=[table])
+    scores.add_argument("folder", type=Path, metavar="RUN")
+    scores.add_argument("--log", required=True, help="a table in the form of the training log")
+
+    recommends = command("recommend", "recommend items for a history, or for every session of a log",
+                         'rnnbook recommend run --history "item-4, item-17"', parents=[table])
+    recommends.add_argument("folder", type=Path, metavar="RUN")
+    asked = recommends.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--history", metavar="ITEMS", help="item ids, the oldest first, with commas between them")
+    asked.add_argument("--log", help="a table of open sessions, in the form of the training log")
+    recommends.add_argument("--k", type=count, default=10, help="how many items for each session (10)")
+    recommends.add_argument("--exclude-seen", action="store_true", help="leave out the items of the session")
+    recommends.add_argument("--candidates", type=Path, metavar="FILE", help="recommend only these items, one id a line")
+    recommends.add_argument("-o", dest="output", type=Path, metavar="FILE",
+                            help="write a table: .csv, .parquet or .jsonl; otherwise csv is printed")
+    for each in (trains, resumes, scores, recommends):
+        each.add_argument("--device", default="auto", help="auto, cpu, cuda, …")
+
+    reproduce = command("reproduce", "run an experiment and write its result file", "rnnbook reproduce gru4rec-world")
     reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS), nargs="?", help="none lists them")
     several = reproduce.add_mutually_exclusive_group()
     several.add_argument("--list", action="store_true", help="list the results: fresh or stale, and how long each took")
@@ -134,52 +187,113 @@ def arguments():
                          help="run all whose result was made with other code; a stopped run goes on where it was")
     reproduce.add_argument("--peer", help="a checkout to compare with: for peer-speed and gpu the authors' own code, "
                                           "for chapter-speed session-rec")
-    trains = commands.add_parser("train", help="train a GRU4Rec on a log, score it, and save both in a folder")
-    trains.add_argument("log", help="a data set's name, or a table: csv, tsv, parquet, gzipped or not")
-    trains.add_argument("folder", type=Path,
-                        help="for checkpoint, model and scores; a killed run resumes from there")
-    trains.add_argument("--set", type=setting, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
-                        help="settings of GRU4RecConfig, for example n_epochs=3 loss=bpr-max")
-    trains.add_argument("--test-seconds", type=seconds, metavar="SECONDS",
-                        help="length of the test period at the end of the log, by default a day")
-    trains.add_argument("--seed", type=int, default=0)
-    trains.add_argument("--fast", action="store_true", help="use the compiled step and evaluation, on a CPU")
     return parser
 
 
-def main(argv=None):
-    parser = arguments()
-    args = parser.parse_args(argv)
-    if args.command == "data":
-        print(list_data())
-    elif args.command == "train":
-        try:
-            train(args.log, args.folder, dict(args.set), args.seed, args.fast, args.test_seconds)
-        except BrokenPipeError:  # an OSError, but not an error of the user: `run` handles it
-            raise
-        except (FloatingPointError, ImportError, OSError, TypeError, ValueError) as error:  # in log, settings or folder
-            parser.exit(1, f"{error}\n")
-    elif args.list:
+# --- The commands -----------------------------------------------------------------------------------------
+# They import what they need when they are called: `rnnbook data` does not load PyTorch.
+
+
+def do_train(args):
+    from rnnbook import runs
+
+    scores = runs.train(args.log, args.folder, model=args.model, settings=dict(args.set), seed=args.seed,
+                        device=args.device, fast=args.fast, valid=args.valid, reading=reading_of(args))
+    print(scores)
+
+
+def do_resume(args):
+    from rnnbook import runs
+
+    scores = runs.resume(args.folder, epochs=args.epochs, log=args.log, device=args.device, reading=reading_of(args))
+    print(f"The model is in {args.folder / 'model'}" if scores is None else scores)
+
+
+def do_score(args):
+    from rnnbook import runs
+
+    print("\n".join(map(str, runs.score(args.folder, args.log, device=args.device, reading=reading_of(args)))))
+
+
+def do_recommend(args):
+    from rnnbook import runs
+
+    options = {"k": args.k, "exclude_seen": args.exclude_seen, "device": args.device}
+    if args.output is not None:
+        runs.check_table(args.output)
+    if args.candidates is not None:
+        options["candidates"] = [line.strip() for line in args.candidates.read_text(encoding="utf-8").splitlines()
+                                 if line.strip()]
+    if args.history is not None:
+        [history] = csv.reader([args.history], skipinitialspace=True)
+        answers = runs.recommend(args.folder, [history], **options)
+    else:
+        answers, sessions = runs.recommend_for_log(args.folder, args.log, reading=reading_of(args), **options)
+        print(sessions, file=sys.stderr)
+    if args.output is None:
+        print(answers.to_csv(index=False, float_format="%.6g"), end="")
+    else:
+        runs.write_table(answers, args.output)
+        print(f"{len(answers):,} rows are in {args.output}")
+
+
+def do_look(args):
+    from rnnbook import data, look
+
+    load = {"sessions": data.load_log, "ratings": data.load_ratings, "reviews": data.load_reviews}[args.kind]
+    log = load(args.log, **reading_of(args))
+    print(look.describe(log))
+    if args.output is not None:
+        args.output.write_text(look.page(log), encoding="utf-8")
+        print(f"The page is {args.output}")
+
+
+def do_reproduce(args):
+    if args.list:
         print(list_results())
     elif args.stale:
         failed = reproduce_stale()
         if failed:
-            parser.exit(1, f"not made again: {', '.join(failed)}\n")
+            raise ValueError(f"not made again: {', '.join(failed)}")
     elif args.experiment is None:
         print("\n".join(sorted(EXPERIMENTS)))
     else:
-        reproduce_one(parser, args.experiment, **({"peer": args.peer} if args.peer else {}))
+        reproduce_one(args.experiment, **({"peer": args.peer} if args.peer else {}))
 
 
-def reproduce_one(parser, experiment, **options):
+COMMANDS = {"data": lambda args: print(list_data()), "look": do_look, "train": do_train, "resume": do_resume,
+            "score": do_score, "recommend": do_recommend, "reproduce": do_reproduce}
+
+
+def main(argv=None):
+    """Run the command line. An error of the user ends it with one sentence and the exit code 1."""
+    parser = arguments()
+    args = parser.parse_args(argv)
+    try:
+        COMMANDS[args.command](args)
+    except BrokenPipeError:  # an OSError, but not an error of the user: `run` handles it
+        raise
+    except KeyboardInterrupt:
+        parser.exit(130, "stopped; a training goes on from its last checkpoint with the same command\n")
+    except (FloatingPointError, ImportError, MemoryError, OSError, TypeError, ValueError) as error:
+        parser.exit(1, sentence(error) + "\n")
+
+
+def sentence(error):
+    """What an error says, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        said = str(error) or type(error).__name__
+    return " ".join(said.split())
+
+
+def reproduce_one(experiment, **options):
     """Run an experiment, and say where its result is."""
     from rnnbook import results
 
     module = importlib.import_module(f"rnnbook.benchmarks.{EXPERIMENTS[experiment]}")
-    try:
-        module.main(experiment, **options)
-    except FileNotFoundError as error:  # most often a data set, and the message says how to get it
-        parser.exit(1, f"{error}\n")
+    module.main(experiment, **options)
     print(f"The result is in {results.path_of(experiment)}")
 
 

@@ -173,6 +173,16 @@ class RatingData:
                        user_ids=self.user_ids[active], item_ids=self.item_ids[rated],
                        report=self.report | {lost: int((~keep).sum())})
 
+    def restrict_to(self, user_ids, item_ids):
+        """RatingData over other ids, arrays [n_users] and [n_items]; ratings of other users and items are dropped."""
+        user, item = (pd.Index(ids).get_indexer(own).astype(np.int64)
+                      for ids, own in ((user_ids, self.user_ids), (item_ids, self.item_ids)))
+        keep = (user[self.users] >= 0) & (item[self.items] >= 0)
+        kept = self.take(keep)
+        lost = {"ratings of unknown users or items dropped": int((~keep).sum())} if not keep.all() else {}
+        return replace(kept, users=user[kept.users], items=item[kept.items], user_ids=user_ids, item_ids=item_ids,
+                       report=self.report | lost)
+
     def pack(self):
         """What a file has to keep: the arrays by name, and ids and name in types that JSON has; `unpack` reads both."""
         return ({name: getattr(self, name) for name in self.ARRAYS},

@@ -51,14 +51,25 @@ def save_checkpoint(path, tensors, info):
     path = Path(path)
     _check_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    new, old = _beside(path, "new"), _beside(path, "old")
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    new = _beside(path, "new")
+    shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
-    save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, new / "tensors.safetensors")
-    (new / "info.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
+    try:
+        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, new / "tensors.safetensors")
+        (new / "info.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
+    except (OSError, SafetensorError) as error:  # for example, if the disk is full
+        shutil.rmtree(new, ignore_errors=True)
+        raise OSError(f"{path} cannot be written: {error}") from error
     shutil.copymode(new / "info.json", new / "tensors.safetensors")  # safetensors makes it readable for the owner only
+    move_checkpoint(new, path)
+
+
+def move_checkpoint(new, path):
+    """Move a whole checkpoint to ``path``. If the process is killed, the earlier one there has a temporary name."""
+    path = Path(path)
+    old = _beside(path, "old")
     if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
         os.replace(path, old)
     os.replace(new, path)
     shutil.rmtree(old, ignore_errors=True)

@@ -12,13 +12,25 @@ import torch
 def pick_device(device="auto"):
     """The `torch.device` of this name. ``"auto"`` is CUDA if available, else Apple's MPS, else the CPU.
 
+    Raises
+    ------
+    ValueError
+        There is no such device. The message names it.
+
     Examples
     --------
     >>> pick_device("cpu"), pick_device().type in ("cpu", "cuda", "mps")
     (device(type='cpu'), True)
     """
     if device != "auto":
-        return torch.device(device)
+        try:
+            found = torch.device(device)
+        except (RuntimeError, TypeError):
+            raise ValueError(f"device={device!r}; it must be auto, cpu, cuda or another name of PyTorch's") from None
+        if (found.type == "cuda" and not torch.cuda.is_available()) or (
+                found.type == "mps" and not torch.backends.mps.is_available()):
+            raise ValueError(f"device={device!r}: PyTorch finds no such device here; take auto or cpu")
+        return found
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,0 +1,488 @@
+"""A run: the folder of a trained model, and what the command line does with it.
+
+A run's folder holds ``run.json`` (what was asked), ``checkpoint`` (from which a training goes on), ``model`` and
+``scores.json``. A training has stages: the first trains on a log; each ``resume`` with a newer log adds one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import polars as pl
+from filelock import FileLock, Timeout
+
+from rnnbook import data, gru4rec, improved, joint, metrics, rrn
+from rnnbook.interactions import DAY, DataError, RatingData, SessionData
+from rnnbook.interactions.ragged import concatenated_ranges
+from rnnbook.training.checkpoints import move_checkpoint
+
+FORMAT = 1  # of run.json
+
+
+class Kind(NamedTuple):
+    """A kind of model: what the command line needs to know of it."""
+
+    fit: Callable
+    model: Any
+    config: Any
+    load: Callable  # of its data
+    metrics: tuple[str, ...]
+
+
+KINDS = {"gru4rec": Kind(gru4rec.fit, gru4rec.GRU4Rec, gru4rec.GRU4RecConfig, data.load_sessions, metrics.METRICS),
+         "improved": Kind(improved.fit, improved.ImprovedRNN, improved.ImprovedConfig, data.load_sessions,
+                          metrics.METRICS),
+         "rrn": Kind(rrn.fit, rrn.RRN, rrn.RRNConfig, data.load_ratings, metrics.RATING_METRICS),
+         "joint": Kind(joint.fit, joint.Joint, joint.JointConfig, data.load_reviews, metrics.RATING_METRICS)}
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Inside this context no other process works in the folder, which is made if it is not there.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process does. The message names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, locked(folder):
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['.lock', '.owner']
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, owner = FileLock(folder / ".lock"), folder / ".owner"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        name = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
+        raise BlockingIOError(f"{folder} is in use by {name}; wait until it has ended, or give another "
+                              "folder") from None
+    try:
+        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}: {' '.join(sys.argv[1:])}", encoding="utf-8")
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            owner.unlink()
+        lock.release()
+
+
+# --- What was asked ---------------------------------------------------------------------------------------
+
+
+def write_whole(path, text):
+    """Write a text file such that it is never there in part."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    os.replace(new, path)
+
+
+def read_plan(folder):
+    """What was asked of a run: the content of its ``run.json``.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no run in the folder.
+    ValueError
+        The file is damaged, or of another version.
+    """
+    path = Path(folder) / "run.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no run.json, so it is not the folder of a run; make one with: rnnbook "
+                                f"train LOG {folder}")
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        if plan["format"] != FORMAT or plan["model"] not in KINDS or not plan["stages"]:
+            raise ValueError(f"its format is {plan['format']}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged or of another version of rnnbook ({error}); train again in another "
+                         "folder") from error
+    return plan
+
+
+def write_plan(folder, plan):
+    """Write ``run.json``."""
+    write_whole(folder / "run.json", json.dumps(plan, indent=1) + "\n")
+
+
+def load_model(folder, device="auto"):
+    """The finished model of a run, and its plan.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no run in the folder, or its training has not ended.
+    """
+    folder, plan = Path(folder), read_plan(folder)
+    tidy(folder, plan)
+    if not (folder / "model").exists():
+        raise FileNotFoundError(f"{folder}: the training has not ended; go on with: rnnbook resume {folder}")
+    return KINDS[plan["model"]].model.load(folder / "model", device=device), plan
+
+
+def tidy(folder, plan):
+    """Finish or undo what a killed process left: a finished model counts once the plan says that its stage is done."""
+    finished = folder / ".finished"
+    if finished.exists():
+        if plan["stages"][-1]["done"]:
+            move_checkpoint(finished, folder / "model")
+        else:
+            shutil.rmtree(finished)
+
+
+# --- Training ---------------------------------------------------------------------------------------------
+
+
+def train(log, folder, *, model="gru4rec", settings=None, seed=0, device="auto", fast=False, valid=False, reading=None):
+    """Train a model on a log, score it on the last part of the log, and write both into a folder.
+
+    A run that was killed goes on from its last checkpoint, and gets the same numbers as an uninterrupted run.
+
+    Parameters
+    ----------
+    log : str
+        The name of a data set, or a file.
+    folder : path
+    model : str
+        A key of ``KINDS``.
+    settings : dict, optional
+        Settings of the model that are not the defaults.
+    seed : int
+    device : str
+    fast : bool
+        Use the compiled step and evaluation (GRU4Rec on a CPU).
+    valid : bool
+        Hold out the end of the training part, and stop when the model no longer improves on it.
+    reading : dict, optional
+        Options of `data.load_sessions`, `data.load_ratings` or `data.load_reviews`.
+
+    Returns
+    -------
+    scores, or None if there was nothing to score
+
+    Raises
+    ------
+    ValueError
+        A setting is not known or not allowed, or the folder has another run.
+    """
+    settings = settings or {}
+    known = [field.name for field in fields(KINDS[model].config)]
+    unknown = sorted(settings.keys() - set(known))
+    if unknown:
+        raise ValueError(f"no setting {', '.join(unknown)}; there are {', '.join(known)}")
+    if fast and model != "gru4rec":
+        raise ValueError(f"--fast is for the model gru4rec, not for {model}")
+    config = KINDS[model].config(**settings)
+    stage = {"log": str(log), "reading": reading or {}, "n_epochs": config.n_epochs, "done": False}
+    plan = json.loads(json.dumps({"format": FORMAT, "model": model, "settings": settings, "seed": seed, "fast": fast,
+                                  "valid": valid, "stages": [stage]}))
+    with locked(folder) as folder:
+        if (folder / "run.json").exists():
+            before = read_plan(folder)
+            _check_same(folder, before, plan)
+            plan = before
+        write_plan(folder, plan)
+        return _run_last_stage(folder, plan, device)
+
+
+def _check_same(folder, before, plan):
+    """Raise ValueError unless both plans are the same, apart from what is done of them."""
+    if len(before["stages"]) > 1 or "asked" in before["stages"][0]:
+        raise ValueError(f"{folder} was resumed since it was trained; go on with: rnnbook resume {folder}")
+    old, new = ({**each, **each["stages"][0], **each["settings"]} for each in (before, plan))
+    differ = [name for name in old | new
+              if name not in ("settings", "stages", "done") and old.get(name) != new.get(name)]
+    if differ:
+        changes = ", ".join(f"{name}={old.get(name)!r}, now {new.get(name)!r}" for name in differ[:3])
+        raise ValueError(f"{folder} has another run ({changes}); give another folder, or delete this one to start anew")
+
+
+def resume(folder, *, epochs=None, log=None, device="auto", reading=None):
+    """Go on with a run: finish it, train for more epochs, or take in a newer log.
+
+    Parameters
+    ----------
+    folder : path
+    epochs : int, optional
+        More epochs. Without this and without a log, a training that was killed is finished.
+    log : str, optional
+        A newer log. A GRU4Rec is trained on it, by default for one epoch, and gets new rows for new items. An RRN and
+        a joint model take in its ratings without training.
+    device : str
+    reading : dict, optional
+        As in `train`; by default the options of the run.
+
+    Returns
+    -------
+    scores, or None if there was nothing to score
+
+    Raises
+    ------
+    ValueError
+        There is nothing to do, another training has not ended, or the model cannot go on in this way.
+    """
+    read_plan(folder)  # a folder without a run stays as it is
+    asked = {"epochs": epochs, "log": log and str(log)}
+    with locked(folder) as folder:
+        plan = read_plan(folder)
+        tidy(folder, plan)
+        last, nothing = plan["stages"][-1], not any(asked.values())
+        if not last["done"] and not nothing and asked != last.get("asked"):
+            raise ValueError(f"{folder}: a training has not ended; finish it first with: rnnbook resume {folder}")
+        if last["done"] and nothing:
+            raise ValueError(f"{folder}: its training has ended; give --epochs for more, or --log for a newer log")
+        if last["done"]:
+            _add_stage(plan, asked, reading or {})
+        write_plan(folder, plan)
+        return _run_last_stage(folder, plan, device)
+
+
+def _add_stage(plan, asked, reading):
+    """Add what is asked to the plan: more epochs of the last stage, or a stage with another log."""
+    last, new_log = plan["stages"][-1], asked["log"] is not None
+    if plan["model"] == "improved" and new_log:
+        raise ValueError("the improved RNN cannot be trained on a newer log: train it again on all of the data")
+    if plan["model"] in ("rrn", "joint") and asked["epochs"] and (new_log or len(plan["stages"]) > 1):
+        raise ValueError(f"a model of ratings ({plan['model']}) takes in a newer log without training: give --log "
+                         "without --epochs, or --epochs before the first --log")
+    if new_log:
+        plan["stages"].append({"log": asked["log"], "reading": last["reading"] | reading,
+                               "n_epochs": asked["epochs"] or 1, "done": False, "asked": asked})
+    else:
+        last |= {"n_epochs": last["n_epochs"] + asked["epochs"], "done": False, "asked": asked}
+
+
+class Parts(NamedTuple):
+    """The data of a stage. What is not held out is None."""
+
+    train: Any
+    valid: Any = None
+    test: Any = None
+
+
+def read_parts(plan):
+    """Read the log of the last stage. Only in the first stage a part is held out for the scores, and for validation."""
+    kind, stage, first = KINDS[plan["model"]], plan["stages"][-1], len(plan["stages"]) == 1
+    log, reading = stage["log"], stage["reading"]
+    if kind.load is not data.load_sessions:
+        ratings = kind.load(log, **reading)
+        if not first:
+            return Parts(ratings)
+        if plan["valid"]:
+            return Parts(*ratings.split_by_time(0.8, 0.1, 0.1))
+        train, test = ratings.split_by_time(0.9, 0.1)
+        return Parts(train, None, test)
+    if not first:
+        return Parts(load_log(log, reading).drop_short("one-event sessions dropped"))
+    train, test = data.load_sessions(log, **reading)
+    if not plan["valid"]:
+        return Parts(train, None, test)
+    train, valid = train.split_by_time(reading.get("test_seconds") or DAY)
+    test = test.restrict_to(train.item_ids).drop_short("events of sessions left with one event dropped")
+    return Parts(train, valid, test)
+
+
+def load_log(log, reading):
+    """A log of sessions that is not split: SessionData. Of the options, those of `data.load_log` are used."""
+    return data.load_log(log, **{name: value for name, value in reading.items()
+                                 if name not in ("min_support", "test_seconds")})
+
+
+def _run_last_stage(folder, plan, device):
+    """Train the last stage of a plan, score the model, and write both; returns the scores."""
+    kind, stage, number = KINDS[plan["model"]], plan["stages"][-1], len(plan["stages"])
+    print(f"Reading {stage['log']}", flush=True)
+    parts = read_parts(plan)
+    start = kind.model.load(folder / "model", device=device) if number > 1 else None
+    if start is not None and plan["model"] != "gru4rec":
+        model = observe(start, parts.train)
+        print(f"Took in {parts.train}")
+    else:
+        model = _fit(plan, parts, start, folder / ("checkpoint" if number == 1 else f"checkpoint-{number}"), device)
+    scores = None
+    if parts.test is not None:
+        print(f"Scoring on {parts.test}", flush=True)
+        if parts.valid is not None and kind.metrics == metrics.RATING_METRICS:
+            observe(model, parts.valid)  # the model has to know what was rated before the test part
+        scores = evaluate(plan, model, parts.test)
+        found = {m: {"mean": getattr(scores, m), "interval": scores.intervals[m]} for m in kind.metrics}
+        write_whole(folder / "scores.json", json.dumps({"k": getattr(scores, "k", None)} | found, indent=1) + "\n")
+    model.save(folder / ".finished")
+    stage["done"] = True
+    write_plan(folder, plan)  # from here on the stage is done, whenever the process is killed
+    tidy(folder, plan)
+    return scores
+
+
+def _fit(plan, parts, start, checkpoint, device):
+    kind, n_epochs = KINDS[plan["model"]], plan["stages"][-1]["n_epochs"]
+    fit, options = kind.fit, {} if start is None else {"start": start}
+    goes_on = checkpoint.is_dir() and any(checkpoint.iterdir())
+    print(f"Training on {parts.train}" + (", from where the checkpoint is" if goes_on else ""), flush=True)
+    if plan["fast"]:
+        from rnnbook import fast
+
+        fit = fast.fit
+        print("The first run with --fast compiles, which takes up to a minute", flush=True)
+    model = fit(parts.train, replace(kind.config(**plan["settings"]), n_epochs=n_epochs), valid=parts.valid,
+                checkpoint=checkpoint, device=device, seed=plan["seed"], **options)
+    if parts.valid is not None and len(model.history) < n_epochs:
+        print(f"Stopped after epoch {len(model.history)}: the model no longer improved on the validation part")
+    return model
+
+
+def observe(model, new):
+    """Let a model of ratings take in RatingData or ReviewData; returns the model."""
+    model.observe(new if isinstance(new, RatingData) else new.ratings)
+    return model
+
+
+def evaluate(plan, model, test):
+    """The scores of a model on SessionData, RatingData or ReviewData: SessionScores or RatingScores."""
+    if plan["fast"]:
+        from rnnbook import fast
+
+        return fast.evaluate_sessions(model, test)
+    if isinstance(test, SessionData):
+        return metrics.evaluate_sessions(model, test)
+    return metrics.evaluate_ratings(model, test if isinstance(test, RatingData) else test.ratings)
+
+
+# --- Answers ----------------------------------------------------------------------------------------------
+
+
+def score(folder, log, *, device="auto", reading=None):
+    """Score a finished model on another log. What the model does not know is dropped, and counted in the data's report.
+
+    Returns
+    -------
+    data : SessionData or RatingData
+        What was scored.
+    scores : SessionScores or RatingScores
+
+    Raises
+    ------
+    DataError
+        Nothing is left to score.
+    """
+    model, plan = load_model(folder, device)
+    options = plan["stages"][0]["reading"] | (reading or {})
+    if KINDS[plan["model"]].load is data.load_sessions:
+        known = load_log(log, options).restrict_to(model.item_ids)
+        known = known.drop_short("events of sessions left with one event dropped")
+        left = known.n_events
+    else:
+        ratings = KINDS[plan["model"]].load(log, **options)
+        known = (ratings if isinstance(ratings, RatingData) else ratings.ratings).restrict_to(model.user_ids,
+                                                                                              model.item_ids)
+        left = known.n_ratings
+    if not left:
+        raise DataError(f"{log}: nothing is left to score, because the model in {folder} knows none of it: {known}")
+    return known, evaluate(plan, model, known)
+
+
+def recommend(folder, histories, *, k=10, exclude_seen=False, candidates=None, device="auto"):
+    """The answers of a finished model of sessions to some histories.
+
+    Parameters
+    ----------
+    histories : list of lists of str
+        As typed: where the model's ids are integers, they are converted.
+    k, exclude_seen
+        As in `Recommender.recommend_many`.
+    candidates : list of str, optional
+
+    Returns
+    -------
+    pandas DataFrame
+        As in `recommend_for_log`; the column ``session`` is the number of the history, and is missing if there is one.
+    """
+    model, plan = load_model(folder, device)
+    _check_recommends(folder, plan)
+    typed = partial(_as_ids, model.item_ids)
+    found = model.recommend_many([typed(history) for history in histories], k, exclude_seen=exclude_seen,
+                                 candidates=None if candidates is None else typed(candidates))
+    return _as_frame(np.arange(len(found)), found).drop(columns="session" if len(found) == 1 else [])
+
+
+def recommend_for_log(folder, log, *, k=10, exclude_seen=False, candidates=None, device="auto", reading=None):
+    """The answers of a finished model of sessions to every session of a log.
+
+    Returns
+    -------
+    answers : pandas DataFrame
+        Columns ``session, rank, item, score``: for each session k rows, the best item first.
+    sessions : SessionData
+        What the model read of the log; its report counts the events of items that the model does not know.
+    """
+    model, plan = load_model(folder, device)
+    _check_recommends(folder, plan)
+    sessions = load_log(log, plan["stages"][0]["reading"] | (reading or {})).restrict_to(model.item_ids)
+    found = model.recommend_many(sessions, k, exclude_seen=exclude_seen,
+                                 candidates=None if candidates is None else _as_ids(model.item_ids, candidates))
+    return _as_frame(sessions.session_ids, found), sessions
+
+
+def _as_frame(session_ids, found):
+    """A list of Recommendations as a DataFrame, one row for each item."""
+    if not found:
+        return pd.DataFrame({"session": [], "rank": [], "item": [], "score": []})
+    lengths = np.array([len(best.ids) for best in found])
+    return pd.DataFrame({"session": np.repeat(session_ids, lengths),
+                         "rank": concatenated_ranges(np.ones_like(lengths), lengths),
+                         "item": np.concatenate([best.ids for best in found]),
+                         "score": np.concatenate([best.scores for best in found])})
+
+
+TABLES = {".csv": lambda frame, path: frame.to_csv(path, index=False),
+          ".parquet": lambda frame, path: pl.from_pandas(frame).write_parquet(path),
+          ".jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True)}
+
+
+def check_table(path):
+    """Raise ValueError or FileNotFoundError if no table can be written to ``path``, before anything is computed."""
+    if path.suffix not in TABLES:
+        raise ValueError(f"{path}: the name must end in {', '.join(TABLES)}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}")
+
+
+def write_table(frame, path):
+    """Write a DataFrame to a file such that it is never there in part."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        TABLES[path.suffix](frame, new)
+    except Exception:
+        new.unlink(missing_ok=True)
+        raise
+    os.replace(new, path)
+
+
+def _check_recommends(folder, plan):
+    if KINDS[plan["model"]].load is not data.load_sessions:
+        raise ValueError(f"{folder} has a model of ratings ({plan['model']}), which predicts ratings and not the next "
+                         "item; in Python: model.predict(users, items, times)")
+
+
+def _as_ids(item_ids, typed):
+    """Ids as they were typed, as integers where the model's ids are: what is no integer stays as it is."""
+    typed = [each.strip() for each in typed]
+    if item_ids.dtype.kind not in "iu":
+        return typed
+    return [int(each) if each.removeprefix("-").isdecimal() else each for each in typed]
