@@ -1,10 +1,12 @@
 """Load data: `load_sessions`, `load_ratings` and `load_reviews` take the name of a data set, a file or a DataFrame.
 
-The tables SPLITS, LOGS, RATINGS and REVIEWS below give the function that reads each named data set.
+The tables SPLITS, LOGS, RATINGS and REVIEWS below give the function that reads each named data set. A file or a
+DataFrame in the form of a known data set is recognised, and is read as that data set is.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,13 +16,77 @@ import polars as pl
 
 from rnnbook import sources
 from rnnbook.interactions import DAY, DataError, RatingData, ReviewData, SessionData
-from rnnbook.interactions.tables import AMAZON_2023, read_events, read_ratings, read_reviews
+from rnnbook.interactions.columns import plain
+from rnnbook.interactions.sessions import cut_sessions
+from rnnbook.interactions.tables import look, read_events, read_ratings, read_reviews
+from rnnbook.interactions.times import UNITS
+from rnnbook.sources import shapes
 from rnnbook.worlds import RatingWorld, ReviewWorld, SessionWorld
+
+GAP = 1800  # seconds without an event after which a session has ended
+FORMAT = {"header": None, "separator": None, "quote_char": '"', "time_unit": None, "drop_missing": False}
+READERS = {shapes.SESSIONS: read_events, shapes.RATINGS: read_ratings, shapes.REVIEWS: read_reviews}
+
+
+def _is_named(source, known, folders=False, **given):
+    """Whether a source is the name of a data set.
+
+    Raises FileNotFoundError if it is a str or path, but neither a name nor a file, and TypeError if something is given
+    that only a table of one's own needs.
+    """
+    if isinstance(source, str) and _form(source) in known:
+        own = [f"{name}=" for name, value in given.items() if value != (FORMAT | {"gap": GAP}).get(name)]
+        if own:
+            raise TypeError(f"{source} has its own column names and format; {', '.join(own)} is for a table of yours")
+        return True
+    if isinstance(source, (str, Path)) and not (Path(source).is_file() or (folders and Path(source).is_dir())):
+        raise FileNotFoundError(f"{str(source)!r} is neither a file here nor one of the data sets: {', '.join(known)}")
+    return False
+
+
+def _form(name):
+    """The name as in the list of data sets: a category is replaced by ``<Category>``."""
+    form, colon, _ = name.partition(":")
+    return f"{form}:{sources.CATEGORY}" if colon else name
+
+
+def _read(kind, source, columns, options, shape=None):
+    """Read a table by its published form, which is recognised unless it is given.
+
+    Returns
+    -------
+    frame : polars DataFrame
+    report : dict of str to int
+    shape : Shape or None
+    """
+    options, said = FORMAT | options, shape is None
+    seen = look(source, *(options[name] for name in ("header", "separator", "quote_char")))
+    shape = shape or sources.recognise(kind, *seen)
+    if shape:
+        there = {plain(name): name for name in reversed(shape.header or seen.names)}
+        own = {role: there.get(plain(name), name) for role, name in shape.columns.items() if role in columns}
+        if any(name not in (None, own.get(role)) for role, name in columns.items()):
+            shape = None  # whoever names other columns wants another thing
+    if shape is None:
+        frame, report = READERS[kind](source, **columns, **options)
+        return frame, report, None
+    more = {role: there.get(plain(name), name) for role, name in shape.extra.items()}
+    options |= {name: value for name, value in shape.options.items() if options[name] == FORMAT[name]}
+    if shape.header:
+        options["header"] = list(shape.header)
+    frame, report = READERS[kind](source, **own, **({"extra": more} if more else {}), **options)
+    report.pop(f"times read as {UNITS[shape.unit][0]}", None)  # nothing was assumed: it is published so
+    if said:
+        report = {"rows read": report["rows read"],
+                  f"rows in the published form of {shape.name}": report["rows read"]} | report
+    return frame, report, shape
+
 
 # --- Sessions ---------------------------------------------------------------------------------------------
 
 
-def load_sessions(source, *, session=None, item=None, time=None, min_support=5, test_seconds=None):
+def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=GAP, min_support=5, test_seconds=None,
+                  header=None, separator=None, quote_char='"', time_unit=None, drop_missing=False):
     """Load a session log and split it into train and test.
 
     A published split is kept, and so is the split of the world. Other logs are prepared as the GRU4Rec authors prepare
@@ -32,19 +98,35 @@ def load_sessions(source, *, session=None, item=None, time=None, min_support=5, 
     ----------
     source : str, path or DataFrame
         A name (``python -m rnnbook data`` lists them): ``"session-world"``, ``"yoochoose-100k"``,
-        ``"rsc15"``, ``"retailrocket"``, ``"diginetica"``; or a table (csv, tsv, parquet, also gzipped); or a
-        folder with a ``train`` and a ``test`` table; or a pandas or polars DataFrame.
+        ``"rsc15"``, ``"retailrocket"``, ``"diginetica"``; or a table (csv, tsv, JSON lines, parquet, also gzipped); or
+        a folder with a ``train`` and a ``test`` table; or a pandas or polars DataFrame.
     session, item, time : str, optional
         Column names of your own table. A missing name is guessed.
+    user : str, optional
+        The column of users in a log without sessions. Sessions are cut where a user does nothing for a while.
+    gap : float
+        More than so many seconds without an event of the user end a session. Only where sessions are cut.
     min_support : int
         The smallest number of clicks of an item. Only for logs without a published split.
     test_seconds : float, optional
         The length of the test period, by default a day (86,400). Only for logs without a published split.
+    header : list of str, optional
+        The names of the columns, in their order, of a text file without a header line.
+    separator : str, optional
+        What stands between the fields of a text file. By default it is found from the first lines.
+    quote_char : str, optional
+        What stands around a field that contains separators or line breaks. None: quotes are characters.
+    time_unit : {"s", "ms", "us", "ns"}, optional
+        The unit of numeric times: seconds, milliseconds, microseconds or nanoseconds since 1970. By default their size
+        tells it, and the report says so. ISO 8601 strings and dates such as 20140401 need none.
+    drop_missing : bool
+        Drop the rows in which a value is missing, and count them. Empty fields, ``NULL``, ``\\N``, ``NaN``, ``N/A`` and
+        their like are missing. By default the first such row is an error.
 
     Returns
     -------
     train, test : SessionData
-        Over one catalogue, the items of train. Their ``report`` counts what was dropped.
+        Over one catalogue, the items of train. Their ``report`` counts what was dropped, repaired or assumed.
 
     Raises
     ------
@@ -60,30 +142,58 @@ def load_sessions(source, *, session=None, item=None, time=None, min_support=5, 
     >>> train, test = load_sessions("session-world")
     >>> train.n_items == test.n_items
     True
+
+    A log that knows users only. Half an hour without a click ends a session.
+
+    >>> log = pd.DataFrame({"who": [1, 1, 1, 1, 2, 2], "item": [7, 8, 7, 8, 7, 8],
+    ...                     "time": [0, 60, 9000, 9060, 99_000, 99_060]})
+    >>> train, test = load_sessions(log, user="who", gap=1800, min_support=1)
+    >>> train.n_sessions, test.n_sessions
+    (2, 1)
     """
-    columns = {"session": session, "item": item, "time": time}
-    if isinstance(source, str) and source in SPLITS | LOGS:
-        if any(columns.values()):
-            raise TypeError(f"{source} has its own column names; session=, item=, time= are for your own")
+    columns = {"session": session, "user": user, "item": item, "time": time}
+    options = {"header": header, "separator": separator, "quote_char": quote_char, "time_unit": time_unit,
+               "drop_missing": drop_missing}
+    if session is not None and user is not None:
+        raise TypeError("a log has session= or, to cut its sessions, user=; not both")
+    if not 0 < gap < math.inf:
+        raise ValueError(f"gap must be a number of seconds above 0, not {gap}")
+    if _is_named(source, SPLITS | LOGS, folders=True, **columns, gap=gap, **options):
         if source in LOGS:
             return _split(LOGS[source](), min_support, test_seconds)
         _check_not_to_split(source, test_seconds)
         return SPLITS[source]()
-    if isinstance(source, (str, Path)):
-        path = Path(source)
-        if path.is_dir():
-            _check_not_to_split(path, test_seconds)
-            return _published(path.name, *(_half(path, half) for half in ("train", "test")), **columns)
-        if not path.is_file():
-            raise FileNotFoundError(f"{str(source)!r} is neither a file here nor one of the data sets: "
-                                    f"{', '.join(SPLITS | LOGS)}")
-        return _split(_log(path, path.name, **columns), min_support, test_seconds)
-    return _split(_log(source, "sessions", **columns), min_support, test_seconds)
+    path = Path(source) if isinstance(source, (str, Path)) else None
+    if path and path.is_dir():
+        _check_not_to_split(path, test_seconds)
+        return _published(path.name, *(_log(_half(path, half), path.name, columns, gap, options)
+                                       for half in ("train", "test")))
+    return _split(_log(source, path.name if path else "sessions", columns, gap, options), min_support, test_seconds)
 
 
-def _log(source, name, **columns):
-    frame, report = read_events(source, **columns)
+def _log(source, name, columns=None, gap=GAP, options=None, shape=None):
+    """SessionData of a whole log, its sessions cut where it has none."""
+    columns = columns or dict.fromkeys(("session", "user", "item", "time"))
+    frame, report, shape = _read(shapes.SESSIONS, source, columns, options or {}, shape)
+    if "milliseconds" in frame.columns:
+        frame = _with_milliseconds(frame, f"missing {shape.extra['milliseconds']}s read as 0", report)
+    if "user" in frame.columns:
+        frame = cut_sessions(frame, gap)
+        report[f"sessions cut at gaps above {gap:,} s"] = frame["session"].n_unique()
+    if "event" in frame.columns:  # once the sessions are cut, since whoever buys has not left
+        views = frame.filter(pl.col("event") == "view")
+        if len(views) < len(frame):
+            report["events other than views dropped"] = len(frame) - len(views)
+        frame = views
     return SessionData.from_events(frame, name, report)
+
+
+def _with_milliseconds(frame, missing, report):
+    """Add to each time, which is a day, the milliseconds since the session began."""
+    since = frame["milliseconds"].cast(pl.Float64, strict=False)
+    if since.null_count():
+        report[missing] = since.null_count()
+    return frame.with_columns(pl.Series("time", frame["time"].to_numpy() + since.fill_null(0).to_numpy() / 1000))
 
 
 def _check_not_to_split(name, test_seconds):
@@ -108,9 +218,9 @@ def _split(data, min_support, test_seconds):
                         f"python -m rnnbook train … --test-seconds ….") from None
 
 
-def _published(name, train, test, **columns):
-    """Read a published split. One-event sessions are dropped, and test events of items that train does not have."""
-    train, test = (_log(path, name, **columns).drop_short("one-event sessions dropped") for path in (train, test))
+def _published(name, train, test):
+    """Keep a published split. One-event sessions are dropped, and test events of items that train does not have."""
+    train, test = (half.drop_short("one-event sessions dropped") for half in (train, test))
     test = test.restrict_to(train.item_ids).drop_short("events of sessions left with one event dropped")
     shared = int(np.isin(test.session_ids, train.session_ids).sum())
     if shared:
@@ -135,49 +245,25 @@ def _session_world():
 
 
 def _yoochoose_100k():
-    return _published("yoochoose-100k", *sources.locate(sources.SOURCES["yoochoose-100k"]))
+    return _published("yoochoose-100k", *(_log(path, "yoochoose-100k")
+                                          for path in sources.locate(sources.SOURCES["yoochoose-100k"])))
 
 
-def _rsc15():
-    [path] = sources.locate(sources.SOURCES["rsc15"])
-    return _log(path, "rsc15", header=["session", "time", "item", "category"])
-
-
-def _retailrocket():
-    """Views only. A session of a visitor ends after 30 minutes without an event, which need not be a view."""
-    [path] = sources.locate(sources.SOURCES["retailrocket"])
-    frame, report = read_events(path, session="visitorid", item="itemid", time="timestamp", extra=["event"],
-                                per_second=1000)
-    frame = frame.sort("session", "time", maintain_order=True)
-    new = (pl.col("session") != pl.col("session").shift()) | (pl.col("time").diff() > 30 * 60)
-    frame = frame.with_columns(new.fill_null(True).cum_sum().cast(pl.Int64).alias("session"))
-    views = frame.filter(pl.col("event") == "view")
-    if len(views) < len(frame):
-        report["events other than views dropped"] = len(frame) - len(views)
-    return SessionData.from_events(views, "retailrocket", report)
-
-
-def _diginetica():
-    """The time of a view is its day plus the milliseconds since the session began."""
-    [path] = sources.locate(sources.SOURCES["diginetica"])
-    frame, report = read_events(path, time="eventdate", extra=["timeframe"])
-    since = frame["timeframe"].cast(pl.Float64, strict=False)
-    if since.null_count():
-        report["missing timeframes read as 0"] = since.null_count()
-    time = frame["time"].to_numpy() + since.fill_null(0).to_numpy() / 1000
-    return SessionData.from_events(frame.with_columns(pl.Series("time", time)), "diginetica", report)
+def _one_log(name, shape):
+    [path] = sources.locate(sources.SOURCES[name])
+    return _log(path, name, shape=shape)
 
 
 SPLITS = {"session-world": _session_world, "yoochoose-100k": _yoochoose_100k}  # -> train, test
-LOGS = {"rsc15": _rsc15, "retailrocket": _retailrocket, "diginetica": _diginetica}  # -> a log to split
+LOGS = {"rsc15": partial(_one_log, "rsc15", shapes.RSC15),  # -> a log to split
+        "retailrocket": partial(_one_log, "retailrocket", shapes.RETAILROCKET),
+        "diginetica": partial(_one_log, "diginetica", shapes.DIGINETICA)}
 
 
 # --- Ratings ----------------------------------------------------------------------------------------------
 
-COLUMNS = ["user", "item", "rating", "time"]  # the order in every published file without a header
-
-
-def load_ratings(source, *, user=None, item=None, rating=None, time=None, min_user_ratings=1):
+def load_ratings(source, *, user=None, item=None, rating=None, time=None, min_user_ratings=1, header=None,
+                 separator=None, quote_char='"', time_unit=None, drop_missing=False):
     """Load ratings, in the order of time.
 
     Parameters
@@ -185,11 +271,13 @@ def load_ratings(source, *, user=None, item=None, rating=None, time=None, min_us
     source : str, path or DataFrame
         A name (``python -m rnnbook data`` lists them): ``"rating-world"``, ``"movielens-100k"``,
         ``"movietweetings-100k"``, ``"movielens-1m"``, ``"movielens-32m"``, ``"netflix"``; or a table (csv,
-        tsv, parquet, also gzipped); or a pandas or polars DataFrame.
+        tsv, JSON lines, parquet, also gzipped); or a pandas or polars DataFrame.
     user, item, rating, time : str, optional
         Column names of your own table. A missing name is guessed.
     min_user_ratings : int
         Users with fewer ratings are dropped, and so are the items that only they rated.
+    header, separator, quote_char, time_unit, drop_missing : optional
+        How the table is written, as for :func:`load_sessions`.
 
     Returns
     -------
@@ -213,21 +301,20 @@ def load_ratings(source, *, user=None, item=None, rating=None, time=None, min_us
     True
     """
     columns = {"user": user, "item": item, "rating": rating, "time": time}
-    if isinstance(source, str) and source in RATINGS:
-        if any(columns.values()):
-            raise TypeError(f"{source} has its own column names; user=, item=, rating=, time= are for your own")
+    options = {"header": header, "separator": separator, "quote_char": quote_char, "time_unit": time_unit,
+               "drop_missing": drop_missing}
+    if _is_named(source, RATINGS, **columns, **options):
         data = RATINGS[source]()
     else:
-        path = Path(source) if isinstance(source, (str, Path)) else None
-        if path and not path.is_file():
-            raise FileNotFoundError(f"{str(source)!r} is neither a file here nor one of the data sets: "
-                                    f"{', '.join(RATINGS)}")
-        data = _ratings(source, path.name if path else "ratings", **columns)
+        data = _ratings(source, Path(source).name if isinstance(source, (str, Path)) else "ratings", columns, options)
     return data.keep_active_users(min_user_ratings).count_repeats()
 
 
-def _ratings(source, name, **options):
-    frame, report = read_ratings(source, **options)
+RATING_COLUMNS = dict.fromkeys(("user", "item", "rating", "time"))
+
+
+def _ratings(source, name, columns=RATING_COLUMNS, options=FORMAT, shape=None):
+    frame, report, _ = _read(shapes.RATINGS, source, columns, options, shape)
     return RatingData.from_ratings(frame, name, report)
 
 
@@ -238,17 +325,20 @@ def _rating_world():
 def _movielens_100k():
     """Read either format. The rows are sorted, so that ratings at the same time have the same order in both."""
     [path] = sources.locate(sources.SOURCES["movielens-100k"])
-    frame, report = read_ratings(path, header=COLUMNS if path.name.startswith("u.data") else None)
+    shape = shapes.MOVIELENS if path.name.startswith("u.data") else shapes.RECBOLE
+    frame, report, _ = _read(shapes.RATINGS, path, RATING_COLUMNS, {}, shape)
     return RatingData.from_ratings(frame.sort("user", "item"), "movielens-100k", report)
 
 
-def _one_file(name, header=None):
+def _one_file(name, shape=None):
     [path] = sources.locate(sources.SOURCES[name])
-    return _ratings(path, name, header=header)
+    return _ratings(path, name, shape=shape)
 
 
 def _netflix():
-    frames, reports = zip(*map(read_ratings, sources.locate(sources.SOURCES["netflix"])), strict=True)
+    paths = sources.locate(sources.SOURCES["netflix"])
+    frames, reports, _ = zip(*(_read(shapes.RATINGS, path, RATING_COLUMNS, {}, shapes.NETFLIX) for path in paths),
+                             strict=True)
     report = {"rows read": sum(each["rows read"] for each in reports),
               "lines that name a movie or are blank": sum(each["blank lines skipped"] for each in reports)}
     return RatingData.from_ratings(pl.concat(frames), "netflix", report)
@@ -257,8 +347,8 @@ def _netflix():
 RATINGS: dict[str, Callable[[], RatingData]] = {
     "rating-world": _rating_world,
     "movielens-100k": _movielens_100k,
-    "movietweetings-100k": partial(_one_file, "movietweetings-100k", COLUMNS),
-    "movielens-1m": partial(_one_file, "movielens-1m", COLUMNS),
+    "movietweetings-100k": partial(_one_file, "movietweetings-100k", shapes.MOVIELENS),
+    "movielens-1m": partial(_one_file, "movielens-1m", shapes.MOVIELENS),
     "movielens-32m": partial(_one_file, "movielens-32m"),
     "netflix": _netflix,
 }
@@ -267,7 +357,8 @@ RATINGS: dict[str, Callable[[], RatingData]] = {
 # --- Reviews ----------------------------------------------------------------------------------------------
 
 
-def load_reviews(source, *, user=None, item=None, rating=None, time=None, text=None, min_user_ratings=1):
+def load_reviews(source, *, user=None, item=None, rating=None, time=None, text=None, min_user_ratings=1, header=None,
+                 separator=None, quote_char='"', time_unit=None, drop_missing=False):
     """Load ratings with their reviews, in the order of time.
 
     The text is not changed: it is not cut, stripped, lower-cased or unescaped.
@@ -279,11 +370,11 @@ def load_reviews(source, *, user=None, item=None, rating=None, time=None, text=N
         ``"amazon-2014:Digital_Music"`` or ``"amazon-2023:Digital_Music"``; or a table (JSON lines as .json or
         .jsonl; csv, tsv, parquet; also gzipped); or a pandas or polars DataFrame.
     user, item, rating, time, text : str, optional
-        Column names of your own table. A missing name is guessed. Times are seconds since 1970, dates or ISO 8601
-        strings. In a table with the columns of Amazon's reviews of 2023 (``user_id``, ``parent_asin``, ``rating``,
-        ``text``, ``timestamp``) they are in milliseconds, as published.
+        Column names of your own table. A missing name is guessed.
     min_user_ratings : int
         Users with fewer ratings are dropped, and so are the items that only they rated.
+    header, separator, quote_char, time_unit, drop_missing : optional
+        How the table is written, as for :func:`load_sessions`.
 
     Returns
     -------
@@ -312,44 +403,32 @@ def load_reviews(source, *, user=None, item=None, rating=None, time=None, text=N
     ['', 'So good!']
     """
     columns = {"user": user, "item": item, "rating": rating, "time": time, "text": text}
-    known = _form(source) if isinstance(source, str) else None
-    if known in REVIEWS:
-        if any(columns.values()):
-            raise TypeError(f"{source} has its own column names; user=, item=, rating=, time=, text= are for your "
-                            "own")
-        data = REVIEWS[known](source)
+    options = {"header": header, "separator": separator, "quote_char": quote_char, "time_unit": time_unit,
+               "drop_missing": drop_missing}
+    if _is_named(source, REVIEWS, **columns, **options):
+        data = REVIEWS[_form(source)](source)
     else:
-        path = Path(source) if isinstance(source, (str, Path)) else None
-        if path and not path.is_file():
-            raise FileNotFoundError(f"{str(source)!r} is neither a file here nor one of the data sets: "
-                                    f"{', '.join(REVIEWS)}")
-        data = _reviews(source, path.name if path else "reviews", **columns)
+        data = _reviews(source, Path(source).name if isinstance(source, (str, Path)) else "reviews", columns, options)
     return data.keep_active_users(min_user_ratings).count_repairs()
 
 
-def _reviews(source, name, **columns):
-    frame, report = read_reviews(source, **columns)
+def _reviews(source, name, columns=RATING_COLUMNS | {"text": None}, options=FORMAT, shape=None):
+    frame, report, _ = _read(shapes.REVIEWS, source, columns, options, shape)
     return ReviewData.from_reviews(frame, name, report)
-
-
-def _form(name):
-    """The name as in the list of data sets: a category is replaced by ``<Category>``."""
-    form, colon, _ = name.partition(":")
-    return f"{form}:{sources.CATEGORY}" if colon else name
 
 
 def _review_world(_):
     return ReviewWorld().sample(seed=0)
 
 
-def _amazon(name, **columns):
+def _amazon(name, shape):
     [path] = sources.locate(sources.get_source(name))
-    return _reviews(path, name, **columns)
+    return _reviews(path, name, shape=shape)
 
 
 REVIEWS: dict[str, Callable[[str], ReviewData]] = {
     "review-world": _review_world,
-    "amazon-gift-cards": _amazon,
-    f"amazon-2014:{sources.CATEGORY}": _amazon,
-    f"amazon-2023:{sources.CATEGORY}": partial(_amazon, **AMAZON_2023),
+    "amazon-gift-cards": partial(_amazon, shape=shapes.AMAZON_2014),
+    f"amazon-2014:{sources.CATEGORY}": partial(_amazon, shape=shapes.AMAZON_2014),
+    f"amazon-2023:{sources.CATEGORY}": partial(_amazon, shape=shapes.AMAZON_2023),
 }

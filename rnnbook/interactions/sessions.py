@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from rnnbook.interactions.ids import did_you_mean, python_value
 from rnnbook.interactions.ragged import concatenated_ranges
 from rnnbook.interactions.tables import DataError, digest, read_events
 
@@ -88,12 +89,13 @@ class SessionData:
         item_ids = np.asarray(item_ids)
         index = pd.Index(item_ids).get_indexer(data.item_ids)
         if (index < 0).any():
-            unknown = data.item_ids[index < 0][0]
+            unknown = python_value(data.item_ids[index < 0][0])
             row = (frame["item"] == unknown).arg_max()
-            label = df.index[row] if isinstance(df, pd.DataFrame) else row
+            label = python_value(df.index[row]) if isinstance(df, pd.DataFrame) else row
             raise DataError(f"the DataFrame, column {item!r}, row {label!r}: item {unknown!r} is not among "
-                            f"the {len(item_ids):,} of item_ids ({(index < 0).sum():,} items are not). Drop "
-                            f"those rows, or train on data that have them.")
+                            f"the {len(item_ids):,} of item_ids ({(index < 0).sum():,} items are not)"
+                            f"{did_you_mean(unknown, item_ids) or '.'} Drop those rows, or train on data that have "
+                            f"them.")
         return replace(data, items=index[data.items].astype(np.int64), item_ids=item_ids)
 
     @classmethod
@@ -112,9 +114,9 @@ class SessionData:
         items, item_ids = pd.factorize(frame["item"].to_numpy(), sort=True)
         data = cls(items[order].astype(np.int64, copy=False), offsets, time[order], np.asarray(item_ids),
                    np.asarray(session_ids)[by_start], name, dict(report))
-        repeated = _duplicates(data)
-        if repeated:
-            data.report["duplicate rows kept"] = repeated
+        for what, count in zip(("duplicate rows kept", "events ordered by file order alone"), _ties(data)):
+            if count:
+                data.report[what] = count
         return data
 
     def to_frame(self):
@@ -240,10 +242,38 @@ class SessionData:
         return "\n".join(lines + [f"  {count:>12,} {what}" for what, count in self.report.items()])
 
 
-def _duplicates(data):
-    """The number of rows that repeat the session, item and time of an earlier row."""
+def cut_sessions(frame, gap):
+    """Sessions of a log that knows users only: one ends when its user does nothing for more than ``gap`` seconds.
+
+    Parameters
+    ----------
+    frame : polars DataFrame
+        A row per event with columns ``user`` and ``time`` (s), in any order.
+    gap : float
+        Seconds.
+
+    Returns
+    -------
+    polars DataFrame
+        Sorted by user and time, with a column ``session`` (int64, from 1) in place of ``user``.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> log = pl.DataFrame({"user": [7, 5, 7, 7], "time": [0.0, 0.0, 1800.0, 3601.0]})
+    >>> cut_sessions(log, gap=1800)["session"].to_list()  # user 5, then twice user 7
+    [1, 2, 2, 3]
+    """
+    frame = frame.sort("user", "time", maintain_order=True)
+    new = (pl.col("user") != pl.col("user").shift()) | (pl.col("time").diff() > gap)
+    return frame.with_columns(new.fill_null(True).cum_sum().cast(pl.Int64).alias("session")).drop("user")
+
+
+def _ties(data):
+    """How many rows repeat the session, item and time of an earlier row; and how many stand behind an event of another
+    item at the same time, so that nothing but their place in the file orders them."""
     session = np.repeat(np.arange(data.n_sessions), data.lengths)
     same = (session[1:] == session[:-1]) & (data.times[1:] == data.times[:-1])
     tied = np.flatnonzero(np.append(same, False) | np.append(False, same))  # only rows of equal time can repeat
     rows = pl.DataFrame({"session": session[tied], "time": data.times[tied], "item": data.items[tied]})
-    return len(rows) - rows.n_unique()
+    return len(rows) - rows.n_unique(), int((same & (data.items[1:] != data.items[:-1])).sum())

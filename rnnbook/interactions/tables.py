@@ -3,21 +3,16 @@
 :func:`read_events`, :func:`read_ratings` and :func:`read_reviews` turn a file or a DataFrame into typed, checked
 columns. A file is csv, tsv or text with another separator, JSON lines, or parquet; each may be gzipped. Polars streams
 the file, so 33 million rows fit in a few gigabytes. A value that cannot be read raises a :class:`DataError`, which
-names file, column and line. Only blank lines are dropped, and they are counted.
+names file, column and line. Only blank lines are dropped, and rows with a missing value if asked to; both are counted.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import gzip
 import hashlib
-import itertools
-import json
-import re
 import tempfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,90 +20,76 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-# Common column names, in order of preference. They are compared in lower case and without punctuation.
-USUAL_NAMES = {
-    "session": ("session", "sessionid", "sessid", "sid"),
-    "user": ("user", "userid", "uid", "customerid", "reviewerid"),
-    "item": ("item", "itemid", "productid", "product", "articleid", "trackid", "movieid", "movie",
-             "parentasin", "asin"),
-    "rating": ("rating", "stars", "score", "overall"),
-    "time": ("time", "timestamp", "ts", "datetime", "eventtime", "unixtime", "unixreviewtime", "date",
-             "eventdate"),
-    "text": ("text", "reviewtext", "review"),
-}
-ID_ROLES = ("session", "user", "item")
-TIME_FORMATS = (
-    "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z",
-    "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d",
-)
-AMAZON_2023 = {"user": "user_id", "item": "parent_asin", "rating": "rating", "time": "timestamp",
-               "text": "text"}  # a table with these columns has its times in milliseconds
-LATEST = 1e11  # seconds, in the year 5138; a larger time must be in milliseconds
+from rnnbook.interactions.columns import ID_ROLES, find_columns
+from rnnbook.interactions.errors import DataError
+from rnnbook.interactions.ids import EXACT, all_plain_ints, clean_ids, fast_int, is_missing, python_value
+from rnnbook.interactions.json_lines import json_names, scan_json, whole_characters
+from rnnbook.interactions.text import PEEK, Scan, begin, scan_table
+from rnnbook.interactions.times import REMEDY, UNITS, find_form, guess_unit, misfits
+
+__all__ = ["DataError", "digest", "look", "read_events", "read_ratings", "read_reviews"]
 SHOWN = 3  # at most so many faulty rows are named in an error
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no encoding can hold
 
 
-class DataError(ValueError):
-    """Data that cannot be used as they are. The message names the place of the fault and how to correct it."""
-
-
-def read_events(source, *, session=None, item=None, time=None, extra=(), header=None, per_second=1
+def read_events(source, *, session=None, user=None, item=None, time=None, extra=None, **options
                 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Read, type and check the session, item and time columns of a table.
 
-    Ids are integers if all of them are written as integers (``7``, not ``07``); otherwise they are strings. Times are
-    numbers, dates or ISO 8601 strings. All must have the form of the first. Without an offset they are UTC.
+    Ids are integers if all of them are written as integers (``7`` or ``7.0``, not ``07``); otherwise they are strings.
+    Times are numbers, dates or ISO 8601 strings. All must have the form of the first. Without an offset they are UTC.
 
     Parameters
     ----------
     source : path, or pandas or polars DataFrame
-        A text table (its separator is found from the first line), JSON lines or parquet; each may be gzipped.
+        A text table, JSON lines or parquet; each may be gzipped.
     session, item, time : str, optional
         Column names. A missing name is guessed (``SessionId``, ``session_id``, ``item``, ``timestamp``, …).
-    extra : sequence of str
-        Further columns to read; they are not changed.
-    header : list of str, optional
-        Column names of a text file without a header line.
-    per_second : int
-        Units of a numeric time in one second (1000 for milliseconds).
+    user : str, optional
+        The column of users, for a log without sessions; it is read in place of ``session``.
+    extra : dict of str to str, optional
+        Further columns to read, by the names that they get; they are not changed.
+    **options
+        ``header``, ``separator``, ``quote_char``, ``time_unit`` and ``drop_missing``, as for
+        :func:`rnnbook.data.load_sessions`. ``drop_missing`` may also name the columns, by their roles here, whose
+        missing values are dropped.
 
     Returns
     -------
     frame : polars DataFrame
-        Columns ``session``, ``item`` (int64 or str), ``time`` (float64, seconds since 1970) and the extra
+        Columns ``session`` or ``user``, ``item`` (int64 or str), ``time`` (float64, seconds since 1970) and the extra
         ones; one row per event, in the order of the table.
     report : dict of str to int
-        ``"rows read"`` and, if there were any, ``"blank lines skipped"``.
+        ``"rows read"`` and what was repaired, assumed or dropped.
 
     Raises
     ------
     DataError
-        A column or a value is missing; a time cannot be parsed, is negative or is in milliseconds; the encoding is
-        damaged; rows have different numbers of fields; the file is empty, truncated or not a table.
+        A column or a value is missing; a time cannot be parsed, is negative or in another unit than the others; the
+        encoding is damaged; rows have different numbers of fields; the file is empty, truncated or not a table.
     FileNotFoundError
         There is no such file.
     TypeError
-        ``source`` is neither a path nor a DataFrame.
+        ``source`` is neither a path nor a DataFrame, or an option does not apply to it.
     """
-    wanted = {"session": session, "item": item, "time": time} | {name: name for name in extra}
-    return _read(source, wanted, header, per_second)
+    who = {"session": session} if user is None else {"user": user}
+    return _read(source, who | {"item": item, "time": time} | (extra or {}), **options)
 
 
-def read_ratings(source, *, user=None, item=None, rating=None, time=None, header=None
+def read_ratings(source, *, user=None, item=None, rating=None, time=None, **options
                  ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Read, type and check the user, item, rating and time columns of a table.
 
-    Ids, times and file formats are as in :func:`read_events`. Two more formats are read: the separator ``::``, and
-    that of the Netflix Prize, in which lines ``user,rating,time`` follow a line ``item:``. A line ``item:`` counts as
-    blank.
+    Ids, times, file formats and options are as in :func:`read_events`. Two more formats are read: a separator of
+    several characters such as ``::``, and that of the Netflix Prize, in which lines ``user,rating,time`` follow a line
+    ``item:``. A line ``item:`` counts as blank.
 
     Parameters
     ----------
     source : path, or pandas or polars DataFrame
     user, item, rating, time : str, optional
         Column names. A missing name is guessed (``userId``, ``movie_id``, ``stars``, ``timestamp``, …).
-    header : list of str, optional
-        Column names of a text file without a header line.
+    **options
+        As in :func:`read_events`.
 
     Returns
     -------
@@ -116,28 +97,27 @@ def read_ratings(source, *, user=None, item=None, rating=None, time=None, header
         Columns ``user``, ``item`` (int64 or str), ``rating`` (float64, finite) and ``time`` (float64, seconds
         since 1970); one row per rating, in the order of the table.
     report : dict of str to int
-        ``"rows read"`` and, if there were any, ``"blank lines skipped"``.
+        As in :func:`read_events`.
 
     Raises
     ------
     DataError
         As in :func:`read_events`, or a rating is not a finite number.
     """
-    return _read(source, {"user": user, "item": item, "rating": rating, "time": time}, header, 1)
+    return _read(source, {"user": user, "item": item, "rating": rating, "time": time}, **options)
 
 
-def read_reviews(source, *, user=None, item=None, rating=None, time=None, text=None
+def read_reviews(source, *, user=None, item=None, rating=None, time=None, text=None, **options
                  ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Read, type and check the user, item, rating, time and text columns of a table.
-
-    This works as :func:`read_ratings`, without its ``header``. Numeric times are in seconds. In a table with the
-    columns of Amazon's reviews of 2023 (``AMAZON_2023``) they are in milliseconds.
+    """Read, type and check the user, item, rating, time and text columns of a table, as :func:`read_ratings` does.
 
     Parameters
     ----------
     source : path, or pandas or polars DataFrame
     user, item, rating, time, text : str, optional
         Column names. A missing name is guessed (``reviewerID``, ``parent_asin``, ``overall``, ``reviewText``, …).
+    **options
+        As in :func:`read_events`.
 
     Returns
     -------
@@ -146,14 +126,51 @@ def read_reviews(source, *, user=None, item=None, rating=None, time=None, text=N
         review, in the order of the table. The text is unchanged, but half a surrogate pair, and bytes that are not
         UTF-8, become U+FFFD. A missing text becomes "".
     report : dict of str to int
-        ``"rows read"`` and, if there were any, ``"blank lines skipped"``.
+        As in :func:`read_events`.
 
     Raises
     ------
     DataError
         As in :func:`read_ratings`, or a text is not a string.
     """
-    return _read(source, {"user": user, "item": item, "rating": rating, "time": time, "text": text}, None, 1)
+    return _read(source, {"user": user, "item": item, "rating": rating, "time": time, "text": text}, **options)
+
+
+class Look(NamedTuple):
+    """What can be told of a table before it is read: its column names, and the first line of a text file."""
+
+    names: list[str]
+    line: str = ""
+
+
+def look(source, header=None, separator=None, quote_char='"'):
+    """The names of a table's columns and its first line. What cannot be read has none: reading it says why.
+
+    Parameters
+    ----------
+    source : path, or pandas or polars DataFrame
+    header, separator, quote_char
+        As in :func:`read_events`.
+
+    Returns
+    -------
+    Look
+    """
+    if isinstance(source, (pd.DataFrame, pl.DataFrame)):
+        return Look([str(name) for name in source.columns])
+    if not isinstance(source, (str, Path)):
+        return Look([])
+    path = Path(source)
+    try:
+        with (gzip.open if _start(path)[:2] == b"\x1f\x8b" else open)(path, "rb") as file:
+            start = file.read(PEEK)
+        if start[:4] == b"PAR1":
+            return Look(pl.scan_parquet(path, glob=False).collect_schema().names())
+        found = begin(start, path.name, header, separator, quote_char)
+    except (EOFError, OSError, ValueError, IndexError, zlib.error, pl.exceptions.PolarsError):
+        return Look([])
+    names = json_names(start, path.name) if found.kind == "json" else found.names
+    return Look(names, found.line if header is None else "")
 
 
 def digest(columns, ids):
@@ -190,19 +207,23 @@ def digest(columns, ids):
     return found.hexdigest()
 
 
-def _read(source, wanted, header, per_second):
+# ---- opening -------------------------------------------------------------------------------------------------
+
+
+def _read(source, wanted, *, header=None, separator=None, quote_char='"', time_unit=None, drop_missing=False):
+    if time_unit is not None and time_unit not in UNITS:
+        raise ValueError(f"time_unit is one of {', '.join(map(repr, UNITS))}, not {time_unit!r}")
+    if quote_char is not None and (not isinstance(quote_char, str) or len(quote_char.encode()) != 1):
+        raise ValueError(f"quote_char is one character, or None, not {quote_char!r}")
     with contextlib.ExitStack() as stack:
         if isinstance(source, (str, Path)):
-            table = _open(Path(source), header, wanted, stack)
+            table = _open(Path(source), header, separator, quote_char, wanted, stack)
         else:
+            _check_for_text("a DataFrame", header, separator)
             table = _frame(source, wanted)
-        if AMAZON_2023.items() <= table.roles.items():
-            per_second = 1000
-        frame = _typed(table, per_second)
-    blank = int(frame["blank"].sum())
-    if blank:
-        frame = frame.filter(~pl.col("blank"))
-    return frame.drop("blank"), {"rows read": len(frame)} | ({"blank lines skipped": blank} if blank else {})
+        drop = set(table.roles) - {"text"} if drop_missing is True else set(drop_missing or ())
+        frame, report = _typed(table, time_unit, drop)
+    return frame, {"rows read": len(frame) + sum(n for what, n in report.items() if what.endswith("dropped"))} | report
 
 
 class _Table(NamedTuple):
@@ -210,201 +231,40 @@ class _Table(NamedTuple):
 
     name: str
     roles: dict[str, str]  # "item" -> the column's name in the table
-    lazy: pl.LazyFrame  # a column for each role, and "blank": is the line empty?
-    places: Callable[[list[int]], list[str]]  # row numbers from 0 -> ["line 17", …]
-    ragged: Callable[[], str | None]  # a reason why polars failed, if one is found
+    scan: Scan
 
-    def collect(self, lazy):
+    def collect(self, *columns, rows=None):
+        """Some columns as a DataFrame, by expressions of the roles; of all rows or of some."""
+        lazy = self.scan.lazy
+        if rows is not None:
+            lazy = lazy.with_row_index("row").filter(pl.col("row").is_in(rows))
         try:
-            return lazy.collect(engine="streaming")
+            return lazy.select(*columns).collect(engine="streaming")
         except (pl.exceptions.PolarsError, OSError) as error:
-            reason = self.ragged() or str(error).strip().splitlines()[0]
+            reason = self.scan.misfit() or str(error).strip().splitlines()[0]
             raise DataError(f"{self.name} cannot be read: {reason}") from error
+
+    def head(self):
+        """The first rows that are not blank."""
+        lazy = self.scan.lazy.filter(~pl.col("blank")).head(1000)
+        return self._replace(scan=self.scan._replace(lazy=lazy)).collect(*self.roles)
 
     def refuse(self, role, bad, fault, remedy):
         """Raise a DataError about the rows where the boolean series ``bad`` is true."""
         rows = bad.arg_true().head(SHOWN).to_list()
-        raw = self.collect(self.lazy.with_row_index("row").filter(pl.col("row").is_in(rows)).select(role))
-        shown = [f"{place} ({'nothing' if value is None else repr(value)})"
-                 for place, value in zip(self.places(rows), raw[role], strict=True)]
+        shown = [f"{place} ({'nothing' if value is None else repr(value)})" for place, value in
+                 zip(self.scan.places(rows), self.collect(role, rows=rows)[role], strict=True)]
         more = f" and {int(bad.sum()) - len(rows):,} more" if bad.sum() > len(rows) else ""
         where = f"{self.name}, column {self.roles[role]!r}"
         raise DataError(f"{where}: {fault} at {', '.join(shown)}{more}. {remedy}")
 
 
-def _roles(table, names, wanted):
-    """The table's column for each role: the given name, else the first of the usual names that the table has."""
-    # RecBole writes user_id:token, so only what comes before a colon is compared
-    plain = {"".join(c for c in name.lower().partition(":")[0] if c.isalnum()): name for name in reversed(names)}
-    roles = {}
-    for role, given in wanted.items():
-        usual = [given] if given is not None else [plain[u] for u in USUAL_NAMES[role] if u in plain]
-        if not usual or usual[0] not in names:
-            what = f"column {given!r}" if given is not None else f"column for the {role} (such as {role!r})"
-            headless = any(name.replace(".", "").isdigit() for name in names)
-            raise DataError(
-                f"{table} has no {what}; it has {', '.join(map(repr, names))}. "
-                + (f"Its first line looks like data: add a header line such as {','.join(wanted)}." if headless
-                   else f"Name the right one: {role}=…"))
-        roles[role] = usual[0]
-        if names.count(usual[0]) > 1:
-            raise DataError(f"{table} has two columns {usual[0]!r}. Rename one of them.")
-    return roles
+def _check_for_text(what, header, separator):
+    if header is not None or separator is not None:
+        raise TypeError(f"{what} has columns of its own; header= and separator= are for text files")
 
 
-def _typed(table, per_second):
-    """Read the columns with their types, and raise DataError for values of another type."""
-    head = table.collect(table.lazy.filter(~pl.col("blank")).head(1000))
-    if head.is_empty():
-        raise DataError(f"{table.name} is empty: it has no rows. Look where it came from and get it again.")
-    as_int = {role: _all_ints(head[role]) for role in ID_ROLES if role in table.roles}
-    numbers = [_number("rating", head.schema["rating"])] if "rating" in table.roles else []
-    others = [role for role in table.roles if role not in USUAL_NAMES]
-    if "text" in table.roles:
-        if head.schema["text"] not in (pl.String, pl.Categorical, pl.Enum):
-            first = table.collect(table.lazy.select("text"))["text"]
-            if first.count():
-                table.refuse("text", first.is_not_null(), "not a text", "Name the column of the reviews: text=….")
-        others.append(pl.col("text").cast(pl.String).fill_null(""))
-    time, per_second = _time(head["time"], per_second)
-    if time is None:
-        first = table.collect(table.lazy.select("blank", "time"))
-        table.refuse("time", ~first["blank"] & first["time"].is_not_null(), "not a time", _TIME_REMEDY)
-    while True:
-        ids = [_id(role, head.schema[role], whole) for role, whole in as_int.items()]
-        frame = table.collect(table.lazy.select("blank", *ids, *numbers, time, *others))
-        late = [role for role, whole in as_int.items()
-                if whole and (frame[role].is_null() & ~frame["blank"]).any()]
-        if not late:
-            break
-        as_int |= dict.fromkeys(late, False)  # an id after the first 1000 is not an integer: all become strings
-    # NumPy divides exactly; polars would multiply by the rounded reciprocal
-    frame = frame.with_columns(pl.Series("time", frame["time"].to_numpy() / per_second))
-    for role in as_int:
-        _check_ids(table, frame, role)
-    if numbers:
-        _check_ratings(table, frame)
-    _check_times(table, frame, per_second)
-    return frame
-
-
-def _all_ints(column):
-    if column.dtype.is_integer():
-        return True
-    if column.dtype.is_float():  # pandas keeps integers with a gap as floats
-        return bool((column.drop_nulls() % 1 == 0).all())
-    return column.dtype == pl.String and bool(
-        (column.cast(pl.Int64, strict=False).cast(pl.String) == column).fill_null(False).all())
-
-
-def _id(role, dtype, whole):
-    column = pl.col(role)
-    if not whole:
-        return column.cast(pl.String)
-    number = column.cast(pl.Int64, strict=False)
-    # "07" and "7" are different ids, so an id is an integer only if it is written as Python prints it
-    return pl.when(number.cast(dtype) == column).then(number).alias(role)
-
-
-def _number(role, dtype):
-    column = pl.col(role) if dtype.is_numeric() or dtype == pl.String else pl.lit(None)
-    return column.cast(pl.Float64, strict=False).alias(role)
-
-
-def _time(head, per_second):
-    """An expression that parses the time, or None, and its units per second; the first value decides the format."""
-    column, dtype = pl.col("time"), head.dtype
-    if dtype == pl.String:
-        first = head.drop_nulls().head(1)
-        if first.is_empty() or first.cast(pl.Float64, strict=False).null_count() == 0:
-            return column.cast(pl.Float64, strict=False), per_second
-        for form in TIME_FORMATS:
-            if first.str.to_datetime(form, strict=False, time_unit="us").null_count() == 0:
-                return column.str.to_datetime(form, strict=False, time_unit="us").dt.epoch("us"), 1_000_000
-    elif dtype in (pl.Date, pl.Datetime):
-        return column.cast(pl.Datetime("us")).dt.epoch("us"), 1_000_000
-    elif dtype.is_numeric() or dtype == pl.Null:
-        return column.cast(pl.Float64, strict=False), per_second
-    return None, per_second
-
-
-_TIME_REMEDY = ("Write every time as seconds since 1970 or as ISO 8601 (2014-04-07T10:51:09.277Z), all in "
-                "the same way, or delete those rows.")
-
-
-def _check_ids(table, frame, role):
-    column, used = frame[role], ~frame["blank"]
-    text = column.dtype == pl.String
-    missing = (column.str.strip_chars().fill_null("") == "" if text else column.is_null()) & used
-    if missing.any():
-        table.refuse(role, missing, f"the {role} id is missing", "Fill it in or delete those rows.")
-    if text and (broken := column.str.contains("\n") & used).any():
-        table.refuse(role, broken, "a line break in an id", "Look for a stray double quote before it.")
-    if text and (damaged := column.str.contains("\ufffd") & used).any():
-        table.refuse(role, damaged, "bytes that are not UTF-8", "Save the file as UTF-8, for example with "
-                     "iconv -f latin1 -t utf-8 OLD > NEW; different ids could otherwise become one.")
-
-
-def _check_ratings(table, frame):
-    unread = ~frame["rating"].is_finite().fill_null(False) & ~frame["blank"]
-    if unread.any():
-        table.refuse("rating", unread, "no rating, or not a number",
-                     "Write every rating as a number (4.5, not 4,5), or delete those rows.")
-
-
-def _check_times(table, frame, per_second):
-    time, used = frame["time"], ~frame["blank"]
-    unread = ~time.is_finite() & used
-    if unread.any():
-        table.refuse("time", unread, "no time, or not one written like the first", _TIME_REMEDY)
-    if (negative := (time < 0) & used).any():
-        table.refuse("time", negative, "a time before 1970",
-                     "Times are seconds since 1970; correct those rows.")
-    if (late := (time > LATEST) & used).any():
-        table.refuse("time", late, "a time after the year 5000",
-                     "These look like milliseconds: divide them by 1000.")
-    if per_second == 1000 and (early := (time < LATEST / 1000) & used).any():
-        table.refuse("time", early, "a time before 1973, in milliseconds",
-                     "These look like seconds: multiply them by 1000.")
-
-
-def _frame(df, wanted):
-    """A table from a pandas or polars DataFrame; errors name rows by their index label."""
-    if not isinstance(df, (pd.DataFrame, pl.DataFrame)):
-        raise TypeError(f"a path or a DataFrame is needed, not {type(df).__name__}")
-    if len(df) == 0:
-        raise DataError("the DataFrame is empty: it has no rows.")
-    names = [str(name) for name in df.columns]
-    roles = _roles("the DataFrame", names, wanted)
-    labels = df.index if isinstance(df, pd.DataFrame) else range(len(df))
-    if isinstance(df, pd.DataFrame):
-        lazy = pl.LazyFrame([_series(role, df.iloc[:, names.index(name)]) for role, name in roles.items()])
-    else:
-        lazy = df.lazy().select(pl.col(name).alias(role) for role, name in roles.items())
-    return _Table("the DataFrame", roles, lazy.with_columns(pl.lit(False).alias("blank")),
-                  lambda rows: [f"row {labels[row]!r}" for row in rows], lambda: None)
-
-
-def _series(role, column):
-    """A polars column from a pandas one; raises DataError if it has values of several types."""
-    if column.dtype == object:
-        filled = column.dropna()
-        kinds = [type(value) for value in filled]
-        if len(set(kinds)) > 1:
-            other = next(n for n, kind in enumerate(kinds) if kind != kinds[0])
-            raise DataError(f"the DataFrame, column {column.name!r}: {kinds[0].__name__} in the first row, "
-                            f"{kinds[other].__name__} in row {filled.index[other]!r}. Give them one type: "
-                            f"df[{column.name!r}].astype(str).")
-    if role == "text":
-        column = column.map(_whole, na_action="ignore")
-    return pl.from_pandas(column.reset_index(drop=True)).alias(role)  # type: ignore[attr-defined]  # it is a Series
-
-
-def _whole(text):
-    return LONE_SURROGATE.sub("\ufffd", text) if isinstance(text, str) else text
-
-
-def _open(path, header, wanted, stack):
+def _open(path, header, separator, quote_char, wanted, stack):
     """A table from a file: text, JSON lines or parquet, each also gzipped."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -415,109 +275,38 @@ def _open(path, header, wanted, stack):
     if not start.strip():
         raise DataError(f"{name} is empty. Look where it came from and get it again.")
     if start[:4] == b"PAR1" or Path(name.removesuffix(".gz")).suffix == ".parquet":
-        try:
-            lazy = pl.scan_parquet(path, glob=False)
-            names = lazy.collect_schema().names()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"{name} is not a complete parquet file. If its download was interrupted, get it again; if "
-                            f"it is another kind of table, rename it (.csv, .tsv, .jsonl).") from error
-        roles = _roles(name, names, wanted)
-        return _Table(name, roles, _renamed(lazy, roles), lambda rows: [f"row {row + 1}" for row in rows],
-                      lambda: None)
+        _check_for_text(name, header, separator)
+        return _parquet(path, name, wanted)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{name} is UTF-16. Save it as UTF-8: iconv -f utf-16 -t utf-8 OLD > NEW.")
     if start[:2] == b"PK" or start[:2] == b"7z" or b"\0" in start:
         raise DataError(f"{name} is not a text table. If it is an archive, unpack it and load the file inside.")
-    if Path(name.removesuffix(".gz")).suffix in (".json", ".jsonl"):
-        return _json_lines(path, name, wanted)
-    line = start.decode("utf-8-sig", "replace").splitlines()[0]
-    separator = max(("\t", ";", ",", "|", "::"), key=line.count)
-    headed = header is None and re.fullmatch(r"\d+:", line)
-    has_header = header is None and not headed
-    if headed:
-        cut = _below_headings()
-        names = list(cut)
-    elif separator == "::":
-        names = header or line.split("::")
-        cut = _between_colons(names)
+    found = begin(start, name, header, separator, quote_char)
+    if found.kind in ("json", "idomaar"):
+        _check_for_text(name, header, separator)
+        roles, scan = scan_json(path, name, found.kind, lambda names: find_columns(name, names, wanted))
     else:
-        names, cut = header or next(csv.reader([line], delimiter=separator)), None
-    roles = _roles(name, names, wanted)
-    if cut:  # polars splits at single characters only, so it reads whole lines, which are split later
-        header, separator = ["line"], "\t"
-    lazy = pl.scan_csv(path, separator=separator, has_header=has_header, new_columns=header,
-                       infer_schema=False, encoding="utf8-lossy", glob=False)
-    text = _Text(path, separator, has_header, 1 if cut else len(names))
-    return _Table(name, roles, _renamed(lazy.select(**cut) if cut else lazy, roles), text.places, text.ragged)
+        roles = find_columns(name, found.names, wanted, found.rows if header is None else ())
+        scan = scan_table(path, name, found, roles)
+    return _Table(name, roles, scan)
 
 
-def _json_lines(path, name, wanted):
-    """A table from a file with one JSON object per line. Python reads it, as polars drops halves of surrogate pairs."""
-    with open(path, "rb") as file:
-        records = (_record(name, number, line) for number, line in enumerate(file, 1))
-        head = list(itertools.islice(records, 1000))  # a record may lack a column
-        roles = _roles(name, list(dict.fromkeys(itertools.chain.from_iterable(filter(None, head)))), wanted)
-        columns: dict[str, list] = {role: [] for role in roles}
-        blank = []
-        for number, record in enumerate(itertools.chain(head, records), 1):
-            blank.append(record is None)
-            for role, column in roles.items():
-                value = None if record is None else record.get(column)
-                if value is not None and not isinstance(value, str):
-                    raise DataError(f"{name}, column {column!r}: neither a string nor a number at line {number} "
-                                    f"({value!r:.60}). Correct or delete that line.")
-                columns[role].append(_whole(value))
-    lazy = pl.LazyFrame(columns, schema=dict.fromkeys(roles, pl.String)).with_columns(pl.Series("blank", blank))
-    return _Table(name, roles, lazy, lambda rows: [f"line {row + 1}" for row in rows], lambda: None)
-
-
-# numbers are kept as text, as in a csv file
-_decode = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False).decode
-
-
-def _record(name, number, line):
-    """The JSON object of a line as a dict, or None if the line is blank."""
-    if line.isspace():
-        return None
+def _parquet(path, name, wanted):
     try:
-        record = _decode(line.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        fault = "bytes that are not UTF-8. Save the file as UTF-8."
-    except json.JSONDecodeError as error:
-        fault = f"{error.msg} at character {error.colno}. Correct or delete that line."
-    except RecursionError:
-        fault = "too many brackets. Correct or delete that line."
-    else:
-        if isinstance(record, dict):
-            return record
-        fault = "not a JSON object. Write one object per line, {…}, without a list around them."
-    raise DataError(f"{name} cannot be read: line {number}: {fault}")
-
-
-def _between_colons(names):
-    """Expressions for the columns of these names, from lines split at ``::``."""
-    fields = pl.col("line").str.splitn("::", len(names)).struct.rename_fields(names)
-    return {name: fields.struct.field(name) for name in names}
-
-
-def _below_headings():
-    """Expressions for the columns of lines ``user,rating,time`` after a line ``item:``; that line becomes nulls."""
-    line = pl.col("line")
-    heading = line.str.ends_with(":")
-    fields = line.str.splitn(",", 3).struct.rename_fields(["user", "rating", "time"])
-    item = pl.when(heading).then(line.str.strip_suffix(":")).forward_fill()
-    columns = {"item": item} | {name: fields.struct.field(name) for name in ("user", "rating", "time")}
-    return {name: pl.when(~heading).then(column) for name, column in columns.items()}
-
-
-def _renamed(lazy, roles):
-    return lazy.select(pl.all_horizontal(pl.all().is_null()).alias("blank"),
-                       *(pl.col(name).alias(role) for role, name in roles.items()))
+        lazy = pl.scan_parquet(path, glob=False)
+        names = lazy.collect_schema().names()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{name} is not a complete parquet file. If its download was interrupted, get it again; if "
+                        f"it is another kind of table, rename it (.csv, .tsv, .jsonl).") from error
+    roles = find_columns(name, names, wanted)
+    lazy = lazy.select(pl.all_horizontal(pl.all().is_null()).alias("blank"), pl.lit(False).alias("short"),
+                       *(pl.col(column).alias(role) for role, column in roles.items()))
+    return _Table(name, roles, Scan(lazy, lambda rows: [f"row {row + 1}" for row in rows]))
 
 
 def _start(path):
     with open(path, "rb") as file:
-        return file.read(4096)
+        return file.read(PEEK)
 
 
 def _gunzip(path, folder):
@@ -533,39 +322,173 @@ def _gunzip(path, folder):
     return unpacked
 
 
-class _Text(NamedTuple):
-    """Reads a text table again, slowly, to find the line numbers for an error message."""
+def _frame(df, wanted):
+    """A table from a pandas or polars DataFrame; errors name rows by their index label."""
+    if not isinstance(df, (pd.DataFrame, pl.DataFrame)):
+        raise TypeError(f"a path or a DataFrame is needed, not {type(df).__name__}")
+    if len(df) == 0:
+        raise DataError("the DataFrame is empty: it has no rows.")
+    names = [str(name) for name in df.columns]
+    roles = find_columns("the DataFrame", names, wanted)
+    labels = df.index if isinstance(df, pd.DataFrame) else range(len(df))
+    if isinstance(df, pd.DataFrame):
+        lazy = pl.LazyFrame([_series(role, df.iloc[:, names.index(name)]) for role, name in roles.items()])
+    else:
+        lazy = df.lazy().select(pl.col(name).alias(role) for role, name in roles.items())
+    return _Table("the DataFrame", roles, Scan(lazy.with_columns(blank=pl.lit(False), short=pl.lit(False)),
+                                               lambda rows: [f"row {python_value(labels[row])!r}" for row in rows]))
 
-    path: Path
-    separator: str
-    has_header: bool
-    width: int
 
-    def places(self, rows):
-        found = []
-        with self._records() as records:
-            for row, (line, _) in enumerate(records):
-                if row in rows:
-                    found.append(f"line {line}")
-                    if len(found) == len(rows):
-                        break
-        return found
+def _series(role, column):
+    """A polars column from a pandas one; raises DataError if it has values of several types."""
+    if column.dtype == object:
+        filled = column.dropna()
+        kinds = [type(value) for value in filled]
+        if len(set(kinds)) > 1:
+            other = next(n for n, kind in enumerate(kinds) if kind != kinds[0])
+            row = python_value(filled.index[other])
+            raise DataError(f"the DataFrame, column {column.name!r}: {kinds[0].__name__} in the first row, "
+                            f"{kinds[other].__name__} in row {row!r}. Give them one type: "
+                            f"df[{column.name!r}].astype(str).")
+    if role == "text":
+        column = column.map(whole_characters, na_action="ignore")
+    return pl.from_pandas(column.reset_index(drop=True)).alias(role)  # type: ignore[attr-defined]  # it is a Series
 
-    def ragged(self):
-        line = 0
-        try:
-            with self._records(strict=True) as records:
-                for line, fields in records:
-                    if len(fields) > self.width:
-                        return (f"line {line} has {len(fields)} fields where the first has {self.width}. "
-                                f"Look for a stray {self.separator!r} or an open quote there.")
-        except csv.Error as error:
-            return f"after line {line}: {error}. Look for a stray double quote there."
+
+# ---- types and checks ------------------------------------------------------------------------------------------
+
+
+def _typed(table, time_unit, drop):
+    """Read the columns with their types, and raise DataError for values of another type.
+
+    Parameters
+    ----------
+    table : _Table
+    time_unit : str, optional
+    drop : set of str
+        The roles in which a missing value drops its row.
+    """
+    head = table.head()
+    if head.is_empty():
+        raise DataError(f"{table.name} is empty: it has no rows. Look where it came from and get it again.")
+    fast = [role for role in ID_ROLES if role in table.roles and all_plain_ints(head[role])]
+    form = _find_form(table, head, time_unit)
+    _check_text(table, head)
+    frame = table.collect("blank", "short", *(_expression(role, head, fast, form) for role in table.roles))
+    if frame["short"].any() and (reason := table.scan.misfit()):
+        raise DataError(f"{table.name} cannot be read: {reason}")
+    report, keep = dict(table.scan.report), ~frame["blank"]
+    if frame["blank"].any():
+        report["blank lines skipped"] = int(frame["blank"].sum())
+    frame = frame.drop("short", "blank")
+    for role in table.roles:
+        column, missing = _checked(table, role, frame[role], keep, role in fast, report)
+        if missing is not None and missing.any():
+            if role not in drop:
+                _refuse_missing(table, role, missing)
+            report[f"rows without {'an' if role == 'item' else 'a'} {role} dropped"] = int(missing.sum())
+            keep &= ~missing
+        frame = frame.with_columns(column.alias(role))
+    if not keep.any():
+        raise DataError(f"{table.name}: no row is left of {len(keep):,}, as each lacks a value.")
+    frame = frame.with_columns(_seconds(table, frame["time"], keep, form, time_unit, report).alias("time"))
+    return frame if keep.all() else frame.filter(keep), report
+
+
+def _find_form(table, head, time_unit):
+    form = find_form(head["time"], time_unit)
+    if form.read is None:
+        values = table.collect("blank", "time")
+        bad = ~values["blank"] & ~is_missing(values["time"].cast(pl.String, strict=False))
+        table.refuse("time", bad if bad.any() else ~values["blank"], "not a time", REMEDY)
+    if time_unit and form.dates:
+        raise DataError(f"{table.name}, column {table.roles['time']!r} has dates, such as "
+                        f"{head['time'].drop_nulls()[0]}; time_unit={time_unit!r} is for numbers. Leave it out.")
+    return form
+
+
+def _check_text(table, head):
+    if "text" in table.roles and head.schema["text"] not in (pl.String, pl.Categorical, pl.Enum):
+        first = table.collect("text")["text"]
+        if first.count():
+            table.refuse("text", first.is_not_null(), "not a text", "Name the column of the reviews: text=….")
+
+
+def _expression(role, head, fast, form):
+    """What is read of a column: its values as they are, or numbers, null where a value is none."""
+    if role == "time":
+        return form.read.alias(role)
+    if role == "rating":
+        numbers = head.schema[role].is_numeric() or head.schema[role] == pl.String
+        return (pl.col(role) if numbers else pl.lit(None)).cast(pl.Float64, strict=False).alias(role)
+    if role == "text":
+        return pl.col(role).cast(pl.String).fill_null("")
+    return fast_int(role, head.schema[role]) if role in fast else pl.col(role)
+
+
+def _checked(table, role, column, keep, fast, report):
+    """A column with its final type, and which of its values are missing; raises DataError for one that is wrong."""
+    if role in ("rating", "time"):
+        return column, _check_numbers(table, role, column, keep)
+    if role not in ID_ROLES or (fast and not (column.is_null() & keep).any()):
+        return column, None
+    raw = table.collect(role)[role] if fast else column
+    if raw.dtype.is_float() and (large := (raw.abs() >= EXACT).fill_null(False) & raw.is_finite()).any():
+        table.refuse(role, large, "a float too large to be an exact id", "Read or make the ids as integers or text, "
+                     "never as floats: different ids have become one.")
+    ids, repairs = clean_ids(raw)
+    for what, count in repairs.items():
+        report[what] = report.get(what, 0) + count
+    if ids.dtype == pl.String:
+        _check_characters(table, role, ids)
+    return ids, ids.is_null() & keep
+
+
+def _check_characters(table, role, ids):
+    if (broken := ids.str.contains("\n").fill_null(False)).any():
+        table.refuse(role, broken, "a line break in an id", "Look for a stray double quote before it.")
+    if (damaged := ids.str.contains("\ufffd").fill_null(False)).any():
+        table.refuse(role, damaged, "bytes that are not UTF-8", "Save the file as UTF-8, for example with "
+                     "iconv -f latin1 -t utf-8 OLD > NEW; different ids could otherwise become one.")
+
+
+_NO_NUMBER = {"rating": ("no rating, or not a number", "Write every rating as a number (4.5, not 4,5), or delete those "
+                                                       "rows."),
+              "time": ("no time, or not one written like the first", REMEDY)}
+_DROP = "drop_missing=True, for the command --drop-missing, drops and counts them."
+
+
+def _check_numbers(table, role, column, keep):
+    """Which ratings or times are missing; raises DataError if one is no number."""
+    unread = ~column.cast(pl.Float64).is_finite().fill_null(False) & keep
+    if not unread.any():
         return None
+    missing = is_missing(table.collect(pl.col(role).cast(pl.String, strict=False))[role]) & unread
+    if (wrong := unread & ~missing).any():
+        table.refuse(role, wrong, *_NO_NUMBER[role])
+    return missing
 
-    @contextlib.contextmanager
-    def _records(self, strict=False):
-        with open(self.path, encoding="latin-1", newline="") as file:
-            reader = csv.reader(file, delimiter=self.separator, strict=strict)
-            records = ((reader.line_num, fields) for fields in reader)
-            yield itertools.islice(records, int(self.has_header), None)
+
+def _refuse_missing(table, role, missing):
+    if role in _NO_NUMBER:
+        fault, remedy = _NO_NUMBER[role]
+        table.refuse(role, missing, fault, f"{remedy} {_DROP}")
+    table.refuse(role, missing, f"the {role} id is missing", f"Fill it in or delete those rows. {_DROP}")
+
+
+def _seconds(table, times, keep, form, time_unit, report):
+    """Times in seconds since 1970; the unit of numbers is found by their size if nobody has named it."""
+    numbers = times.to_numpy()
+    guessed = not form.dates and time_unit is None
+    unit = time_unit or ("us" if form.dates else guess_unit(numbers[keep.to_numpy()]))
+    name, per_second = UNITS[unit]
+    if form.said:
+        report[form.said] = int(keep.sum())
+    if guessed and unit != "s":
+        report[f"times read as {name}"] = int(keep.sum())
+    # NumPy divides exactly; polars would multiply by the rounded reciprocal
+    seconds = pl.Series("time", numbers / per_second)
+    for bad, fault, remedy in misfits(seconds, unit, guessed, form.dates):
+        if (bad := bad & keep).any():
+            table.refuse("time", bad, fault, remedy)
+    return seconds

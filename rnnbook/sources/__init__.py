@@ -7,5 +7,7 @@ address. MovieLens 100K can also be taken from a Python package that contains it
 
 from rnnbook.sources.catalogue import CATEGORY, SOURCES, Source, Wheel, get_source
 from rnnbook.sources.download import cache_dir, find, folders, locate
+from rnnbook.sources.shapes import SHAPES, Shape, recognise
 
-__all__ = ["CATEGORY", "SOURCES", "Source", "Wheel", "cache_dir", "find", "folders", "get_source", "locate"]
+__all__ = ["CATEGORY", "SHAPES", "SOURCES", "Shape", "Source", "Wheel", "cache_dir", "find", "folders", "get_source",
+           "locate", "recognise"]

@@ -1,0 +1,136 @@
+"""Which column of a table is which: by a given name, by a usual name, or, without a header line, by its values."""
+
+from __future__ import annotations
+
+import re
+
+from rnnbook.interactions.errors import DataError
+
+# Common column names, in order of preference. They are compared in lower case and without punctuation.
+USUAL_NAMES = {
+    "session": ("session", "sessionid", "sessid", "sid", "usersession", "sessionidhash"),
+    "user": ("user", "userid", "uid", "customerid", "visitorid", "reviewerid"),
+    "item": ("item", "itemid", "productid", "product", "articleid", "trackid", "movieid", "movie",
+             "parentasin", "asin", "productskuhash"),
+    "rating": ("rating", "stars", "score", "overall"),
+    "time": ("time", "timestamp", "ts", "datetime", "eventtime", "unixtime", "unixreviewtime", "date",
+             "eventdate", "servertimestampepochms"),
+    "text": ("text", "reviewtext", "review"),
+}
+ID_ROLES = ("session", "user", "item")
+
+
+def plain(name):
+    """A column name in lower case, without punctuation, and without the type that RecBole writes (``user_id:token``).
+
+    Examples
+    --------
+    >>> plain("User_ID:token")
+    'userid'
+    """
+    return "".join(c for c in name.lower().partition(":")[0] if c.isalnum())
+
+
+def find_columns(table, names, wanted, rows=()):
+    """The table's column for each role: the given name, else the first of the usual names that the table has.
+
+    Parameters
+    ----------
+    table : str
+        What the table is called in an error.
+    names : list of str
+    wanted : dict
+        For each role the given name or None.
+    rows : sequence of lists of str
+        The first rows of a text table, its header line among them: if it has none, they tell which column is which.
+
+    Returns
+    -------
+    dict of str to str
+
+    Raises
+    ------
+    DataError
+        A column is missing, or two have its name.
+
+    Examples
+    --------
+    >>> find_columns("log.csv", ["SessionId", "when", "Item"],
+    ...              {"session": None, "item": None, "time": "when"})
+    {'session': 'SessionId', 'item': 'Item', 'time': 'when'}
+    """
+    by_plain = {plain(name): name for name in reversed(names)}
+    roles = {}
+    for role, given in wanted.items():
+        usual = [given] if given is not None else [by_plain[u] for u in USUAL_NAMES[role] if u in by_plain]
+        if not usual or usual[0] not in names:
+            what = f"column {given!r}" if given is not None else f"column for the {role} (such as {role!r})"
+            raise DataError(f"{table} has no {what}; it has {', '.join(map(repr, names))}. "
+                            f"{_remedy(role, names, by_plain, wanted, rows)}")
+        roles[role] = usual[0]
+        if names.count(usual[0]) > 1:
+            raise DataError(f"{table} has two columns {usual[0]!r}. Rename one of them.")
+    return roles
+
+
+def _remedy(role, names, by_plain, wanted, rows):
+    numbered = names == [str(n) for n in range(len(names))]  # what pandas writes for columns without names
+    if rows and not numbered and any(re.match(r"[-+]?\d", name) or not name for name in names):
+        header = guess_header(rows, wanted)
+        if header is None:
+            return (f"Its first line looks like data, but its columns do not look like {', '.join(wanted)}: write a "
+                    f"line with their names above it.")
+        return ('Its first line looks like data. If it has no header line, name its columns in their order: '
+                f'header=[{", ".join(map(quoted, header))}], on the command line --header {",".join(header)}.')
+    users = [by_plain[usual] for usual in USUAL_NAMES["user"] if usual in by_plain]
+    if role == "session" and users:
+        return (f"Name the right one: session=…. Or cut the log of each user into sessions: user={quoted(users[0])}, "
+                f"gap=1800, on the command line --user {users[0]} --gap 1800.")
+    return f"Name the right one: {role}=…"
+
+
+def quoted(name):
+    """A name in double quotes, as in JSON and in Python."""
+    return f'"{name}"'
+
+
+_EPOCH = re.compile(r"(?:[6-9]\d{8}|[1-4]\d{9})(?:\d{3}|\d{6}|\d{9})?(?:\.\d+)?")  # 1989 to 2128, s to ns
+_DATE = re.compile(r"(?:19|20)\d\d[-/.]?[01]\d[-/.]?[0-3]\d(?:\D.*|\d{4}|\d{6})?")
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+
+
+def guess_header(rows, wanted):
+    """Names for the columns of a table without a header line, or None if its values do not tell.
+
+    A time looks like a date or like seconds since 1970, a text is long, a rating is a small number; of several such
+    columns the last is taken. The ids are the first of the other columns, in the order of ``wanted``.
+
+    Examples
+    --------
+    >>> guess_header([["7", "1396342800", "214"], ["7", "1396342860", "215"]],
+    ...              ["session", "item", "time"])
+    ['session', 'time', 'item']
+    """
+    width = len(rows[0])
+    columns = {n: [row[n].strip() for row in rows if len(row) == width] for n in range(width)}
+    found = {}
+
+    def take(role, candidates):
+        if role in wanted and role not in found and candidates:
+            found[role] = candidates[-1]
+            del columns[found[role]]
+
+    def those(pattern):
+        return [n for n, values in columns.items() if all(map(pattern.fullmatch, values))]
+
+    for pattern in (_DATE, _EPOCH, _NUMBER):
+        take("time", those(pattern))
+    if "text" in wanted:
+        take("text", sorted(columns, key=lambda n: sum(map(len, columns[n]))))
+    take("rating", [n for n in those(_NUMBER) if max(map(float, columns[n])) <= 100])
+    for role in (role for role in wanted if role in ID_ROLES):
+        take(role, sorted(columns, reverse=True))
+    if len(found) < len(wanted):
+        return None
+    by_place = {place: role for role, place in found.items()}
+    return [by_place.get(n, f"column{n + 1}") for n in range(width)]
