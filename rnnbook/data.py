@@ -171,6 +171,44 @@ def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=
     return _split(_log(source, path.name if path else "sessions", columns, gap, options), min_support, test_seconds)
 
 
+def load_log(source, *, session=None, item=None, time=None, user=None, gap=GAP, **options):
+    """Load a whole session log, of which nothing is dropped or held out. Open sessions, to be answered, are such a log.
+
+    Parameters
+    ----------
+    source : str, path or DataFrame
+        As in `load_sessions`. Of a data set with a published split, this is the training part.
+    session, item, time, user, gap, **options
+        As in `load_sessions`, without ``min_support`` and ``test_seconds``.
+
+    Returns
+    -------
+    SessionData
+        With all sessions, those of one event too.
+
+    Raises
+    ------
+    DataError, FileNotFoundError, TypeError
+        As in `load_sessions`.
+
+    Examples
+    --------
+    >>> clicks = pd.DataFrame({"session": [1, 2, 1], "item": ["mug", "tent", "rope"], "time": [5, 6, 7]})
+    >>> data = load_log(clicks)
+    >>> data.lengths.tolist(), data.item_ids.tolist()
+    ([2, 1], ['mug', 'rope', 'tent'])
+    """
+    unknown = options.keys() - FORMAT.keys()
+    if unknown:
+        raise TypeError(f"load_log has no option {', '.join(sorted(unknown))}")
+    columns = {"session": session, "user": user, "item": item, "time": time}
+    if _is_named(source, SPLITS | LOGS, folders=True, **columns, gap=gap, **options):
+        return LOGS[source]() if source in LOGS else SPLITS[source]()[0]
+    path = Path(source) if isinstance(source, (str, Path)) else None
+    table = _half(path, "train") if path and path.is_dir() else source
+    return _log(table, path.name if path else "sessions", columns, gap, options)
+
+
 def _log(source, name, columns=None, gap=GAP, options=None, shape=None):
     """SessionData of a whole log, its sessions cut where it has none."""
     columns = columns or dict.fromkeys(("session", "user", "item", "time"))

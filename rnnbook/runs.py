@@ -1,7 +1,8 @@
 """A run: the folder of a trained model, and what the command line does with it.
 
 A run's folder holds ``run.json`` (what was asked), ``checkpoint`` (from which a training goes on), ``model`` and
-``scores.json``. A training has stages: the first trains on a log; each ``resume`` with a newer log adds one.
+``scores.json`` (of the first log). A training has stages: the first trains on a log; each `resume` with a newer log
+adds one.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from filelock import FileLock, Timeout
 from rnnbook import data, gru4rec, improved, joint, metrics, rrn
 from rnnbook.interactions import DAY, DataError, RatingData, SessionData
 from rnnbook.interactions.ragged import concatenated_ranges
+from rnnbook.training import pick_device
 from rnnbook.training.checkpoints import move_checkpoint
 
 FORMAT = 1  # of run.json
@@ -52,6 +54,8 @@ KINDS = {"gru4rec": Kind(gru4rec.fit, gru4rec.GRU4Rec, gru4rec.GRU4RecConfig, da
 def locked(folder):
     """Inside this context no other process works in the folder, which is made if it is not there.
 
+    If it was made, and is still empty at the end, it is removed.
+
     Raises
     ------
     BlockingIOError
@@ -61,10 +65,11 @@ def locked(folder):
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, locked(folder):
-    ...     sorted(path.name for path in Path(folder).iterdir())
+    ...     print(sorted(path.name for path in Path(folder).iterdir()))
     ['.lock', '.owner']
     """
     folder = Path(folder)
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock, owner = FileLock(folder / ".lock"), folder / ".owner"
     try:
@@ -79,6 +84,8 @@ def locked(folder):
     finally:
         with contextlib.suppress(OSError):
             owner.unlink()
+            if is_new and {path.name for path in folder.iterdir()} <= {".lock"}:  # an error before anything was done
+                shutil.rmtree(folder)
         lock.release()
 
 
@@ -138,12 +145,16 @@ def load_model(folder, device="auto"):
 
 def tidy(folder, plan):
     """Finish or undo what a killed process left: a finished model counts once the plan says that its stage is done."""
-    finished = folder / ".finished"
-    if finished.exists():
-        if plan["stages"][-1]["done"]:
-            move_checkpoint(finished, folder / "model")
-        else:
-            shutil.rmtree(finished)
+    finished, done = folder / ".finished", plan["stages"][-1]["done"]
+    if finished.exists() and done:
+        move_checkpoint(finished, folder / "model")
+    elif finished.exists():
+        shutil.rmtree(finished)
+    if (folder / "model").exists():  # so the earlier one, which was moved aside, is not needed
+        shutil.rmtree(folder / ".model.old", ignore_errors=True)
+    if done and len(plan["stages"]) > 1:  # only the first stage goes on from its checkpoint
+        for checkpoint in folder.glob("checkpoint*"):
+            shutil.rmtree(checkpoint)
 
 
 # --- Training ---------------------------------------------------------------------------------------------
@@ -197,7 +208,6 @@ def train(log, folder, *, model="gru4rec", settings=None, seed=0, device="auto",
             before = read_plan(folder)
             _check_same(folder, before, plan)
             plan = before
-        write_plan(folder, plan)
         return _run_last_stage(folder, plan, device)
 
 
@@ -249,7 +259,6 @@ def resume(folder, *, epochs=None, log=None, device="auto", reading=None):
             raise ValueError(f"{folder}: its training has ended; give --epochs for more, or --log for a newer log")
         if last["done"]:
             _add_stage(plan, asked, reading or {})
-        write_plan(folder, plan)
         return _run_last_stage(folder, plan, device)
 
 
@@ -261,10 +270,10 @@ def _add_stage(plan, asked, reading):
     if plan["model"] in ("rrn", "joint") and asked["epochs"] and (new_log or len(plan["stages"]) > 1):
         raise ValueError(f"a model of ratings ({plan['model']}) takes in a newer log without training: give --log "
                          "without --epochs, or --epochs before the first --log")
-    if new_log:
-        plan["stages"].append({"log": asked["log"], "reading": last["reading"] | reading,
+    if new_log or len(plan["stages"]) > 1:
+        plan["stages"].append({"log": asked["log"] or last["log"], "reading": last["reading"] | reading,
                                "n_epochs": asked["epochs"] or 1, "done": False, "asked": asked})
-    else:
+    else:  # the checkpoint of the first stage goes on
         last |= {"n_epochs": last["n_epochs"] + asked["epochs"], "done": False, "asked": asked}
 
 
@@ -308,7 +317,8 @@ def _run_last_stage(folder, plan, device):
     """Train the last stage of a plan, score the model, and write both; returns the scores."""
     kind, stage, number = KINDS[plan["model"]], plan["stages"][-1], len(plan["stages"])
     print(f"Reading {stage['log']}", flush=True)
-    parts = read_parts(plan)
+    parts, device = read_parts(plan), pick_device(device)
+    write_plan(folder, plan)  # now that the log can be read
     start = kind.model.load(folder / "model", device=device) if number > 1 else None
     if start is not None and plan["model"] != "gru4rec":
         model = observe(start, parts.train)
@@ -334,7 +344,7 @@ def _fit(plan, parts, start, checkpoint, device):
     kind, n_epochs = KINDS[plan["model"]], plan["stages"][-1]["n_epochs"]
     fit, options = kind.fit, {} if start is None else {"start": start}
     goes_on = checkpoint.is_dir() and any(checkpoint.iterdir())
-    print(f"Training on {parts.train}" + (", from where the checkpoint is" if goes_on else ""), flush=True)
+    print(f"Training {'from where the checkpoint is, ' if goes_on else ''}on {parts.train}", flush=True)
     if plan["fast"]:
         from rnnbook import fast
 

@@ -1,0 +1,386 @@
+"""A run's folder: killed anywhere it goes on to the same model, two processes never share it, and it resumes."""
+
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from rnnbook import cli, data, metrics, runs
+from rnnbook.gru4rec import GRU4Rec
+from rnnbook.worlds import RatingWorld, ReviewWorld, SessionWorld
+
+TINY = {"hidden_size": 4, "batch_size": 8, "n_sample": 8, "n_epochs": 2}
+ASKED = {"settings": TINY, "reading": {"min_support": 1}}
+
+
+class Killed(BaseException):
+    """The process ended here."""
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    """A log, that of the next week with a new item, ratings and reviews."""
+    folder = tmp_path_factory.mktemp("logs")
+    week = SessionWorld(n_items=20).sample(120).to_frame()
+    week["time"] += 1500 * week["session"]
+    later = SessionWorld(n_items=20).sample(60, seed=1).to_frame()
+    later["time"] += 1500 * later["session"] + week["time"].max() + 1
+    later.loc[later.index % 7 == 3, "item"] = "a new one"
+    week.to_csv(folder / "week.csv", index=False)
+    later.to_csv(folder / "later.csv", index=False)
+    ratings = RatingWorld(n_users=20, n_steps=10).sample().to_frame()
+    ratings.iloc[:150].to_csv(folder / "ratings.csv", index=False)
+    ratings.iloc[150:].to_csv(folder / "later-ratings.csv", index=False)
+    ReviewWorld(n_items=20).sample().to_frame().to_csv(folder / "reviews.csv", index=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_tmp_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def files(folder):
+    """The files that count, and their bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*"))
+            if path.is_file() and path.name != ".lock" and ".new/" not in str(path)}
+
+
+@pytest.fixture
+def kill_at(monkeypatch):
+    """kill_at(n) lets the process end at the n-th change of a file from now on; it returns how many there were."""
+    count, limit = [0], [None]
+
+    def counted(real):
+        def change(*args, **options):
+            count[0] += 1
+            if count[0] == limit[0]:
+                raise Killed
+            return real(*args, **options)
+        return change
+
+    for module, name in ((os, "replace"), (shutil, "rmtree"), (Path, "write_text"), (Path, "mkdir"),
+                         (runs, "write_whole")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    monkeypatch.setattr("rnnbook.training.checkpoints.save_file", counted(save_file))
+
+    def kill_at(n):
+        seen = count[0]
+        count[0], limit[0] = 0, n
+        return seen
+
+    return kill_at
+
+
+STEPS = {
+    "train": [lambda log, run: runs.train(log / "week.csv", run, **ASKED)],
+    "more epochs": [lambda log, run: runs.train(log / "week.csv", run, **ASKED),
+                    lambda log, run: runs.resume(run, epochs=1)],
+    "a newer log": [lambda log, run: runs.train(log / "week.csv", run, **ASKED),
+                    lambda log, run: runs.resume(run, log=log / "later.csv")],
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_killed_at_any_change_of_a_file_it_goes_on_to_the_same_bytes(name, logs, kill_at, monkeypatch):
+    monkeypatch.setattr("rnnbook.training.lanes.REPORTS", 3)  # checkpoints in an epoch
+    *before, last = STEPS[name]
+    for step in before:
+        step(logs, "before")
+    if before:
+        shutil.copytree("before", "whole")
+    kill_at(None)
+    last(logs, "whole")
+    n_changes = kill_at(None)
+    assert n_changes > 30
+    expected, expected_plan = files("whole"), runs.read_plan("whole")
+    for n in [*range(1, 16), *range(16, n_changes - 12, 5), *range(n_changes - 12, n_changes + 1)]:
+        shutil.rmtree("run", ignore_errors=True)
+        if before:
+            shutil.copytree("before", "run")
+        kill_at(n)
+        with pytest.raises(Killed):
+            last(logs, "run")
+        kill_at(None)
+        done = False
+        if before:
+            model, plan = runs.load_model("run", "cpu")  # the old model, or the new one, answers
+            assert isinstance(model, GRU4Rec)
+            done = plan["stages"][-1]["done"] and plan == expected_plan
+        if not done:  # otherwise the same words would ask for more
+            last(logs, "run")
+        assert files("run") == expected, n
+
+
+def test_one_more_epoch_later_is_one_more_at_once(logs):
+    runs.train(logs / "week.csv", "twice", **ASKED)
+    runs.resume("twice", epochs=1)
+    runs.train(logs / "week.csv", "once", settings=TINY | {"n_epochs": 3}, reading=ASKED["reading"])
+    for name in ("model/tensors.safetensors", "scores.json"):
+        assert files("twice")[name] == files("once")[name]
+
+
+def test_a_newer_log_brings_a_new_item(logs):
+    runs.train(logs / "week.csv", "run", **ASKED)
+    before = runs.load_model("run", "cpu")[0].item_ids.tolist()
+    runs.resume("run", log=logs / "later.csv", epochs=2)
+    model, plan = runs.load_model("run", "cpu")
+    assert model.item_ids.tolist() == [*before, "a new one"] and len(model.history) == 4
+    assert [stage["n_epochs"] for stage in plan["stages"]] == [2, 2]
+    answers = runs.recommend("run", [["a new one"]], k=21)
+    assert "a new one" in answers["item"].tolist() and answers["rank"].tolist() == list(range(1, 22))
+
+
+def test_what_cannot_go_on_says_why(logs):
+    with pytest.raises(FileNotFoundError, match=r"nowhere has no run.json.*rnnbook train LOG nowhere"):
+        runs.resume("nowhere", epochs=1)
+    assert not Path("nowhere").exists()
+    runs.train(logs / "week.csv", "run", **ASKED)
+    with pytest.raises(ValueError, match="its training has ended; give --epochs for more, or --log"):
+        runs.resume("run")
+    with pytest.raises(ValueError, match=r"run has another run \(seed=0, now 1\); give another folder"):
+        runs.train(logs / "week.csv", "run", seed=1, **ASKED)
+    with pytest.raises(ValueError, match=r"hidden_size=4, now 5"):
+        runs.train(logs / "week.csv", "run", settings=TINY | {"hidden_size": 5}, reading=ASKED["reading"])
+    runs.resume("run", epochs=1)
+    with pytest.raises(ValueError, match="run was resumed since it was trained; go on with: rnnbook resume run"):
+        runs.train(logs / "week.csv", "run", **ASKED)
+
+
+def test_an_unfinished_training_is_finished_first(logs, kill_at):
+    kill_at(20)
+    with pytest.raises(Killed):
+        runs.train(logs / "week.csv", "run", **ASKED)
+    kill_at(None)
+    with pytest.raises(FileNotFoundError, match="the training has not ended; go on with: rnnbook resume run"):
+        runs.load_model("run")
+    with pytest.raises(ValueError, match="finish it first with: rnnbook resume run"):
+        runs.resume("run", epochs=3)
+    runs.resume("run")
+    runs.train(logs / "week.csv", "whole", **ASKED)
+    assert files("run") == files("whole")
+
+
+def test_two_processes_do_not_share_a_folder(logs):
+    with runs.locked("run"):
+        again = subprocess.run([sys.executable, "-m", "rnnbook", "train", str(logs / "week.csv"), "run"],
+                               capture_output=True, text=True)
+        assert again.returncode == 1 and "Traceback" not in again.stderr
+        assert re.search(rf"run is in use by process {os.getpid()} on \S+: .*; wait until it has ended", again.stderr)
+    with runs.locked("run"):
+        pass
+
+
+def test_a_lock_is_given_back_after_an_error():
+    with pytest.raises(RuntimeError), runs.locked("run"):
+        raise RuntimeError
+    with runs.locked("run") as folder:
+        assert folder == Path("run")
+    assert not folder.exists()  # nothing was done in it
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 99, "model": "gru4rec", "stages": [1]}',
+                                     '{"format": 1, "model": "word2vec", "stages": [1]}', "\x00"])
+def test_a_damaged_plan_is_said_to_be_one(content):
+    Path("run").mkdir()
+    Path("run/run.json").write_text(content)
+    with pytest.raises(ValueError, match=r"run.json is damaged or of another version of rnnbook"):
+        runs.load_model("run")
+
+
+def test_the_scores_are_those_of_the_model_on_the_test_part(logs):
+    for valid in (False, True):
+        runs.train(logs / "week.csv", f"run-{valid}", valid=valid, **ASKED)
+        _, test = data.load_sessions(logs / "week.csv", min_support=1)
+        model = GRU4Rec.load(f"run-{valid}/model", device="cpu")
+        scores = metrics.evaluate_sessions(model, test.restrict_to(model.item_ids).drop_short("dropped"))
+        assert json.loads(Path(f"run-{valid}/scores.json").read_text())["recall"]["mean"] == scores.recall
+
+
+def test_another_log_is_scored_on_what_the_model_knows(logs):
+    runs.train(logs / "week.csv", "run", **ASKED)
+    known, scores = runs.score("run", logs / "later.csv", device="cpu")
+    frame = pd.read_csv(logs / "later.csv")
+    assert known.report["events of items unseen in training dropped"] == (frame["item"] == "a new one").sum()
+    model, _ = runs.load_model("run", "cpu")
+    frame = frame[frame["item"].isin(model.item_ids)]
+    frame = frame[frame.groupby("session")["item"].transform("size") > 1]
+    by_hand = data.load_log(frame).restrict_to(model.item_ids)
+    assert scores.recall == metrics.evaluate_sessions(model, by_hand).recall
+    strange = frame.assign(item="strange")
+    strange.to_csv("strange.csv", index=False)
+    with pytest.raises(ValueError, match="nothing is left to score, because the model in run knows none of it"):
+        runs.score("run", "strange.csv")
+
+
+def test_every_session_of_a_log_is_answered(logs):
+    runs.train(logs / "week.csv", "run", **ASKED)
+    model, _ = runs.load_model("run", "cpu")
+    allowed = model.item_ids[:9].tolist()
+    answers, sessions = runs.recommend_for_log("run", logs / "later.csv", k=3, exclude_seen=True, candidates=allowed)
+    frame = pd.read_csv(logs / "later.csv")
+    frame = frame[frame["item"] != "a new one"]
+    assert sorted(answers["session"].unique()) == sorted(frame["session"].unique()) == sorted(sessions.session_ids)
+    for session, rows in answers.groupby("session"):
+        history = frame.loc[frame["session"] == session, "item"].tolist()
+        best = model.recommend(history, k=3, exclude_seen=True, candidates=allowed)
+        assert rows["item"].tolist() == best.ids.tolist() and rows["rank"].tolist() == list(range(1, len(rows) + 1))
+        np.testing.assert_allclose(rows["score"], best.scores, rtol=1e-5, atol=1e-6)
+
+
+def test_ids_are_typed_as_the_model_has_them(logs):
+    frame = pd.read_csv(logs / "week.csv")
+    frame["item"] = frame["item"].str.removeprefix("item-").astype(int)
+    frame.to_csv("numbers.csv", index=False)
+    runs.train("numbers.csv", "run", **ASKED)
+    model, _ = runs.load_model("run", "cpu")
+    answers = runs.recommend("run", [["4", " 7 "]], k=2)
+    assert answers["item"].tolist() == model.recommend([4, 7], k=2).ids.tolist()
+    with pytest.raises(ValueError, match="'x' cannot be the id of an item: here these are integers"):
+        runs.recommend("run", [["4", "x"]])
+
+
+@pytest.mark.parametrize("model", ["improved", "rrn", "joint"])
+def test_other_models_train_score_and_go_on(model, logs):
+    name = {"improved": "week.csv", "rrn": "ratings.csv", "joint": "reviews.csv"}[model]
+    small = {"improved": {"hidden_size": 4, "embedding_size": 4, "n_epochs": 1},
+             "rrn": {"n_epochs": 1}, "joint": {"n_epochs": 1, "text_hidden_size": 4, "text_layers": 1}}[model]
+    scores = runs.train(logs / name, "run", model=model, settings=small, valid=True)
+    assert np.isfinite(getattr(scores, "recall", None) or scores.rmse)
+    runs.resume("run", epochs=1)
+    assert len(runs.load_model("run", "cpu")[0].history) == 2
+    if model == "improved":
+        assert len(runs.recommend("run", [["item-4"]], k=3)) == 3
+        with pytest.raises(ValueError, match="cannot be trained on a newer log"):
+            runs.resume("run", log=logs / "later.csv")
+        return
+    with pytest.raises(ValueError, match=rf"run has a model of ratings \({model}\), which predicts ratings"):
+        runs.recommend("run", [["4"]])
+    with pytest.raises(ValueError, match="give --log without --epochs"):
+        runs.resume("run", log=logs / "later-ratings.csv", epochs=2)
+    if model == "rrn":
+        seen = runs.load_model("run", "cpu")[0].seen.n_ratings
+        known, scored = runs.score("run", logs / "later-ratings.csv")
+        runs.resume("run", log=logs / "later-ratings.csv")
+        assert runs.load_model("run", "cpu")[0].seen.n_ratings == seen + len(pd.read_csv(logs / "later-ratings.csv"))
+        assert np.isfinite(scored.rmse) and known.n_ratings > 0
+
+
+# --- The command line -------------------------------------------------------------------------------------
+
+
+def call(*words):
+    """The exit code of the command line, called in this process; anything but a SystemExit is a failure."""
+    try:
+        cli.main([str(word) for word in words])
+    except SystemExit as ended:
+        return ended.code or 0
+    return 0
+
+
+def test_the_five_commands(logs, capsys):
+    tiny = [f"{name}={value}" for name, value in TINY.items()]
+    assert call("train", logs / "week.csv", "run", "--min-support", 1, "--set", *tiny) == 0
+    capsys.readouterr()
+    assert call("recommend", "run", "--history", "item-4, item-7", "--k", 2, "--exclude-seen") == 0
+    printed = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert printed.columns.tolist() == ["rank", "item", "score"] and len(printed) == 2
+    Path("allowed.txt").write_text("item-4\n\n item-7\n")
+    for name, read in (("out.csv", pd.read_csv), ("out.parquet", pd.read_parquet),
+                       ("out.jsonl", lambda path: pd.read_json(path, lines=True))):
+        assert call("recommend", "run", "--log", logs / "later.csv", "--candidates", "allowed.txt", "-o", name) == 0
+        assert set(read(name)["item"]) == {"item-4", "item-7"}
+    assert call("score", "run", "--log", logs / "later.csv") == 0
+    assert call("resume", "run", "--log", logs / "later.csv") == 0
+    assert call("resume", "run", "--epochs", 1) == 0
+    assert len(runs.load_model("run", "cpu")[0].history) == 4
+
+
+@pytest.mark.parametrize(("words", "code", "message"), [
+    ([], 2, "required"), (["recommend", "run"], 2, "--history"), (["score", "run"], 2, "--log"),
+    (["recommend", "run", "--history", "a", "--log", "b"], 2, "not allowed with"),
+    (["recommend", "run", "--history", "a", "--k", "0"], 2, "'0' is not a whole number of at least 1"),
+    (["resume", "run", "--epochs", "-1"], 2, "--epochs"), (["resume", "run", "--epochs", "1.5"], 2, "whole number"),
+    (["train", "x", "run", "--gap", "soon"], 2, "not a number of seconds"),
+    (["train", "x", "run", "--model", "svd"], 2, "svd"), (["train", "x", "run", "--time-unit", "days"], 2, "time-unit"),
+    (["recommend", "run", "--history", "a"], 1, "run.json"),
+    (["recommend", "run", "--history", "a", "-o", "out.xlsx"], 1, "must end in .csv, .parquet, .jsonl"),
+    (["recommend", "run", "--history", "a", "-o", "nowhere/out.csv"], 1, "there is no folder nowhere"),
+    (["recommend", "run", "--history", "a", "--candidates", "nowhere.txt"], 1, "nowhere.txt: No such file"),
+    (["train", "session-world", "run", "--device", "gpu9"], 1, "device='gpu9'"),
+    (["train", "session-world", "run", "--model", "rrn"], 1, "session-world"),
+    (["train", "rating-world", "run", "--model", "rrn", "--fast"], 1, "--fast is for the model gru4rec"),
+    (["train", "session-world", "run", "--item", "sku"], 1, "own column names"),
+    (["train", "session-world", "run", "--set", "hidden_size=[]"], 1, "hidden_size=(); it must be"),
+    (["look", "nowhere.csv"], 1, "nowhere.csv"), (["data", "--speed"], 2, "--speed")])
+def test_an_error_is_one_sentence(words, code, message, capsys):
+    assert call(*words) == code
+    said = capsys.readouterr().err
+    assert message in said and "Traceback" not in said and (code == 2 or said.count("\n") == 1)
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("command", ["look", "train", "resume", "score", "recommend", "data", "reproduce"])
+def test_help_shows_an_example_that_parses(command, capsys):
+    assert call(command, "--help") == 0
+    example = capsys.readouterr().out.rstrip().splitlines()[-1].removeprefix("example: rnnbook ")
+    assert example.split()[0] == command
+    cli.arguments().parse_args(shlex.split(example))
+
+
+WORDS = st.sampled_from(["train", "recommend", "resume", "score", "look", "session-world", "nowhere.csv", "empty.csv",
+                         "folder", "binary.csv", "good.csv", "run", "damaged", "--log", "--history", "item-4", "", ",",
+                         "--k", "3", "0", "-1", "nan", "--epochs", "1", "--set", "n_epochs=1", "hidden_size=2", "x=1",
+                         "--item", "session", "--time", "--user", "--gap", "60", "--header", "a,b,c", "--sep", ";",
+                         "--no-quotes", "--drop-missing", "-o", "out.csv", "out", "--candidates", "--exclude-seen",
+                         "--device", "cpu", "tpu", "--kind", "ratings", "--min-support", "--seed", "--valid", "--model",
+                         "rrn", "improved", "--test-seconds", "1e9", "--time-unit", "ms", "\u2028", "--help"])
+
+
+@pytest.fixture(scope="module")
+def things(tmp_path_factory, logs):
+    """A folder with files that are good, damaged and strange."""
+    folder = tmp_path_factory.mktemp("things")
+    (folder / "empty.csv").write_text("")
+    (folder / "binary.csv").write_bytes(bytes(range(256)))
+    (folder / "folder").mkdir()
+    shutil.copy(logs / "week.csv", folder / "good.csv")
+    runs.train(folder / "good.csv", folder / "run", **ASKED)
+    shutil.copytree(folder / "run", folder / "damaged")
+    (folder / "damaged" / "model" / "tensors.safetensors").write_bytes(b"no tensors")
+    return folder
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(first=st.sampled_from(["train", "recommend", "resume", "score", "look"]), words=st.lists(WORDS, max_size=6))
+def test_whatever_is_typed_there_is_no_traceback(first, words, things, monkeypatch):
+    monkeypatch.chdir(things)
+    assert call(first, *words) in (0, 1, 2)
+
+
+def test_a_full_disk_is_said_and_the_old_model_stays(logs, tmp_path):
+    """No file may grow beyond a few kilobytes, as on a disk that is full."""
+    runs.train(logs / "week.csv", "run", **ASKED)
+    before = files("run/model")
+    limited = ("import resource, signal, sys; from rnnbook import cli; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+               "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)); cli.main(sys.argv[1:])")
+    answer = ["recommend", "run", "--log", str(logs / "later.csv"), "--k", "20", "-o", "out.csv"]
+    for words in (["resume", "run", "--epochs", "1"], answer):
+        done = subprocess.run([sys.executable, "-c", limited, *words], capture_output=True, text=True)
+        assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+        assert re.search("too large|cannot be written", done.stderr)
+        assert not Path("out.csv").exists() and files("run/model") == before
+    runs.resume("run")
+    assert len(runs.load_model("run", "cpu")[0].history) == 3
