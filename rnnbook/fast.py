@@ -34,6 +34,7 @@ from rnnbook import gru4rec, metrics, training
 from rnnbook.gru4rec import GRU4RecConfig
 from rnnbook.interactions.ragged import concatenated_ranges
 from rnnbook.metrics import TIES
+from rnnbook.recommenders import Recommender
 from rnnbook.training.lanes import lanes_of, rows_to_lanes
 
 try:
@@ -55,6 +56,7 @@ __all__ = ["Ranker", "cannot_rank", "evaluate_sessions", "fit", "train_epoch", "
 FASTMATH: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
 # FASTMATH assumes that there are no NaN. KEEPS_NAN does not.
 KEEPS_NAN: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
+PIECE = 64  # scores whose maximum is compared before any of them, in the search for the best
 CHUNK = 100  # steps in one call of the compiled code; the progress bar is updated between two calls
 
 
@@ -855,8 +857,10 @@ def evaluate_sessions(model, data, k=20, **options):
     return metrics.evaluate_sessions(model if cannot_rank(model) else Ranker(model), data, k, **options)
 
 
-class Ranker:
-    """Computes a GRU4Rec's ranks by compiled code. Pass it to `metrics.evaluate_sessions` in place of the model.
+class Ranker(Recommender):
+    """A GRU4Rec whose ranks and recommendations are found by compiled code.
+
+    Pass it to `metrics.evaluate_sessions` in place of the model, or call its ``recommend_many``.
 
     Parameters
     ----------
@@ -878,6 +882,9 @@ class Ranker:
     >>> ranks = metrics.evaluate_sessions(model, sessions, ties="standard").ranks
     >>> np.array_equal(doubled[positions.argsort()] / 2, ranks)
     True
+    >>> [best.ids.tolist() for best in Ranker(model).recommend_many([["item-4"], ["item-4", "item-7"]], k=3)] == [
+    ...     best.ids.tolist() for best in model.recommend_many([["item-4"], ["item-4", "item-7"]], k=3)]
+    True
     """
 
     def __init__(self, model):
@@ -885,6 +892,19 @@ class Ranker:
         if refused:
             raise ValueError(f"the compiled ranks are not for {refused}; evaluate the model itself")
         self.model, self.item_ids = model, model.item_ids
+
+    def scorer(self, histories):
+        return self.model.scorer(histories)
+
+    def top(self, scores, k):
+        scores = scores.numpy()
+        k = min(k, scores.shape[1])
+        values = np.full((len(scores), k), -np.inf, scores.dtype)
+        columns = np.zeros((len(scores), k), np.int64)
+        n_parts = torch.get_num_threads()
+        with ThreadPoolExecutor(n_parts) as threads:
+            list(threads.map(lambda part: _best(part, n_parts, scores, values, columns), range(n_parts)))
+        return torch.from_numpy(values), torch.from_numpy(columns)
 
     def rank_sessions(self, data, ties):
         """Compute the ranks that follow from ``model.score_sessions(data)``, without storing all scores.
@@ -907,6 +927,45 @@ class Ranker:
             done = [_rank(self.model, data, sessions, ties, in_parts)
                     for sessions in np.split(longest_first, np.flatnonzero(np.diff(pieces)) + 1)]
         return tuple(map(np.concatenate, zip(*done)))
+
+
+@numba.njit(fastmath={*KEEPS_NAN["fastmath"], "nnan"}, error_model="numpy", nogil=True, cache=True)
+def _best(part, n_parts, scores, values, columns):
+    """The best columns of this part's rows, best first; ``values`` begins with -inf.
+
+    A row is cut into pieces. The k-th highest of their maxima is a level that at least k scores reach, so only the
+    pieces whose maximum reaches it are searched.
+    """
+    low, high = _share(len(scores), part, n_parts)
+    k, n_pieces = values.shape[1], (scores.shape[1] + PIECE - 1) // PIECE
+    maxima, levels, places = np.empty(n_pieces, scores.dtype), np.empty(k, scores.dtype), np.empty(k, np.int64)
+    for row in range(low, high):
+        of_row, best, where = scores[row], values[row], columns[row]
+        levels[:] = -np.inf
+        for p in range(n_pieces):
+            piece = of_row[p * PIECE:(p + 1) * PIECE]
+            highest = piece[0]
+            for j in range(len(piece)):
+                highest = piece[j] if piece[j] > highest else highest
+            maxima[p] = highest
+            if highest > levels[k - 1]:
+                _insert(levels, places, highest, p)
+        level = levels[k - 1]
+        for p in range(n_pieces):
+            if maxima[p] >= level:
+                for j in range(p * PIECE, min((p + 1) * PIECE, len(of_row))):
+                    if of_row[j] >= level and of_row[j] > best[k - 1]:
+                        _insert(best, where, of_row[j], j)
+
+
+@numba.njit(error_model="numpy")
+def _insert(values, columns, value, column):
+    """Insert a value into a descending list, whose last value is lost. Of equal values, the first inserted one wins."""
+    place = len(values) - 1
+    while place > 0 and values[place - 1] < value:
+        values[place], columns[place] = values[place - 1], columns[place - 1]
+        place -= 1
+    values[place], columns[place] = value, column
 
 
 def _rank(model, data, sessions, ties, in_parts):

@@ -153,10 +153,14 @@ class Recommender(ABC):
         answers = []
         for start in range(0, len(encoded), AT_ONCE):
             batch = encoded[start:start + AT_ONCE]
-            indices, scores = best_of(self.scorer(batch), batch, allowed, k, exclude_seen)
+            indices, scores = best_of(self.scorer(batch), batch, allowed, k, exclude_seen, self.top)
             ids, n = self.item_ids[indices], np.isfinite(scores).sum(1)
             answers += [Recommendations(ids[i, :n[i]], scores[i, :n[i]]) for i in range(len(batch))]
         return answers
+
+    def top(self, scores, k):
+        """The k best columns of each row, as `top`. A subclass may have a faster way."""
+        return top(scores, k)
 
     def _index(self):
         """The catalogue as a pandas Index, whose table of places is built once."""
@@ -204,7 +208,7 @@ def as_list(history):
     return list(history)
 
 
-def best_of(score, histories, allowed, k, exclude_seen):
+def best_of(score, histories, allowed, k, exclude_seen, top):
     """The best items after some histories, found block by block.
 
     Parameters
@@ -216,6 +220,8 @@ def best_of(score, histories, allowed, k, exclude_seen):
         The items that can be recommended.
     k : int
     exclude_seen : bool
+    top : callable
+        `top`, or a faster one.
 
     Returns
     -------
@@ -227,10 +233,10 @@ def best_of(score, histories, allowed, k, exclude_seen):
     --------
     >>> scores = torch.tensor([[0.1, 0.7, 0.7], [0.3, 0.2, 0.1]])
     >>> histories = [np.array([1]), np.array([0, 2])]
-    >>> items, best = best_of(lambda items: scores[:, items].clone(), histories, np.arange(3), 2, False)
+    >>> items, best = best_of(lambda items: scores[:, items].clone(), histories, np.arange(3), 2, False, top)
     >>> items.tolist()
     [[1, 2], [0, 1]]
-    >>> items, best = best_of(lambda items: scores[:, items].clone(), histories, np.arange(3), 2, True)
+    >>> items, best = best_of(lambda items: scores[:, items].clone(), histories, np.arange(3), 2, True, top)
     >>> items.tolist(), best[1].tolist()
     ([[2, 0], [1, 0]], [0.20000000298023224, -inf])
     """

@@ -9,10 +9,12 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rnnbook import fast, gru4rec, metrics, training
 from rnnbook.distributed import Ranks
-from rnnbook.gru4rec import GRU4RecConfig, NegativeSampler, fit, session_parallel
+from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig, NegativeSampler, fit, session_parallel
 from rnnbook.worlds import SessionWorld
 
 SETTINGS = {
@@ -284,3 +286,33 @@ fast.Ranker(gru4rec.GRU4Rec(sessions.item_ids, gru4rec.GRU4RecConfig())).rank_se
 assert before and loaded(ThreadpoolController()) == before, before
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+# --- Recommendations --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(n=st.integers(1, 400), k=st.integers(1, 420), levels=st.integers(1, 1000), seed=st.integers(0, 99))
+def test_the_best_are_those_of_the_readable_search(n, k, levels, seed):
+    """With few levels, most scores are tied; some rows have nothing that can be recommended."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(levels, size=(5, n)).astype(np.float32)
+    scores[rng.random((5, n)) < 0.2] = -np.inf
+    scores[3] = -np.inf
+    model = GRU4Rec(np.arange(n), GRU4RecConfig(hidden_size=2))
+    for searched in (model, fast.Ranker(model)):
+        values, columns = searched.top(torch.from_numpy(scores), k)
+        assert values.shape == columns.shape == (5, min(n, k))
+        for row, best, where in zip(scores, values, columns):
+            expected = sorted(np.flatnonzero(np.isfinite(row)), key=lambda i: -row[i])[:k]
+            assert where[best.isfinite()].tolist() == expected and best[best.isfinite()].tolist() == list(row[expected])
+
+
+@pytest.mark.parametrize("options", [{}, {"exclude_seen": True}, {"candidates": list(range(5, 60, 7)), "k": 30}])
+def test_compiled_recommendations_are_the_readable_ones(options):
+    data = SessionWorld(n_items=80).sample(50)
+    model = GRU4Rec(np.arange(80), GRU4RecConfig(hidden_size=(8, 4), input="separate", embedding_size=4))
+    histories = np.split(data.items, data.offsets[1:-1])
+    readable, compiled = (each.recommend_many(histories, **options) for each in (model, fast.Ranker(model)))
+    for one, other in zip(readable, compiled, strict=True):
+        assert one.ids.tolist() == other.ids.tolist() and one.scores.tolist() == other.scores.tolist()
