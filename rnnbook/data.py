@@ -193,8 +193,8 @@ def load_log(source, *, session=None, item=None, time=None, user=None, gap=GAP, 
 
     Examples
     --------
-    >>> clicks = pd.DataFrame({"session": [1, 2, 1], "item": ["mug", "tent", "rope"], "time": [5, 6, 7]})
-    >>> data = load_log(clicks)
+    >>> clicks = {"session": [1, 2, 1], "item": ["mug", "tent", "rope"], "time": [5, 6, 7]}
+    >>> data = load_log(pd.DataFrame(clicks))
     >>> data.lengths.tolist(), data.item_ids.tolist()
     ([2, 1], ['mug', 'rope', 'tent'])
     """

@@ -882,9 +882,10 @@ class Ranker(Recommender):
     >>> ranks = metrics.evaluate_sessions(model, sessions, ties="standard").ranks
     >>> np.array_equal(doubled[positions.argsort()] / 2, ranks)
     True
-    >>> [best.ids.tolist() for best in Ranker(model).recommend_many([["item-4"], ["item-4", "item-7"]], k=3)] == [
-    ...     best.ids.tolist() for best in model.recommend_many([["item-4"], ["item-4", "item-7"]], k=3)]
-    True
+    >>> histories = [["item-4"], ["item-4", "item-7"]]
+    >>> compiled, readable = (each.recommend_many(histories) for each in (Ranker(model), model))
+    >>> [np.array_equal(one.ids, other.ids) for one, other in zip(compiled, readable)]
+    [True, True]
     """
 
     def __init__(self, model):

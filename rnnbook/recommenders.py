@@ -102,8 +102,10 @@ class Recommender(ABC):
         >>> from rnnbook.interactions import SessionData
         >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcbc"), "time": range(5)})
         >>> model = Popularity().fit(SessionData.from_frame(clicks))
-        >>> model.recommend(["b"], k=2).ids.tolist(), model.recommend(["b"], exclude_seen=True).ids.tolist()
-        (['b', 'c'], ['c', 'a'])
+        >>> model.recommend(["b"], k=2).ids.tolist()
+        ['b', 'c']
+        >>> model.recommend(["b"], exclude_seen=True).ids.tolist()
+        ['c', 'a']
         """
         return self.recommend_many([history], k, exclude_seen=exclude_seen, candidates=candidates)[0]
 
@@ -148,8 +150,8 @@ class Recommender(ABC):
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
             raise ValueError(f"k must be a whole number of at least 1, not {k!r}")
         index = self._index()
-        encoded = encode_histories(histories, self, index)
-        allowed = np.arange(len(self.item_ids)) if candidates is None else encode_candidates(candidates, index)
+        encoded = _encode_histories(histories, self, index)
+        allowed = np.arange(len(self.item_ids)) if candidates is None else _encode_candidates(candidates, index)
         answers = []
         for start in range(0, len(encoded), AT_ONCE):
             batch = encoded[start:start + AT_ONCE]
@@ -170,13 +172,13 @@ class Recommender(ABC):
         return kept[1]
 
 
-def encode_histories(histories, model, index):
+def _encode_histories(histories, model, index):
     """Item indices of each history: a list of int64 arrays. The arguments are those of `Recommender.recommend_many`."""
     if isinstance(histories, SessionData):
         check_catalogue(model, histories)
         encoded = np.split(histories.items, histories.offsets[1:-1]) if histories.n_sessions else []
     else:
-        lists = [as_list(history) for history in histories]
+        lists = [_as_list(history) for history in histories]
         items = find_ids(chain.from_iterable(lists), index)
         encoded = np.split(items, np.cumsum([len(each) for each in lists])[:-1]) if lists else []
         if (items < 0).any():
@@ -188,7 +190,7 @@ def encode_histories(histories, model, index):
     return encoded
 
 
-def encode_candidates(candidates, index):
+def _encode_candidates(candidates, index):
     """Item indices of the candidates, each once: int64 array, ascending."""
     found = find_ids(candidates, index)
     if len(found) == 0:
@@ -199,7 +201,7 @@ def encode_candidates(candidates, index):
     return np.unique(found)
 
 
-def as_list(history):
+def _as_list(history):
     """The raw ids of a history as a list; a ValueError if it is a single id."""
     if hasattr(history, "tolist"):
         history = history.tolist()
@@ -231,14 +233,13 @@ def best_of(score, histories, allowed, k, exclude_seen, top):
 
     Examples
     --------
-    >>> scores = torch.tensor([[0.1, 0.7, 0.7], [0.3, 0.2, 0.1]])
-    >>> histories = [np.array([1]), np.array([0, 2])]
-    >>> items, best = best_of(lambda items: scores[:, items].clone(), histories, np.arange(3), 2, False, top)
-    >>> items.tolist()
+    >>> scores = torch.tensor([[0.1, 0.7, 0.7], [0.3, 0.2, 0.1]], dtype=torch.float64)
+    >>> options = [np.array([1]), np.array([0, 2])], np.arange(3), 2  # histories, allowed, k
+    >>> best_of(lambda items: scores[:, items].clone(), *options, False, top)[0].tolist()
     [[1, 2], [0, 1]]
-    >>> items, best = best_of(lambda items: scores[:, items].clone(), histories, np.arange(3), 2, True, top)
-    >>> items.tolist(), best[1].tolist()
-    ([[2, 0], [1, 0]], [0.20000000298023224, -inf])
+    >>> items, best = best_of(lambda items: scores[:, items].clone(), *options, True, top)
+    >>> items[0].tolist(), best[1].tolist()
+    ([2, 0], [0.2, -inf])
     """
     width = max(1, BLOCK // len(histories))
     seen = _seen_places(histories, allowed) if exclude_seen else None
@@ -253,7 +254,7 @@ def best_of(score, histories, allowed, k, exclude_seen, top):
             scores[torch.from_numpy(row), torch.from_numpy(place - start)] = -torch.inf
         found = [each.cpu() for each in top(scores, k)]
         found[1] += start
-        best = merge_best(best, found, k) if best else found
+        best = _merge_best(best, found, k) if best else found
     return allowed[best[1].numpy()], best[0].numpy()
 
 
@@ -298,7 +299,7 @@ def top(scores, k):
     return values, columns.gather(1, order)
 
 
-def merge_best(first, second, k):
+def _merge_best(first, second, k):
     """Merge two results of `top`; columns of the first come before those of the second."""
     values, columns = (torch.cat(both, dim=1) for both in zip(first, second))
     values, order = values.sort(dim=1, descending=True, stable=True)

@@ -423,8 +423,7 @@ def recommend(folder, histories, *, k=10, exclude_seen=False, candidates=None, d
     pandas DataFrame
         As in `recommend_for_log`; the column ``session`` is the number of the history, and is missing if there is one.
     """
-    model, plan = load_model(folder, device)
-    _check_recommends(folder, plan)
+    model = _recommender(folder, device)[0]
     typed = partial(_as_ids, model.item_ids)
     found = model.recommend_many([typed(history) for history in histories], k, exclude_seen=exclude_seen,
                                  candidates=None if candidates is None else typed(candidates))
@@ -441,8 +440,7 @@ def recommend_for_log(folder, log, *, k=10, exclude_seen=False, candidates=None,
     sessions : SessionData
         What the model read of the log; its report counts the events of items that the model does not know.
     """
-    model, plan = load_model(folder, device)
-    _check_recommends(folder, plan)
+    model, plan = _recommender(folder, device)
     sessions = load_log(log, plan["stages"][0]["reading"] | (reading or {})).restrict_to(model.item_ids)
     found = model.recommend_many(sessions, k, exclude_seen=exclude_seen,
                                  candidates=None if candidates is None else _as_ids(model.item_ids, candidates))
@@ -484,10 +482,17 @@ def write_table(frame, path):
     os.replace(new, path)
 
 
-def _check_recommends(folder, plan):
+def _recommender(folder, device):
+    """The finished model of a run, compiled if it was trained so, and the plan."""
+    model, plan = load_model(folder, device)
     if KINDS[plan["model"]].load is not data.load_sessions:
         raise ValueError(f"{folder} has a model of ratings ({plan['model']}), which predicts ratings and not the next "
                          "item; in Python: model.predict(users, items, times)")
+    if plan["fast"]:
+        from rnnbook import fast
+
+        model = model if fast.cannot_rank(model) else fast.Ranker(model)
+    return model, plan
 
 
 def _as_ids(item_ids, typed):

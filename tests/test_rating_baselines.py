@@ -94,7 +94,7 @@ class RatingContract:
     def test_unknown_ids(self, model, data):
         train, _ = data
         time = train.times[-1] + 1
-        users, items = ["user-0", "nobody", "nobody", 7], [999, 101, 999, "nothing"]
+        users, items = ["user-0", "nobody", "nobody", "7"], [999, 101, 999, 998]
         predicted = model.predict(np.array(users, dtype=object), np.array(items, dtype=object), np.full(4, time))
         assert np.isfinite(predicted).all() and predicted.std() > 0.01  # what is known of one side counts
         newcomer = np.setdiff1d(np.arange(train.n_users), train.users)[0]

@@ -454,7 +454,8 @@ def test_a_saved_model_comes_back(plane, tmp_path):
         assert torch.equal(twin.state_dict()[name], tensor)
     assert isinstance(twin.weight, torch.nn.Parameter) and twin.weight.requires_grad
     assert load_checkpoint(tmp_path / "plane")[1] == {
-        "model": "Plane", "config": asdict(plane.config), "history": plane.history, "item_ids": [3, 7, 9], "n_users": 5}
+        "format": 2, "model": "Plane", "config": asdict(plane.config), "history": plane.history, "item_ids": [3, 7, 9],
+        "n_users": 5}
 
 
 def test_extra_tensors_are_saved_beside_the_parameters(plane, tmp_path):
@@ -465,14 +466,25 @@ def test_extra_tensors_are_saved_beside_the_parameters(plane, tmp_path):
         load_plane(tmp_path / "plane")
 
 
-@pytest.mark.parametrize("changes", [{"model": "Line"}, {"config": {"size": 4}}, {"item_ids": None}, {"n_users": None},
-                                     {"config": None}, {"config": {"size": 4, "slope": 0.5, "more": 1}}])
-def test_a_model_of_another_kind_is_refused(plane, tmp_path, changes):
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"model": "Line"}, "not of a Plane but of a Line; load it with that class"),
+    ({"model": None}, "not of a Plane; give the folder that its save"), ({"item_ids": None}, "not of a Plane"),
+    ({"n_users": None}, "not of a Plane"), ({"config": None}, "not of a Plane"),
+    ({"config": {"size": 4, "slope": 0.5, "more": 1}}, "of rnnbook, with what this one does not know .more")])
+def test_a_model_of_another_kind_is_refused(plane, tmp_path, changes, message):
     tensors, info = load_checkpoint(tmp_path / "plane")
     info = {name: value for name, value in (info | changes).items() if value is not None}
     save_checkpoint(tmp_path / "plane", tensors, info)
-    with pytest.raises(ValueError, match=r"plane: info\.json is not of a Plane of this version; save the model again"):
+    with pytest.raises(ValueError, match=message):
         load_plane(tmp_path / "plane")
+
+
+def test_a_setting_that_an_older_version_did_not_have_gets_its_default(plane, tmp_path):
+    tensors, info = load_checkpoint(tmp_path / "plane")
+    save_checkpoint(tmp_path / "plane", tensors, info | {"config": {"size": plane.config.size}})
+    with pytest.warns(UserWarning, match="plane: saved by an older version .*; taken as slope=0.5"):
+        twin = load_plane(tmp_path / "plane")
+    assert twin.config == PlaneConfig(size=plane.config.size)
 
 
 def test_a_model_without_history_has_an_empty_one(plane, tmp_path):

@@ -66,10 +66,9 @@ def _as_int(value):
 def _spelling(value, index, integers):
     """The known id that an unknown one is another spelling of, or None."""
     text = str(value).strip()
-    near = [text, text.removesuffix(".0"), text.removesuffix(".0").lstrip("0")]
-    if integers:
-        near = [int(each) for each in near if each.lstrip("-").isdecimal() and len(each) < 19]
-    return next((each for each in near if each in index), None)
+    texts = [text, text.removesuffix(".0"), text.removesuffix(".0").lstrip("0")]
+    numbers = [int(each) for each in texts if each.lstrip("-").isdecimal() and len(each) < 19]
+    return next((each for each in (numbers if integers else texts) if each in index), None)
 
 
 def _refuse(value, index, integers, what):

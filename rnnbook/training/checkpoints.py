@@ -65,7 +65,17 @@ def save_checkpoint(path, tensors, info):
 
 
 def move_checkpoint(new, path):
-    """Move a whole checkpoint to ``path``. If the process is killed, the earlier one there has a temporary name."""
+    """Move a whole checkpoint to ``path``. If the process is killed, the earlier one there has a temporary name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(f"{folder}/made", {"w": torch.ones(2)}, {"epoch": 3})
+    ...     move_checkpoint(f"{folder}/made", f"{folder}/kept")
+    ...     find_checkpoint(f"{folder}/made"), find_checkpoint(f"{folder}/kept")
+    (False, True)
+    """
     path = Path(path)
     old = _beside(path, "old")
     if path.exists():
@@ -262,10 +272,11 @@ def build_model(cls, config_cls, tensors, info, path, device, extra_info=()):
     True
     """
     wanted = {"config", "item_ids", *extra_info}
-    if info.get("model") != cls.__name__ or not wanted <= info.keys():
-        raise ValueError(f"{path}: info.json is not of a {cls.__name__}" + (
-            f" but of a {info['model']}; load it with that class" if "model" in info else
-            "; give the folder that its save(…) wrote"))
+    kind = info.get("model", "")
+    if kind != cls.__name__ or not wanted <= info.keys():
+        rest = "; give the folder that its save(…) wrote" if kind in ("", cls.__name__) else (
+            f" but of a {kind}; load it with that class")
+        raise ValueError(f"{path}: info.json is not of a {cls.__name__}{rest}")
     config = _config_of(config_cls, info, path)
     # Built on the device "meta", the model has shapes but needs no memory before they are checked.
     model = cls(info["item_ids"], config, "meta", **{name: info[name] for name in extra_info})
