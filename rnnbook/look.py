@@ -16,7 +16,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from rnnbook import plots
 from rnnbook.interactions import DAY, RatingData, ReviewData, SessionData
@@ -65,6 +64,8 @@ class SessionFacts:
         Share of events that are the first of their session.
     once : float
         Share of events that are the only one of their item, but not the first of their session.
+    rest : float
+        Share of events that are none of these: no repeats, no openings, not the only one of their item.
     test_sessions, test_events : int
         What `SessionData.split_by_time` holds out: the sessions that end in the last day.
     test_unseen : float
@@ -75,8 +76,8 @@ class SessionFacts:
 
     Examples
     --------
-    >>> clicks = pd.DataFrame({"session": [7, 7, 7, 3, 3], "item": ["tent", "rope", "tent", "mug", "rope"],
-    ...                        "time": [10, 20, 40, 50, 60]})
+    >>> clicks = pd.DataFrame({"session": [7, 7, 7, 3, 3], "time": [10, 20, 40, 50, 60],
+    ...                        "item": ["tent", "rope", "tent", "mug", "rope"]})
     >>> found = facts(SessionData.from_frame(clicks))
     >>> found.repeats, found.openings, found.support.tolist(), found.lengths.tolist()
     (0.2, 0.4, [2, 2, 1], [0, 0, 1, 1])
@@ -101,6 +102,7 @@ class SessionFacts:
     again: float
     openings: float
     once: float
+    rest: float
     test_sessions: int
     test_events: int
     test_unseen: float
@@ -202,7 +204,7 @@ def facts(data):
 
     Examples
     --------
-    >>> stars = pd.DataFrame({"user": ["bob", "ann"], "item": "tea", "rating": [3, 5], "time": [10, 20]})
+    >>> stars = pd.DataFrame({"user": ["bob", "ann"], "item": "tea", "rating": 5, "time": [10, 20]})
     >>> found = facts(RatingData.from_frame(stars))
     >>> found.cold_users, found.cold_items  # the last rating's user is new, its item is not
     (1, 0)
@@ -222,19 +224,19 @@ def _session_facts(data):
     opening = np.zeros(n, dtype=bool)
     opening[offsets[:-1]] = True
     again = (items[1:] == items[:-1]) & ~opening[1:]
-    once = (data.support == 1)[items]
+    n_once = int(((data.support == 1)[items] & ~opening).sum())
     pairs = np.repeat(np.arange(data.n_sessions) * data.n_items, data.lengths) + items
     gaps = np.diff(data.times)[~opening[1:]]
-    gap_percentiles = _percentiles(gaps)
+    n_repeats = n - _n_distinct(pairs)
     return SessionFacts(
         name=data.name, report=data.report, n_events=n, n_sessions=data.n_sessions,
         n_items=int((data.support > 0).sum()), n_catalogue=data.n_items, **_span(data.times),
         popular=_popular(data.support, data.item_ids),
         longest=data.session_ids[data.lengths.argmax()] if data.n_sessions else None,
         lengths=np.bincount(data.lengths), support=_descending(data.support), per_day=_per_day(data.times),
-        gap_percentiles=gap_percentiles, gap_counts=_gap_counts(gaps),
-        repeats=_share(n - _n_distinct(pairs), n), again=_share(int(again.sum()), n),
-        openings=_share(data.n_sessions, n), once=_share(int((once & ~opening).sum()), n), **_last_day(data))
+        gap_percentiles=_percentiles(gaps), gap_counts=_gap_counts(gaps),
+        repeats=_share(n_repeats, n), again=_share(int(again.sum()), n), openings=_share(data.n_sessions, n),
+        once=_share(n_once, n), rest=_share(n - data.n_sessions - n_once - n_repeats, n), **_last_day(data))
 
 
 def _last_day(data):
@@ -501,7 +503,7 @@ def _session_sections(facts):
                   "No model that learns from clicks knows an item before its first."),
             _Fact("Out of reach", f"{_percent(facts.openings + facts.once)} of the events, the two together"),
             _Fact("Repeats", f"{_percent(facts.repeats)} of the events", "Known from the session itself."),
-            _Fact("The rest", f"{_percent(_rest(facts))} of the events",
+            _Fact("The rest", f"{_percent(facts.rest)} of the events",
                   "New in the session, but clicked elsewhere: here a model shows what it has learned."),
         ]),
         ("If the last day were the test part", _test(facts)),
@@ -522,10 +524,6 @@ def _gaps(facts):
         _Fact("Of these 0\xa0s", _percent(facts.gap_counts[0] / n),
               "The order of events at the same time is that of the file."),
     ]
-
-
-def _rest(facts):
-    return max(0.0, 1 - facts.openings - facts.once - facts.repeats)
 
 
 def _test(facts):
@@ -597,7 +595,8 @@ def _values(facts):
           if counts[often] > 1 else []),
         _Fact("Mean", _number(facts.mean)),
         _Fact("Standard deviation", _number(facts.deviation),
-              "It is the RMSE of a model that always says the mean, and any other has to beat it."),
+              "It is the RMSE of a model that always says the mean, and any other has to beat it."
+              if facts.deviation else ""),
     ]
 
 
@@ -638,15 +637,15 @@ def describe(data):
 
     Examples
     --------
-    >>> clicks = pd.DataFrame({"session": [7, 7, 7, 3, 3], "item": ["tent", "rope", "tent", "mug", "rope"],
-    ...                        "time": [10, 20, 40, 50, 60]})
-    >>> print(describe(SessionData.from_frame(clicks))[:97])
-    sessions
-    ========
-    <BLANKLINE>
-    Size
-      Events                         5
-      Sessions                       2
+    >>> clicks = pd.DataFrame({"session": [7, 7, 7, 3, 3], "time": [10, 20, 40, 50, 60],
+    ...                        "item": ["tent", "rope", "tent", "mug", "rope"]})
+    >>> text = describe(SessionData.from_frame(clicks))
+    >>> print(text[text.index("What can be predicted"):text.index("Out of reach")])
+    What can be predicted
+      First of its session      40 % of the events
+                                There is no history to predict them from.
+      Only one of its item      0 % of the events, besides those
+                                No model that learns from clicks knows an item before its first.
     """
     found, sections = _told(data)
     name = _raw(found.name)
@@ -755,6 +754,7 @@ def _lying(shares, ax):
     ax.bar_label(bars, [_percent(share) for share in shares.values()], padding=3)
     ax.invert_yaxis()
     ax.set(xlim=(0, 125 * max(*shares.values(), 0.004)), xlabel="%")
+    ax.set_xticks([tick for tick in ax.get_xticks() if tick <= min(100, ax.get_xlim()[1])])
     ax.grid(visible=False, axis="y")
 
 
@@ -763,9 +763,11 @@ def _doubling(counts, xlabel, ax):
     edges = 2 ** np.arange(len(counts).bit_length() + 1)
     shares = 100 * np.diff(np.append(0, np.cumsum(counts))[np.minimum(edges, len(counts))]) / counts[1:].sum()
     ax.bar(edges[:-1], shares, width=np.diff(edges), align="edge", color=plots.COLOURS[0], edgecolor=plots.GREY)
-    ax.set_xscale("log")
+    ax.set_xscale("log", base=2)
+    shown = edges[::-(-len(edges) // 7)]
+    ax.set_xticks(shown, [f"{edge:,}" for edge in shown])
     ax.set(xlabel=xlabel, ylabel="%", ylim=(0, None), xlim=(1, edges[-1]))
-    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.grid(visible=False, axis="x")
 
 
 def _lorenz(support, what, ax):
@@ -782,15 +784,24 @@ def _days_a_bar(facts):
     return -(-len(facts.per_day) // 120)
 
 
+def _dates(first, n):
+    """A few days from ``first`` on, in days since 1970, and their dates: beginnings of years, months or days."""
+    unit, most = ("Y", 6) if n > 1000 else ("M", 4) if n > 90 else ("D", 3)
+    begin, end = np.array([first, first + n], dtype="datetime64[D]").astype(f"datetime64[{unit}]").astype(int)
+    marks = np.arange(begin, end + 1, -(-(end + 1 - begin) // most)).astype(f"datetime64[{unit}]")
+    days = marks.astype("datetime64[D]").astype(int)
+    within = (days >= first) & (days < first + n)
+    return days[within], marks[within].astype(str)
+
+
 def _daily(facts, what, ax):
     n, step = len(facts.per_day), _days_a_bar(facts)
     start = np.arange(0, n, step)
     width = np.diff(start, append=n)
     ax.bar(facts.first // DAY + start, np.add.reduceat(facts.per_day, start) / width, width=width, align="edge",
            color=plots.COLOURS[0])
-    ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    ax.xaxis.set_major_formatter(lambda day, _: _date(day * DAY))
-    ax.yaxis.set_major_formatter("{x:,.0f}")
+    ax.set_xticks(*_dates(int(facts.first // DAY), n))
+    ax.yaxis.set_major_formatter("{x:,.10g}")
     ax.set(ylabel=f"{what} a day", ylim=(0, None), xlim=(facts.first // DAY, facts.first // DAY + n))
     ax.grid(visible=False, axis="x")
 
@@ -817,7 +828,7 @@ def _session_pictures(facts):
         labels.append(f"{cap}+")
         shares = np.append(shares, lengths[cap:].sum() / facts.n_sessions)
     parts = {"first of its session": facts.openings, "only one of its item": facts.once,
-             "repeats": facts.repeats, "the rest": _rest(facts)}
+             "repeats": facts.repeats, "the rest": facts.rest}
     mode = int(lengths.argmax())
     pictures = {
         "Time": days,
@@ -889,10 +900,10 @@ def page(data):
 
     Examples
     --------
-    >>> stars = pd.DataFrame({"user": ["bob", "ann"], "item": "<tea>", "rating": [3, 5], "time": [10, 20]})
+    >>> stars = pd.DataFrame({"user": ["bob", "ann"], "item": "<tea>", "rating": [3, 5], "time": 10})
     >>> html = page(RatingData.from_frame(stars))
     >>> html[:15], html.count("<svg"), "&lt;tea&gt;" in html, "<tea>" in html
-    ('<!doctype html>', 6, True, False)
+    ('<!doctype html>', 5, True, False)
     """
     found, sections = _told(data)
     name, first = escape(_raw(found.name)), np.isfinite(found.first)

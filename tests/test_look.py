@@ -53,6 +53,7 @@ def test_sessions_by_hand():
     assert found.per_day.tolist() == [7, 0, 3]
     assert (found.repeats, found.again, found.openings) == (0.2, 0.1, 0.4)
     assert found.once == 0.1  # "mug"; "new" opens its session
+    assert found.rest == 0.3
     assert found.gap_percentiles == (5, HOUR, HOUR, HOUR)  # of 0, 1, 5, 10, 40 and 3600
     assert dict(zip(look.GAPS, found.gap_counts.tolist())) == {
         "0 s": 1, "up to 10 s": 3, "up to 30 s": 0, "up to 1 min": 1, "up to 2 min": 0, "up to 5 min": 0,
@@ -198,7 +199,7 @@ def test_sessions_agree_with_a_slow_count(rows):
     assert found.lengths.tolist() == as_counts(slow["lengths"]) and found.support.tolist() == slow["support"]
     first = min(slow["days"])
     assert found.per_day.tolist() == as_counts(Counter({day - first: count for day, count in slow["days"].items()}))
-    assert found.openings + found.once + found.repeats <= 1 + 1e-12
+    assert found.rest == (n - slow["openings"] - slow["once"] - slow["repeats"]) / n
     holds_shares(found)
     assert "nan" not in look.describe(data)
 
@@ -254,7 +255,7 @@ def holds_shares(found):
     others = {"first", "last", "mean", "deviation"}
     shares = [getattr(found, field.name) for field in fields(found) if field.type == "float"
               and field.name not in others]
-    assert len(shares) == 5
+    assert len(shares) == (6 if isinstance(found, look.SessionFacts) else 5)
     assert all(0 <= share <= 1 for share in shares)
 
 
