@@ -8,7 +8,6 @@ nothing closes is a character.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import deque
 from collections.abc import Callable
@@ -123,9 +122,9 @@ def begin(start, name, header=None, separator=None, quote='"'):
     if header is None and re.fullmatch(r"\d+:", line):
         return Start("netflix", ["item", "user", "rating", "time"], [], line, blank, ",", None, False)
     separator = separator or _find_separator(lines)
-    plain = len(separator.encode()) > 1 or quote is None
-    first = line.split(separator) if plain else next(csv.reader([line], delimiter=separator, quotechar=quote))
     rows = [each.split(separator) for each in lines]
+    quoted = Splitter(separator, quote).strictly(line) if quote and len(separator.encode()) == 1 else None
+    first = quoted.fields if quoted else rows[0]
     if header is not None:
         _check_header(name, list(header), first, blank + 1)
     return Start("table", list(header or first), rows, line, blank, separator, quote, header is None)
