@@ -13,9 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rnnbook.data import load_ratings, load_reviews, load_sessions
-from rnnbook.interactions import text as text_module
+from rnnbook.interactions import records
+from rnnbook.interactions.records import LITERAL
 from rnnbook.interactions.tables import DataError, read_events, read_ratings, read_reviews
-from rnnbook.interactions.text import LITERAL
 
 T0 = 1_396_342_800
 HOSTILE = st.text(st.sampled_from('""",,;\t|\n\r\'ab é😀\\ '), max_size=8)  # quotes above all
@@ -31,11 +31,11 @@ def written(content):
 
 
 @st.composite
-def tables(draw, texts=HOSTILE, place=st.integers(0, 3)):
+def tables(draw, texts=HOSTILE):
     """Rows of session, item and time, with a text in any of the four places, and the names of the columns."""
     n = draw(st.integers(1, 12))
     titles = draw(st.lists(texts, min_size=n, max_size=n))
-    at = draw(place)
+    at = draw(st.integers(0, 3))
     rows, names = [], ["session", "item", "time"]
     for i, title in enumerate(titles):
         row = [str(i // 3), f"i{i % 4}", str(T0 + i)]
@@ -66,7 +66,7 @@ def test_what_a_csv_writer_writes_is_read_as_it_was(table, separator, quoting, e
         found, report = read(path, separator=separator)
         assert [row[:3] for row in found] == [row[:3] for row in wanted(names, rows)] and LITERAL not in report
         for (*_, mine), (*_, title) in zip(found, wanted(names, rows), strict=True):
-            assert mine == title or mine + "\r" == title  # polars takes it for the end of a line, unless it is in quotes
+            assert mine == title or mine + "\r" == title  # without quotes it is the end of a line to polars
         if "\r" not in "".join(row[names.index("title")] for row in rows):  # Python ends a line at each
             by_python = csv.reader(io.StringIO(file.getvalue(), newline=""), delimiter=separator)
             assert len(found) == sum(1 for _ in by_python) - 1
@@ -81,7 +81,8 @@ def test_what_is_written_without_a_rule_is_read_or_refused_by_line(table, separa
         try:
             found, _ = read(path, separator=separator, quote_char=quote)
         except DataError as error:
-            assert re.search(r"line \d+", str(error))
+            if not re.search(r"line \d+", str(error)):
+                raise
             return
         assert [row[:3] for row in found] == [row[:3] for row in wanted(names, rows)]
 
@@ -106,7 +107,7 @@ def test_the_batches_of_the_slow_reader_make_no_difference(table, batch):
     file = io.StringIO(newline="")
     csv.writer(file, lineterminator="\n").writerows([names, *rows])
     with written(file.getvalue()) as path, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_module, "BATCH", batch)
+        patch.setattr(records, "BATCH", batch)
         assert read(path)[0] == wanted(names, rows)
 
 
@@ -147,7 +148,7 @@ def test_a_text_over_several_lines_is_one_record_and_later_lines_keep_their_numb
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (log(None, '"open, and\nnever closed'), r"log.csv cannot be read: line 4 has 1 field where the first has 4"),
+    (log(None, '"open, and\nnever closed'), r"cannot be read: line 4 has 1 field where the first has 4"),
     ('item,session,time,title\n1,2,5,"a, b\n1,2,6,c\n', r"line 2 opens a quote that does not close\. Close it, or del"),
     ("session,item,time\n1,2,3\n4,5\n", r"line 3 has 2 fields where the first has 3\. Complete or delete that line"),
     ("session,item,time\n1,2,3\n4,5,6,7\n", r"line 3 has 4 fields where .* 3\. Look for a stray ',' there, or put"),
@@ -165,7 +166,7 @@ def test_a_line_of_another_width_is_refused(content, message):
 def test_with_quotes_off_a_line_that_needs_them_says_so():
     with written('session,item,time,title\n1,2,3,"a, b"\n') as path:
         assert read_events(path)[1] == {"rows read": 1}
-        with pytest.raises(DataError, match=r"line 2 has 5 fields .* If texts are in quotes, leave out quote_char=None"):
+        with pytest.raises(DataError, match=r"line 2 has 5 fields .* in quotes, leave out quote_char=None"):
             read_events(path, quote_char=None)
 
 
@@ -227,10 +228,10 @@ def test_what_is_no_text_file_has_no_separator_and_no_header(tmp_path):
 def test_a_header_has_a_name_for_each_column_and_is_not_given_twice():
     with written("1,2,3\n4,5,6\n") as path:
         assert read_events(path, header=["item", "time", "session"])[0].rows() == [(3, 1, 2.0), (6, 4, 5.0)]
-        with pytest.raises(DataError, match="header= names 2 columns, but line 1 has 3 fields"):
+        with pytest.raises(DataError, match="header= names 2 columns, but line 1 has 3 fields\\."):
             read_events(path, header=["item", "time"])
         path.write_text("session,item,time\n1,2,3\n")
-        with pytest.raises(DataError, match="line 1 is a header line already. Leave header= out"):
+        with pytest.raises(DataError, match="line 1 is a header line already"):
             read_events(path, header=["session", "item", "time"])
 
 
@@ -272,7 +273,7 @@ def test_columns_that_tell_nothing_get_no_invented_header(tmp_path):
 def test_the_hint_for_a_log_of_users_works_when_it_is_followed(tmp_path):
     rows = [f"{n % 4},i{n % 3},{T0 + 60 * n + 90_000 * (n // 20)}" for n in range(60)]
     (tmp_path / "log.csv").write_text("\n".join(["userId,item,time", *rows]))
-    with pytest.raises(DataError, match="no column for the session .* on the command line --user userId --gap 1800") as e:
+    with pytest.raises(DataError, match=r"for the session .* command line --user userId --gap 1800") as e:
         load_sessions(tmp_path / "log.csv")
     [user, gap] = re.search(r'user="(\w+)", gap=(\d+),', str(e.value)).groups()
     train, _ = load_sessions(tmp_path / "log.csv", user=user, gap=int(gap))
