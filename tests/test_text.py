@@ -55,7 +55,7 @@ def read(path, **options):
     return frame.fill_null("").rows(), report
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(tables(), SEPARATORS, st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
        st.sampled_from(["\n", "\r\n"]))
 def test_what_a_csv_writer_writes_is_read_as_it_was(table, separator, quoting, end):
@@ -72,7 +72,7 @@ def test_what_a_csv_writer_writes_is_read_as_it_was(table, separator, quoting, e
             assert len(found) == sum(1 for _ in by_python) - 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(tables(), SEPARATORS, st.sampled_from(["\n", "\r\n"]), st.sampled_from(['"', None]))
 def test_what_is_written_without_a_rule_is_read_or_refused_by_line(table, separator, end, quote):
     """Texts may hold line breaks and separators with nothing around them."""
@@ -84,7 +84,11 @@ def test_what_is_written_without_a_rule_is_read_or_refused_by_line(table, separa
             if not re.search(r"line \d+", str(error)):
                 raise
             return
-        assert [row[:3] for row in found] == [row[:3] for row in wanted(names, rows)]
+        if [row[:3] for row in found] != [row[:3] for row in wanted(names, rows)]:  # by chance it is csv of other rows
+            file = io.StringIO(path.read_bytes().decode(), newline="")
+            by_python = csv.reader(file, delimiter=separator, strict=True)
+            others = [row for row in list(by_python)[1:] if row]
+            assert quote and [row[:3] for row in found] == [row[:3] for row in wanted(names, others)]
 
 
 @settings(max_examples=200, deadline=None)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from operator import methodcaller
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from rnnbook.interactions.columns import ID_ROLES
@@ -81,11 +82,14 @@ def wrong_width(number, line, found, start):
     return f"{text}Look for a stray {start.separator!r} there.{quoted}"
 
 
-def numbered_lines(path):
-    """(number, line) of all lines as text; a carriage return at the end of a line stays."""
-    with open(path, encoding="utf-8-sig", errors="replace", newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            yield number, line.removesuffix("\n")
+def open_text(path):
+    """An iterator over the lines of a text file, each with its end; only a line feed ends one."""
+    return open(path, encoding="utf-8-sig", errors="replace", newline="\n")
+
+
+def without_end(line):
+    """A line without its line feed and the carriage return before it."""
+    return line.removesuffix("\n").removesuffix("\r")
 
 
 class Fields(NamedTuple):
@@ -140,13 +144,13 @@ class Records:
     """The records of a text table in which quotes are not what each line alone makes of them.
 
     A line that is well-formed alone is a record. Where a line opens a quote and a later line closes it, the lines are
-    one record, unless each of them looks like a row of its own: then the quotes are characters. Where none closes it,
-    they are characters if the line has as many fields as the table.
+    one record, unless that line and another up to the later one look like rows: then the quotes are characters. Where
+    none closes it, they are characters if the line has as many fields as the table.
 
     Parameters
     ----------
-    lines : iterator of (int, str)
-        Numbered lines.
+    lines : iterator of str
+        The lines below the header, each with its end.
     name : str
     start : Start
     wanted : dict of str to int
@@ -160,10 +164,9 @@ class Records:
     Examples
     --------
     >>> from rnnbook.interactions.text import begin
-    >>> lines = ["a,5,two", 'b,6,"Heroes', 'c,7,Heroes"', 'd,8,"two', 'lines"']
+    >>> lines = ["a,5,two\n", 'b,6,"Heroes\n', 'c,7,Heroes"\n', 'd,8,"two\n', 'lines"\n']
     >>> start = begin(b"item,time,title\n", "log.csv")
-    >>> records = Records(iter(enumerate(lines, 2)), "log.csv", start,
-    ...                   {"item": 0, "time": 1, "title": 2})
+    >>> records = Records(iter(lines), "log.csv", start, {"item": 0, "time": 1, "title": 2})
     >>> [frame] = records.batches()
     >>> frame["title"].to_list(), records.n_literal
     (['two', '"Heroes', 'Heroes"', 'two\nlines'], 2)
@@ -172,98 +175,89 @@ class Records:
     def __init__(self, lines, name, start, wanted):
         self.lines, self.name, self.start, self.wanted = lines, name, start, wanted
         self.split = Splitter(start.separator, start.quote)
-        self.ahead: deque[tuple[int, str]] = deque()
         self.like: str | None = None  # what times look like
         self.n_literal = 0
 
     def batches(self):
         """DataFrames of records, as `frame_of` makes them."""
-        quote = self.start.quote or "\n"  # which no line contains
-        while True:
-            plain: list[tuple[int, str]] = []
-            rows: list[tuple[int, list]] = []
-            while len(plain) + len(rows) < BATCH:
-                number, line = self.ahead.popleft() if self.ahead else next(self.lines, (0, ""))
-                if not number:
-                    break
-                if quote in line:
-                    rows.append((number, self._quoted(number, line)))
-                else:
-                    plain.append((number, line))
-                    if self.like is None and line.count(self.start.separator) == len(self.start.names) - 1:
-                        self.like = self._look(line.split(self.start.separator))
-            if not plain and not rows:
-                return
-            yield pl.concat([self._split(plain), frame_of(rows, list(self.wanted))]).sort("line")
+        quote = self.start.quote or "\r\n\r"  # which no line contains
+        first = self.start.blank + self.start.has_header + 1
+        while block := list(islice(self.lines, BATCH)):
+            rows, spans, end = [], [], 0
+            if self.like is None:
+                self.like = next(filter(None, map(self._look, block)), None)
+            for at, line in enumerate(block):  # it grows where a record goes on beyond it
+                if quote in line and at >= end:
+                    fields, n_lines = self._quoted(first + at, block, at)
+                    rows.append((first + at, fields))
+                    end = at + n_lines
+                    spans.append(np.arange(at, end))
+            others = np.delete(np.arange(len(block)), np.concatenate([[], *spans]).astype(np.int64))
+            plain = self._split(first + others, [block[at] for at in others.tolist()])
+            yield pl.concat([plain, frame_of(rows, list(self.wanted))]).sort("line")
+            first += len(block)
 
-    def _split(self, lines):
+    def _split(self, numbers, lines):
         """The records of lines without a quote: polars splits them."""
-        width, separator, line = len(self.start.names), self.start.separator, pl.col("text")
-        frame = pl.DataFrame(lines, schema={"line": pl.Int64, "text": pl.String}, orient="row")
-        frame = frame.with_columns(line.str.strip_suffix("\r"))
-        bad = frame.filter((line != "") & (line.str.count_matches(separator, literal=True) != width - 1))
-        if len(bad):
-            number, text = bad.row(0)
-            found = text.count(separator) + 1
-            raise DataError(f"{self.name} cannot be read: {wrong_width(number, text, found, self.start)}")
-        field = pl.when(line != "").then(line).str.split_exact(separator, width - 1).struct
-        fields = {role: field.field(f"field_{place}") for role, place in self.wanted.items()}
-        frame = frame.select("line", **{role: pl.when(value != "").then(value) for role, value in fields.items()},
-                             blank=~line.str.contains(f"[^{re.escape(separator)}]"))
-        return frame.select("line", "blank", *self.wanted)
+        width, separator = len(self.start.names), self.start.separator
+        columns = [str(n) for n in range(width)]
+        text = "".join([separator * (width - 1), "\n", *lines])  # polars counts the columns on the first line
+        if set(map(methodcaller("count", separator), lines)) != {width - 1}:
+            for number, line in zip(numbers.tolist(), map(without_end, lines)):
+                if line and line.count(separator) != width - 1:
+                    raise self._fault(wrong_width(number, line, line.count(separator) + 1, self.start))
+        frame = pl.read_csv(text.encode(), separator=separator, has_header=False, quote_char=None, infer_schema=False,
+                            new_columns=columns)[1:]
+        blank = pl.all_horizontal(pl.all().is_null())
+        return frame.select(pl.Series("line", numbers), blank.alias("blank"),
+                            **{role: columns[place] for role, place in self.wanted.items()})
 
-    def _quoted(self, number, line):
-        """The wanted fields of the record that begins on a line with quotes."""
-        width = len(self.start.names)
-        found = self.split.strictly(line.removesuffix("\r"))
+    def _quoted(self, number, block, at):
+        """The wanted fields of the record that begins on a line with quotes, and how many lines it has."""
+        width, line, n_lines = len(self.start.names), without_end(block[at]), 1
+        raw, found = line.split(self.start.separator), self.split.strictly(line)
         if found is None:
-            span = self._span(line)
-            text = "\n".join(span).removesuffix("\r")
-            whole = None if all(map(self._like_a_row, span)) else self.split.strictly(text)
-            if whole and len(whole.fields) == width:
-                for _ in span[1:]:
-                    self.ahead.popleft()
-                return [whole.fields[place] or None for place in self.wanted.values()]
-        line = line.removesuffix("\r")
-        raw = line.split(self.start.separator)
-        if found is None and len(raw) != width:
-            raise DataError(f"{self.name} cannot be read: line {number} opens a quote that does not close. Close it, "
-                            f"or delete that line.")
-        if found is None or len(found.fields) != width == len(raw):
+            n_span, whole = self._span(block, at)
+            rows = self._look(block[at]) and any(map(self._look, block[at + 1:at + n_span]))
+            if whole and len(whole.fields) == width and not rows:
+                found, n_lines = whole._replace(literal=False), n_span
+        if len(raw) == width and (found is None or len(found.fields) != width):
             found = Fields(raw, True)
+        if found is None:
+            raise self._fault(f"line {number} opens a quote that does not close. Close it, or delete that line.")
         if len(found.fields) != width:
-            raise DataError(f"{self.name} cannot be read: {wrong_width(number, line, len(found.fields), self.start)}")
+            raise self._fault(wrong_width(number, line, len(found.fields), self.start))
         self.n_literal += found.literal
-        return [found.fields[place] or None for place in self.wanted.values()]
+        return [found.fields[place] or None for place in self.wanted.values()], n_lines
 
-    def _span(self, line):
-        """The lines from one that opens a quote to the one that closes it; none if there is no such line."""
-        span = [line]
-        for each in self._coming():
-            span.append(each)
-            if self.split.still_open.match(each):
+    def _span(self, block, at):
+        """How many lines there are from one that opens a quote to one that closes it, and their Fields; or 1, None."""
+        for n in range(1, LONGEST):
+            if at + n == len(block):
+                block.extend(islice(self.lines, 1))
+            if at + n == len(block):
+                break
+            line = without_end(block[at + n])
+            if self.split.still_open.match(line):
                 continue
-            if not self.split.closing.match(each.removesuffix("\r")):
-                return []
-            if self.split.strictly("\n".join(span).removesuffix("\r")):  # otherwise this line opens another field
-                return span
-        return []
+            if not self.split.closing.match(line):
+                break
+            fields = self.split.strictly(without_end("".join(block[at:at + n + 1])))
+            if fields:  # otherwise that line opens another field
+                return n + 1, fields
+        return 1, None
 
-    def _coming(self):
-        """The next lines, which stay the next ones."""
-        for _, line in list(self.ahead):
-            yield line
-        while len(self.ahead) < LONGEST and (coming := next(self.lines, None)):
-            self.ahead.append(coming)
-            yield coming[1]
+    def _look(self, line):
+        """What the time of a line looks like, or None unless the line looks like a row: with all columns and ids."""
+        fields = without_end(line).split(self.start.separator)
+        if len(fields) != len(self.start.names) or not all(
+                fields[self.wanted[role]].strip() for role in self.wanted if role in (*ID_ROLES, "time")):
+            return None
+        look = re.sub(r"[\d.]+", "0", fields[self.wanted["time"]].strip())
+        return look if look == (self.like or look) else None
 
-    def _look(self, fields):
-        return re.sub(r"[\d.]+", "0", fields[self.wanted["time"]].strip())
-
-    def _like_a_row(self, line):
-        fields = line.removesuffix("\r").split(self.start.separator)
-        return (len(fields) == len(self.start.names) and self._look(fields) == (self.like or self._look(fields))
-                and all(fields[self.wanted[role]].strip() for role in self.wanted if role in (*ID_ROLES, "time")))
+    def _fault(self, sentence):
+        return DataError(f"{self.name} cannot be read: {sentence}")
 
 
 def frame_of(rows, roles):

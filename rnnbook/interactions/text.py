@@ -15,7 +15,8 @@ from pathlib import Path
 import polars as pl
 
 from rnnbook.interactions.errors import DataError
-from rnnbook.interactions.records import LITERAL, Records, Scan, Splitter, Start, numbered_lines, stack, wrong_width
+from rnnbook.interactions.records import (LITERAL, Records, Scan, Splitter, Start, open_text, stack, without_end,
+                                          wrong_width)
 
 SEPARATORS = ("\t", ";", ",", "|", "::")
 SPARE = "\x01\x02\x03\x04\x05\x06"  # characters that hardly any text contains: polars splits at one to read whole lines
@@ -158,12 +159,18 @@ def _lines(path, spare, start):
     return lazy.slice(int(start.has_header))
 
 
+def _patterns(start):
+    """Regular expressions for the beginning of a quoted field, and for one field of well-formed CSV."""
+    q, s = re.escape(start.quote), re.escape(start.separator)
+    return f"(?:^|{s}){q}", f"(?:{q}(?:[^{q}]|{q}{q})*{q}|[^{s}{q}]*)", s
+
+
 def _quote_style(lines, start):
     """What quotes are in these lines: ``"csv"``, ``"mixed"``, or characters alone, on this number of lines."""
-    q, s, line = re.escape(start.quote), re.escape(start.separator), pl.col("line")
-    field = f"(?:{q}(?:[^{q}]|{q}{q})*{q}|[^{s}{q}]*)"
+    opening, field, s = _patterns(start)
+    line = pl.col("line")
     has = line.str.contains(start.quote, literal=True)
-    found = lines.select(lines=has.sum(), opening=(has & line.str.contains(f"(?:^|{s}){q}")).any(),
+    found = lines.select(lines=has.sum(), opening=(has & line.str.contains(opening)).any(),
                          odd=(has & ~line.str.contains(f"^{field}(?:{s}{field})*\r?$")).any()
                          ).collect(engine="streaming").row(0, named=True)
     return int(found["lines"]) if found["lines"] and not found["opening"] else "mixed" if found["odd"] else "csv"
@@ -204,21 +211,32 @@ def _below_headings():
 
 def _misfit(path, start, quote):
     """A sentence about the first line that has another number of fields than the table, or None."""
+    seen = _present(path, SPARE)
+    spare = next((c for c in SPARE if c not in seen and c != start.separator), None)
+    if spare and start.kind == "table" and len(start.separator) == 1:  # polars sees quickly whether there is one
+        line = pl.col("line")
+        wrong = line.str.count_matches(start.separator, literal=True) != len(start.names) - 1
+        if quote:
+            _, field, s = _patterns(start)
+            fits = line.str.contains(f"^{field}(?:{s}{field}){{{len(start.names) - 1}}}\r?$")
+            wrong = pl.when(line.str.contains(quote, literal=True)).then(~fits).otherwise(wrong)
+        if not _lines(path, spare, start).select(wrong.any()).collect(engine="streaming").item():
+            return None
     split, netflix = Splitter(start.separator, quote), start.kind == "netflix"
-    for number, line in numbered_lines(path):
-        line = line.removesuffix("\r")
-        if line and not (netflix and line.endswith(":")):
-            found = split.strictly(line) if quote and quote in line else None
-            n = len(found.fields if found else line.split(start.separator))
-            if n != len(start.names) - netflix:
-                return wrong_width(number, line, n, start)
+    with open_text(path) as lines:
+        for number, line in enumerate(map(without_end, lines), 1):
+            if line and not (netflix and line.endswith(":")):
+                found = split.strictly(line) if quote and quote in line else None
+                n = len(found.fields) if found else line.count(start.separator) + 1
+                if n != len(start.names) - netflix:
+                    return wrong_width(number, line, n, start)
     return None
 
 
 def _scan_records(path, name, start, roles):
     """The columns of a table that is read record by record."""
     wanted = {role: start.names.index(column) for role, column in roles.items()}
-    lines = islice(numbered_lines(path), start.blank + start.has_header, None)
-    records = Records(lines, name, start, wanted)
-    scan = stack(records.batches(), list(roles))
+    with open_text(path) as lines:
+        records = Records(islice(lines, start.blank + start.has_header, None), name, start, wanted)
+        scan = stack(records.batches(), list(roles))
     return scan._replace(report={LITERAL: records.n_literal} if records.n_literal else {})
