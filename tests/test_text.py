@@ -1,6 +1,8 @@
 """Text tables: every row is read, or a refusal names the line, whatever the texts hold; counted in another way."""
 
 import csv
+import doctest
+import importlib
 import io
 import re
 import time
@@ -167,6 +169,19 @@ def test_a_line_of_another_width_is_refused(content, message):
         read_events(path)
 
 
+def test_a_file_with_both_habits_is_refused_by_line():
+    """Quotes that span lines, and quotes that open a text and do not close: one of them is a mistake."""
+    content = log('"Heroes', None, '"two\nlines"')
+    with written(content) as path:
+        with pytest.raises(DataError, match=r"line 4 opens a quote that closes further down, but the one on line 2 "):
+            read_events(path)
+        path.write_text(content.replace('"Heroes', '"Heroes"'))
+        assert len(read_events(path)[0]) == 3
+        path.write_text(log('"two\nlines"', None, '"Heroes'))
+        with pytest.raises(DataError, match=r"line 5 opens a quote that does not close\. Close it, or delete"):
+            read_events(path)
+
+
 def test_with_quotes_off_a_line_that_needs_them_says_so():
     with written('session,item,time,title\n1,2,3,"a, b"\n') as path:
         assert read_events(path)[1] == {"rows read": 1}
@@ -197,6 +212,13 @@ def test_a_hundred_thousand_open_quotes_do_not_take_the_square_of_the_time():
     with written(log(*(['"open', None] * 50_000))) as path:
         assert len(read_events(path)[0]) == 100_000
     assert time.perf_counter() - begin < 20
+
+
+@pytest.mark.parametrize("module", ["columns", "errors", "ids", "json_lines", "records", "tables", "text", "times"])
+def test_the_examples_of_the_reader_run(module):
+    """The page of the package does not show its modules, so `test_examples` does not run them."""
+    module = importlib.import_module(f"rnnbook.interactions.{module}")
+    assert doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
 
 
 # ---- separators and header lines -----------------------------------------------------------------------------

@@ -145,7 +145,7 @@ class Records:
 
     A line that is well-formed alone is a record. Where a line opens a quote and a later line closes it, the lines are
     one record, unless that line and another up to the later one look like rows: then the quotes are characters. Where
-    none closes it, they are characters if the line has as many fields as the table.
+    none closes it, they are characters if the line has as many fields as the table. Both in one file are refused.
 
     Parameters
     ----------
@@ -164,12 +164,12 @@ class Records:
     Examples
     --------
     >>> from rnnbook.interactions.text import begin
-    >>> lines = ["a,5,two\n", 'b,6,"Heroes\n', 'c,7,Heroes"\n', 'd,8,"two\n', 'lines"\n']
-    >>> start = begin(b"item,time,title\n", "log.csv")
+    >>> lines = ["a,5,plain\\n", 'b,6,12" mix\\n', 'c,7,"two\\n', 'lines"\\n']
+    >>> start = begin(b"item,time,title\\n", "log.csv")
     >>> records = Records(iter(lines), "log.csv", start, {"item": 0, "time": 1, "title": 2})
     >>> [frame] = records.batches()
     >>> frame["title"].to_list(), records.n_literal
-    (['two', '"Heroes', 'Heroes"', 'two\nlines'], 2)
+    (['plain', '12" mix', 'two\\nlines'], 1)
     """
 
     def __init__(self, lines, name, start, wanted):
@@ -177,6 +177,8 @@ class Records:
         self.split = Splitter(start.separator, start.quote)
         self.like: str | None = None  # what times look like
         self.n_literal = 0
+        self.character = 0  # the first line with a quote that opens a field and is a character
+        self.spans = False  # whether there was a record of several lines
 
     def batches(self):
         """DataFrames of records, as `frame_of` makes them."""
@@ -221,14 +223,24 @@ class Records:
             rows = self._look(block[at]) and any(map(self._look, block[at + 1:at + n_span]))
             if whole and len(whole.fields) == width and not rows:
                 found, n_lines = whole._replace(literal=False), n_span
+            self._check_habit(number, n_lines > 1, len(raw) == width)
         if len(raw) == width and (found is None or len(found.fields) != width):
             found = Fields(raw, True)
-        if found is None:
-            raise self._fault(f"line {number} opens a quote that does not close. Close it, or delete that line.")
         if len(found.fields) != width:
             raise self._fault(wrong_width(number, line, len(found.fields), self.start))
         self.n_literal += found.literal
         return [found.fields[place] or None for place in self.wanted.values()], n_lines
+
+    def _check_habit(self, number, spans, can_be_character):
+        """Refuse a file in which one quote spans lines and another opens and is a character: which one is wrong?"""
+        if spans and self.character:
+            raise self._fault(f"line {number} opens a quote that closes further down, but the one on line "
+                              f"{self.character} does not close. Close that one; or, if quotes are characters in this "
+                              f"file, pass quote_char=None.")
+        if not spans and (self.spans or not can_be_character):
+            raise self._fault(f"line {number} opens a quote that does not close. Close it, or delete that line.")
+        self.spans = self.spans or spans
+        self.character = self.character or (0 if spans else number)
 
     def _span(self, block, at):
         """How many lines there are from one that opens a quote to one that closes it, and their Fields; or 1, None."""

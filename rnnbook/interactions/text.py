@@ -20,6 +20,7 @@ from rnnbook.interactions.records import (LITERAL, Records, Scan, Splitter, Star
 
 SEPARATORS = ("\t", ";", ",", "|", "::")
 SPARE = "\x01\x02\x03\x04\x05\x06"  # characters that hardly any text contains: polars splits at one to read whole lines
+WIDE = 50  # columns of a table for which a regular expression has room
 PEEK = 1 << 16  # bytes from which the format is told
 
 
@@ -213,7 +214,8 @@ def _misfit(path, start, quote):
     """A sentence about the first line that has another number of fields than the table, or None."""
     seen = _present(path, SPARE)
     spare = next((c for c in SPARE if c not in seen and c != start.separator), None)
-    if spare and start.kind == "table" and len(start.separator) == 1:  # polars sees quickly whether there is one
+    alone = start.kind == "table" and len(start.separator) == 1 and len(start.names) <= WIDE
+    if spare and alone:  # polars sees quickly whether there is one
         line = pl.col("line")
         wrong = line.str.count_matches(start.separator, literal=True) != len(start.names) - 1
         if quote:
