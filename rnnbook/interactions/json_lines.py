@@ -10,7 +10,7 @@ import json
 import re
 
 from rnnbook.interactions.errors import DataError
-from rnnbook.interactions.text import stack
+from rnnbook.interactions.records import batched, frame_of, stack
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no encoding can hold
 _decode = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
@@ -50,7 +50,7 @@ def scan_json(path, name, kind, find_roles):
         head = list(itertools.islice(records, 1000))  # a record may lack a column
         roles = find_roles(list(dict.fromkeys(itertools.chain.from_iterable(record or () for _, record in head))))
         rows = ((number, _values(name, number, record, roles)) for number, record in itertools.chain(head, records))
-        return roles, stack(rows, roles)
+        return roles, stack((frame_of(batch, list(roles)) for batch in batched(rows)), list(roles))
 
 
 def json_names(start, name):

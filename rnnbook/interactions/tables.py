@@ -350,6 +350,8 @@ def _series(role, column):
             raise DataError(f"the DataFrame, column {column.name!r}: {kinds[0].__name__} in the first row, "
                             f"{kinds[other].__name__} in row {row!r}. Give them one type: "
                             f"df[{column.name!r}].astype(str).")
+        if role in ID_ROLES and kinds and not issubclass(kinds[0], (str, int, float, np.generic)):
+            column = column.map(str, na_action="ignore")  # a UUID, which polars would take for its bytes
     if role == "text":
         column = column.map(whole_characters, na_action="ignore")
     return pl.from_pandas(column.reset_index(drop=True)).alias(role)  # type: ignore[attr-defined]  # it is a Series
