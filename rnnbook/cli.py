@@ -135,7 +135,8 @@ def arguments():
     looks = command("look", "describe a log before anybody trains on it", "rnnbook look clicks.csv -o log.html",
                     parents=[table])
     looks.add_argument("log", help="a data set's name, or a table: csv, tsv, jsonl, parquet, gzipped or not")
-    looks.add_argument("--kind", choices=("sessions", "ratings", "reviews"), default="sessions")
+    looks.add_argument("--kind", choices=("sessions", "ratings", "reviews"),
+                       help="what the log holds: that of a named data set, otherwise sessions")
     looks.add_argument("-o", dest="output", type=Path, metavar="FILE", help="also write one HTML file with pictures")
 
     trains = command("train", "train a model on a log, score it, and save both in a folder",
@@ -240,8 +241,8 @@ def do_recommend(args):
 def do_look(args):
     from rnnbook import data, look
 
-    load = {"sessions": data.load_log, "ratings": data.load_ratings, "reviews": data.load_reviews}[args.kind]
-    log = load(args.log, **reading_of(args))
+    loads = {"sessions": data.load_log, "ratings": data.load_ratings, "reviews": data.load_reviews}
+    log = loads[args.kind or data.kind_of(args.log)](args.log, **reading_of(args))
     print(look.describe(log))
     if args.output is not None:
         args.output.write_text(look.page(log), encoding="utf-8")

@@ -82,6 +82,18 @@ def _read(kind, source, columns, options, shape=None):
     return frame, report, shape
 
 
+def kind_of(name):
+    """"ratings" or "reviews" for the name of such a data set; "sessions" for another name, and for a file.
+
+    Examples
+    --------
+    >>> kind_of("rating-world"), kind_of("clicks.csv")
+    ('ratings', 'sessions')
+    """
+    kinds = {"ratings": RATINGS, "reviews": REVIEWS}
+    return next((kind for kind, known in kinds.items() if _form(name) in known), "sessions")
+
+
 # --- Sessions ---------------------------------------------------------------------------------------------
 
 
