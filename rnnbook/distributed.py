@@ -99,7 +99,7 @@ class Ranks:
 
 
 def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, patience=3, checkpoint=None,
-        progress=True, callback=None, epoch=None, evaluate=metrics.evaluate_sessions, timeout=300):
+        progress=True, callback=None, start=None, epoch=None, evaluate=metrics.evaluate_sessions, timeout=300):
     """Train as `gru4rec.fit` does, with all launched ranks. Each of them calls this with the same arguments.
 
     Parameters
@@ -109,7 +109,7 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
         ``batch_size`` is the total over all ranks. It must be a multiple of their number.
     device : str
         ``"auto"`` takes one GPU per rank if there are GPUs; ``"cpu"`` does not.
-    seed, valid, patience, progress, callback
+    seed, valid, patience, progress, callback, start
         As in `gru4rec.fit`. Each rank evaluates its part of ``valid``. Only rank 0 shows progress and calls
         ``callback``.
     epoch : callable, optional
@@ -156,11 +156,11 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     try:
         # Epoch functions may sum gradients of different sizes, so all ranks must use the same one.
         identity = training.identity(config, train, valid, seed, n_epochs=config.n_epochs, patience=patience,
-                                     epoch=epoch.__qualname__)
+                                     start=start and training.digest_of(start), epoch=epoch.__qualname__)
         epochs = _agree(ranks, identity, checkpoint)
         model = gru4rec.fit(
             train, config, device=ranks.device, seed=seed, valid=valid, patience=patience, checkpoint=checkpoint,
-            epoch=one_epoch, evaluate=partial(evaluate_share, ranks, evaluate), writes=ranks.rank == 0,
+            start=start, epoch=one_epoch, evaluate=partial(evaluate_share, ranks, evaluate), writes=ranks.rank == 0,
             progress=progress and ranks.rank == 0, callback=callback if ranks.rank == 0 else None)
         ranks.sum([torch.zeros(1, device=ranks.device)])  # wait until rank 0 has written the last checkpoint
     except _RankLost as error:
