@@ -90,8 +90,7 @@ def kind_of(name):
     >>> kind_of("rating-world"), kind_of("clicks.csv")
     ('ratings', 'sessions')
     """
-    kinds = {"ratings": RATINGS, "reviews": REVIEWS}
-    return next((kind for kind, known in kinds.items() if _form(name) in known), "sessions")
+    return "ratings" if name in RATINGS else "reviews" if _form(name) in REVIEWS else "sessions"
 
 
 # --- Sessions ---------------------------------------------------------------------------------------------

@@ -302,7 +302,9 @@ def test_one_log_is_looked_at_not_two():
 
 def test_the_report_is_shown():
     data, _ = sessions(CLICKS).split_by_time()
-    assert re.search("What was read and repaired\n  Rows read +10\n  Events ordered by file order alone +1\n  Events held out +3$", look.describe(data))
+    report = "\n".join(["What was read and repaired", "  Rows read +10", "  Events ordered by file order alone +1",
+                        "  Events held out +3$"])
+    assert re.search(report, look.describe(data))
     assert "What was read" not in look.describe(sessions(CLICKS).take([0]))
 
 

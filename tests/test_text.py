@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -87,7 +88,7 @@ def test_what_is_written_without_a_rule_is_read_or_refused_by_line(table, separa
                 raise
             return
         if [row[:3] for row in found] != [row[:3] for row in wanted(names, rows)]:  # by chance it is csv of other rows
-            file = io.StringIO(path.read_bytes().decode(), newline="")
+            file = io.StringIO(path.read_bytes().decode().replace("\r", ""))  # Python ends a line at each
             by_python = csv.reader(file, delimiter=separator, strict=True)
             others = [row for row in list(by_python)[1:] if row]
             assert quote and [row[:3] for row in found] == [row[:3] for row in wanted(names, others)]
@@ -221,6 +222,28 @@ def test_the_examples_of_the_reader_run(module):
     assert doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
 
 
+@pytest.mark.parametrize(("content", "change", "n"), [
+    ("session,item,time\r1,2,3\r4,5,6\r", lambda text: text.replace("\r", "\n"), 2),  # tr '\r' '\n'
+    ("session,item,time\n1,2,3\n4,5\n", lambda text: text.replace("4,5", "4,5,6"), 2),  # complete
+    ("session,item,time\n1,2,3\n4,5\n", lambda text: text.replace("4,5\n", ""), 1),  # or delete
+    ("session,item,time,title\n1,2,3,x\n4,5,6,a, b\n", lambda text: text.replace("a, b", '"a, b"'), 2),
+    ('title,session,item,time\nx,1,2,3\n"a, b,1,2,3\n', lambda text: text.replace('"a, b', '"a, b"'), 2),
+])
+def test_the_remedies_for_lines_work_when_they_are_followed(content, change, n):
+    with written(content) as path:
+        with pytest.raises(DataError):
+            read_events(path)
+        path.write_text(change(content))
+        assert len(read_events(path)[0]) == n
+
+
+def test_the_remedy_for_a_column_of_several_types_works_when_it_is_followed():
+    df = pd.DataFrame({"session": 1, "item": pd.Series([7, "x", 7.0], dtype=object), "time": [1, 2, 3]})
+    with pytest.raises(DataError, match=r"int in the first row, str in row 1\. .* df\['item'\]\.astype\(str\)"):
+        read_events(df)
+    assert read_events(df.assign(item=df["item"].astype(str)))[0]["item"].to_list() == ["7", "x", "7.0"]
+
+
 # ---- separators and header lines -----------------------------------------------------------------------------
 
 
@@ -240,8 +263,6 @@ def test_the_separator_may_be_named():
 
 
 def test_what_is_no_text_file_has_no_separator_and_no_header(tmp_path):
-    import pandas as pd
-
     df = pd.DataFrame({"session": [1], "item": [2], "time": [3]})
     df.to_parquet(tmp_path / "log.parquet")
     (tmp_path / "log.jsonl").write_text('{"session": 1, "item": 2, "time": 3}\n')

@@ -67,6 +67,8 @@ def clean_ids(column):
     if spaced.any():
         text = text.str.strip_chars()
         repairs["ids with spaces around them trimmed"] = int(spaced.sum())
+    if not text.head(1000).str.contains(INTEGER).all():  # null is neither
+        return Ids(text, repairs)
     whole = text.str.extract(INTEGER).cast(pl.Int64, strict=False)
     if whole.null_count() > text.null_count():
         return Ids(text, repairs)
