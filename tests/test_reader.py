@@ -137,7 +137,8 @@ def test_axe_would_find_it(visit):
 PLANT = """() => {
     const words = [...document.querySelectorAll(".highlight .k")];
     words.at(-1).id = "faint";
-    words.at(-2).parentElement.insertAdjacentHTML("afterbegin", "<span style='opacity: 0.4'><i id=veiled>of</i></span>");
+    words.at(-2).parentElement.insertAdjacentHTML("afterbegin",
+        "<span style='opacity: 0.4'><i id=veiled>of</i></span>");
     words.at(-3).parentElement.insertAdjacentHTML("afterbegin",
         "<span style='background: #777'>a <b id=on-gray>word</b></span>");
     words.at(-4).parentElement.insertAdjacentHTML("afterbegin", "<b style='font-size: 30px'>is</b><b id=small>in</b>");
