@@ -65,6 +65,10 @@ def float64():
 
 # --- Starting ranks ---------------------------------------------------------------------------------------
 
+# A process that imports what ranks need, once, and has done nothing else when they are forked from it
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["accelerate", "hypothesis", "pytest", "rnnbook.distributed", "rnnbook.fast"])
+
 
 def as_rank(rank, n, port, folder, work, arguments):
     """What a process started by `launch` does: `work` as rank `rank`, its result or error into a file."""
@@ -87,8 +91,7 @@ def launch(n, folder, work, *arguments):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    started = [context.Process(target=as_rank, args=(rank, n, port, folder, work, arguments)) for rank in range(n)]
+    started = [SERVER.Process(target=as_rank, args=(rank, n, port, folder, work, arguments)) for rank in range(n)]
     for process in started:
         process.start()
     for process in started:

@@ -106,6 +106,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     declared = {re.split("[>=]", line)[0] for line in sum(project["optional-dependencies"].values(),
                                                           project["dependencies"])}
     names = {*imported("rnnbook"), *imported("benchmarks")} - sys.stdlib_module_names - PEERS - {"rnnbook"}
-    used = {packages_distributions()[name][0] for name in names}
+    distributions = packages_distributions()  # which looks into all that is installed
+    used = {distributions[name][0] for name in names}
     assert used - declared == set(), "imported, but not in pyproject.toml"
     assert declared - used - UNSEEN.keys() == set(), "in pyproject.toml, but not imported"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from pybtex.backends.plaintext import Backend as PlainText
 from pybtex.database import parse_file
 from pybtex.richtext import Text
 
@@ -16,7 +17,8 @@ def entries():
 
 
 def plain(latex):
-    return Text.from_latex(latex).render_as("text")
+    # render_as("text") would look for this class among all that is installed, each time
+    return Text.from_latex(latex).render(PlainText())
 
 
 def entry(key):
