@@ -243,10 +243,9 @@ def do_look(args):
 
     loads = {"sessions": data.load_log, "ratings": data.load_ratings, "reviews": data.load_reviews}
     log = loads[args.kind or data.kind_of(args.log)](args.log, **reading_of(args))
-    print(look.describe(log))
     if args.output is not None:
         args.output.write_text(look.page(log), encoding="utf-8")
-        print(f"The page is {args.output}")
+    print(look.describe(log) + (f"\n\nThe page with pictures is {args.output}" if args.output is not None else ""))
 
 
 def do_reproduce(args):

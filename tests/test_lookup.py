@@ -10,7 +10,7 @@ import torch
 from rnnbook import rrn
 from rnnbook.baselines import Biases
 from rnnbook.interactions import RatingData
-from rnnbook.interactions.lookup import as_seconds, find_ids, joined_ids
+from rnnbook.interactions.lookup import as_seconds, find_ids, joined_ids, other_spelling
 
 MOMENT = datetime(2014, 4, 1, 9, 30, tzinfo=UTC)
 SECONDS = MOMENT.timestamp()
@@ -48,6 +48,14 @@ def test_ids_are_found_and_unknown_ones_are_new():
     assert find_ids([], np.array([7, 8])).tolist() == [] and find_ids([], np.array(["a"])).dtype == np.int64
     with pytest.raises(ValueError, match="unknown user '8': did you mean 8"):
         find_ids(["8"], np.array([7, 8]), "user")
+
+
+@pytest.mark.parametrize(("unknown", "known", "meant"), [
+    ("100.0", [99, 100], 100), (100.0, [100], 100), ("3", [3], 3), (" 3", [3], 3), ("03", [3], 3), ("03", ["3"], "3"),
+    (np.int64(3), ["3"], "3"), ("mug ", ["tea", "mug"], "mug"), ("-7", [-7], -7), (4, [3], None), ("tea", [3], None),
+    ("x", [], None), (None, ["a"], None), ("9" * 30, [3], None), ("x.0", ["x"], "x")])
+def test_another_spelling_of_an_unknown_id_is_found(unknown, known, meant):
+    assert other_spelling(unknown, pd.Index(known)) == meant
 
 
 def test_catalogues_are_joined_in_order():

@@ -100,32 +100,3 @@ def python_value(value):
     140
     """
     return value.item() if isinstance(value, np.generic) else value
-
-
-def did_you_mean(unknown, known):
-    """A known id that differs from an unknown one only in how it is written, as the end of a sentence; or "".
-
-    Parameters
-    ----------
-    unknown : id
-    known : sequence of ids
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> did_you_mean("100.0", [99, 100])
-    ': did you mean 100?'
-    >>> did_you_mean(100, ["99", "100"]), did_you_mean(" mug", ["mug"]), did_you_mean(7, [8])
-    (": did you mean '100'?", ": did you mean 'mug'?", '')
-    """
-    def spelling(ids):
-        text = pl.Series([str(python_value(each)) for each in ids], dtype=pl.String).str.strip_chars()
-        number = text.str.extract(r"^(-?)0*(\d+)(?:\.0+)?$", 1) + text.str.extract(r"^(-?)0*(\d+)(?:\.0+)?$", 2)
-        return number.fill_null(text.str.to_lowercase())
-
-    known = np.asarray(known)
-    same = (spelling(known) == spelling([unknown])[0]).arg_true()
-    return f": did you mean {python_value(known[same[0]])!r}?" if len(same) else ""

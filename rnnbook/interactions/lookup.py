@@ -51,7 +51,7 @@ def find_ids(raw, known, what="item"):
         values = pd.Index(whole if integers else given, dtype=np.int64 if integers else object)
     found = index.get_indexer(values).astype(np.int64)
     for place in np.flatnonzero(found < 0):
-        if _spelling(given[place], index, integers) is not None:
+        if other_spelling(given[place], index) is not None:
             _refuse(given[place], index, integers, what)
     return found
 
@@ -63,17 +63,30 @@ def _as_int(value):
     return int(value) if isinstance(value, (float, np.floating)) and float(value).is_integer() else None
 
 
-def _spelling(value, index, integers):
-    """The known id that an unknown one is another spelling of, or None."""
+def other_spelling(value, index):
+    """The known id that an unknown one is another spelling of, or None.
+
+    Parameters
+    ----------
+    value : id
+    index : pandas Index of the known ids
+
+    Examples
+    --------
+    >>> other_spelling("100.0", pd.Index([99, 100])), other_spelling(7, pd.Index(["7"]))
+    (100, '7')
+    >>> other_spelling(" mug ", pd.Index(["mug"])), other_spelling(7, pd.Index([8]))
+    ('mug', None)
+    """
     text = str(value).strip()
     texts = [text, text.removesuffix(".0"), text.removesuffix(".0").lstrip("0")]
     numbers = [int(each) for each in texts if each.lstrip("-").isdecimal() and len(each) < 19]
-    return next((each for each in (numbers if integers else texts) if each in index), None)
+    return next((each for each in (numbers if pd.api.types.is_integer_dtype(index) else texts) if each in index), None)
 
 
 def _refuse(value, index, integers, what):
     """Raise the ValueError about an id of the wrong type or in another spelling."""
-    kind, meant = "integers" if integers else "strings", _spelling(value, index, integers)
+    kind, meant = "integers" if integers else "strings", other_spelling(value, index)
     if meant is not None:
         raise ValueError(f"unknown {what} {value!r}: did you mean {meant!r}? The {what} ids here are {kind}.")
     example = f", for example {index[:1].tolist()[0]!r}" if len(index) else ""

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from rnnbook.interactions.ids import did_you_mean, python_value
+from rnnbook.interactions.ids import python_value
+from rnnbook.interactions.lookup import other_spelling
 from rnnbook.interactions.ragged import concatenated_ranges
 from rnnbook.interactions.tables import DataError, digest, read_events
 
@@ -87,15 +88,17 @@ class SessionData:
         if item_ids is None:
             return data
         item_ids = np.asarray(item_ids)
-        index = pd.Index(item_ids).get_indexer(data.item_ids)
+        known = pd.Index(item_ids)
+        index = known.get_indexer(data.item_ids)
         if (index < 0).any():
             unknown = python_value(data.item_ids[index < 0][0])
+            meant = python_value(other_spelling(unknown, known))
             row = (frame["item"] == unknown).arg_max()
             label = python_value(df.index[row]) if isinstance(df, pd.DataFrame) else row
             raise DataError(f"the DataFrame, column {item!r}, row {label!r}: item {unknown!r} is not among "
                             f"the {len(item_ids):,} of item_ids ({(index < 0).sum():,} items are not)"
-                            f"{did_you_mean(unknown, item_ids) or '.'} Drop those rows, or train on data that have "
-                            f"them.")
+                            f"{'.' if meant is None else f': did you mean {meant!r}?'} Drop those rows, or train on "
+                            "data that have them.")
         return replace(data, items=index[data.items].astype(np.int64), item_ids=item_ids)
 
     @classmethod
