@@ -94,9 +94,20 @@ def locked(folder):
 
 def write_whole(path, text):
     """Write a text file such that it is never there in part."""
+    with _replacing(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _replacing(path):
+    """Yields the name of a new file that takes the place of ``path`` once it is whole."""
     new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)
+    try:
+        yield new
+        os.replace(new, path)
+    except OSError as error:  # for example, if the disk is full
+        new.unlink(missing_ok=True)
+        raise OSError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def read_plan(folder):
@@ -473,13 +484,8 @@ def check_table(path):
 
 def write_table(frame, path):
     """Write a DataFrame to a file such that it is never there in part."""
-    new = path.with_name(f".{path.name}.new")
-    try:
+    with _replacing(path) as new:
         TABLES[path.suffix](frame, new)
-    except Exception:
-        new.unlink(missing_ok=True)
-        raise
-    os.replace(new, path)
 
 
 def _recommender(folder, device):
