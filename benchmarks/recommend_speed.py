@@ -7,11 +7,13 @@ of the matrix product of all states and all items alone, which no exact method a
 import time
 
 import numpy as np
+import pandas as pd
 import torch
 
 from rnnbook import fast, results
 from rnnbook.benchmarks.rows import median_row
 from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig
+from rnnbook.interactions import SessionData
 
 SIZES = {10_000: (20_000, 400), 1_000_000: (2_000, 40)}  # items -> sessions at once, sessions one by one
 K, RUNS = 20, 3
@@ -19,9 +21,12 @@ CONFIG = GRU4RecConfig(hidden_size=100)
 
 
 def histories_of(n_items, n_sessions):
-    """Histories of 1, 2, … clicks, 4 in the mean, as lists of item ids."""
+    """Sessions of 1, 2, … clicks, 4 in the mean."""
     rng = np.random.default_rng(0)
-    return [rng.integers(0, n_items, length).tolist() for length in rng.geometric(0.25, n_sessions)]
+    session = np.repeat(np.arange(n_sessions), rng.geometric(0.25, n_sessions))
+    items = rng.integers(0, n_items, len(session))
+    frame = pd.DataFrame({"session": session, "item": items, "time": np.arange(len(session))})
+    return SessionData.from_frame(frame, item_ids=np.arange(n_items), name="made-up sessions, 4 clicks in the mean")
 
 
 def seconds(work):
@@ -43,7 +48,8 @@ def measure(n_items, n_many, n_single):
     """Sessions per second in each way, RUNS times: a dict of lists."""
     torch.manual_seed(0)
     model = GRU4Rec(np.arange(n_items), CONFIG)
-    histories, compiled = histories_of(n_items, n_many), fast.Ranker(model)
+    data, compiled = histories_of(n_items, n_many), fast.Ranker(model)
+    histories = [each.tolist() for each in np.split(data.items, data.offsets[1:-1])]
     for warm in (model, compiled):
         warm.recommend_many(histories[:10], K)
     ways = {"one by one": (n_single, lambda: [model.recommend(each, K) for each in histories[:n_single]]),
@@ -58,7 +64,8 @@ def measure(n_items, n_many, n_single):
 
 
 def main(experiment):
-    result = results.new_result(experiment, {"name": "made-up histories, 4 clicks in the mean"}, {
+    asked = histories_of(*next((n_items, n_many) for n_items, (n_many, _) in SIZES.items()))
+    result = results.new_result(experiment, results.describe(asked, asked.take([])), {
         "k": K, "hidden_size": CONFIG.hidden_size, "threads": torch.get_num_threads(), "sizes": list(SIZES)})
     for n_items, (n_many, n_single) in SIZES.items():
         result["rows"] += [median_row(f"{name}, {n_items:,} items", "sessions_per_second", values)
