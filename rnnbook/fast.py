@@ -56,7 +56,8 @@ __all__ = ["Ranker", "cannot_rank", "evaluate_sessions", "fit", "train_epoch", "
 FASTMATH: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
 # FASTMATH assumes that there are no NaN. KEEPS_NAN does not.
 KEEPS_NAN: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
-PIECE = 64  # scores whose maximum is compared before any of them, in the search for the best
+N_ROWS, N_COLUMNS = 64, 4096  # scores that are computed together in the search for the best: a megabyte
+PIECE = 64  # of which the maximum is compared before any of them
 CHUNK = 100  # steps in one call of the compiled code; the progress bar is updated between two calls
 
 
@@ -897,15 +898,16 @@ class Ranker(Recommender):
     def scorer(self, histories):
         return self.model.scorer(histories)
 
-    def top(self, scores, k):
-        scores = scores.numpy()
-        k = min(k, scores.shape[1])
-        values = np.full((len(scores), k), -np.inf, scores.dtype)
-        columns = np.zeros((len(scores), k), np.int64)
-        n_parts = torch.get_num_threads()
-        with ThreadPoolExecutor(n_parts) as threads:
-            list(threads.map(lambda part: _best(part, n_parts, scores, values, columns), range(n_parts)))
-        return torch.from_numpy(values), torch.from_numpy(columns)
+    def best(self, histories, allowed, k, seen):
+        h = self.model.eval().states_after(histories)[-1].numpy()
+        table, bias = self.model.output.detach().numpy(), self.model.bias.detach().numpy()
+        if len(allowed) < len(table):
+            table, bias = table[allowed], bias[allowed]
+        offsets = np.cumsum([0, *map(len, seen)])
+        values, columns = np.full((len(h), k), -np.inf, h.dtype), np.zeros((len(h), k), np.int64)
+        with _threads() as in_parts:
+            in_parts(_best, h, table, bias, offsets, np.concatenate(seen), values, columns)
+        return allowed[columns], values
 
     def rank_sessions(self, data, ties):
         """Compute the ranks that follow from ``model.score_sessions(data)``, without storing all scores.
@@ -930,33 +932,58 @@ class Ranker(Recommender):
         return tuple(map(np.concatenate, zip(*done)))
 
 
-@numba.njit(fastmath={*KEEPS_NAN["fastmath"], "nnan"}, error_model="numpy", nogil=True, cache=True)
-def _best(part, n_parts, scores, values, columns):
-    """The best columns of this part's rows, best first; ``values`` begins with -inf.
+SEARCH: dict[str, Any] = {"fastmath": {*KEEPS_NAN["fastmath"], "nnan"}, "error_model": "numpy"}  # with -inf
 
-    A row is cut into pieces. The k-th highest of their maxima is a level that at least k scores reach, so only the
-    pieces whose maximum reaches it are searched.
+
+@numba.njit(**SEARCH, nogil=True, cache=True)
+def _best(part, n_parts, h, table, bias, offsets, places, values, columns):
+    """The best items for this part's rows of the states h: ``values`` (at first -inf) and ``columns``, [n, k].
+
+    The scores are computed in blocks that stay in a core's cache. The items ``places[offsets[i]:offsets[i + 1]]`` are
+    left out of row i.
     """
-    low, high = _share(len(scores), part, n_parts)
-    k, n_pieces = values.shape[1], (scores.shape[1] + PIECE - 1) // PIECE
-    maxima, levels, places = np.empty(n_pieces, scores.dtype), np.empty(k, scores.dtype), np.empty(k, np.int64)
-    for row in range(low, high):
-        of_row, best, where = scores[row], values[row], columns[row]
-        levels[:] = -np.inf
-        for p in range(n_pieces):
-            piece = of_row[p * PIECE:(p + 1) * PIECE]
-            highest = piece[0]
-            for j in range(len(piece)):
-                highest = piece[j] if piece[j] > highest else highest
-            maxima[p] = highest
-            if highest > levels[k - 1]:
-                _insert(levels, places, highest, p)
-        level = levels[k - 1]
-        for p in range(n_pieces):
-            if maxima[p] >= level:
-                for j in range(p * PIECE, min((p + 1) * PIECE, len(of_row))):
-                    if of_row[j] >= level and of_row[j] > best[k - 1]:
-                        _insert(best, where, of_row[j], j)
+    low, high = _share(len(h), part, n_parts)
+    buffer = np.empty(N_ROWS * N_COLUMNS, h.dtype)
+    for first in range(low, high, N_ROWS):
+        n_rows = min(N_ROWS, high - first)
+        left_out = offsets[first:first + n_rows].copy()  # the next of each row
+        for start in range(0, len(table), N_COLUMNS):
+            stop = min(start + N_COLUMNS, len(table))
+            scores = buffer[:n_rows * (stop - start)].reshape(n_rows, stop - start)
+            np.dot(h[first:first + n_rows], table[start:stop].T, scores)
+            for i in range(n_rows):
+                of_row, row = scores[i], first + i
+                for j in range(stop - start):
+                    of_row[j] += bias[start + j]
+                while left_out[i] < offsets[row + 1] and places[left_out[i]] < stop:
+                    of_row[places[left_out[i]] - start] = -np.inf
+                    left_out[i] += 1
+                _search(of_row, start, values[row], columns[row])
+
+
+@numba.njit(**SEARCH)
+def _search(scores, start, best, where):
+    """Insert the scores of the columns from ``start`` on into the best so far.
+
+    They are cut into pieces, and only those are searched whose maximum is above the last of the best so far, and
+    reaches the k-th highest of the maxima, which at least k scores do.
+    """
+    k, n_pieces = len(best), (len(scores) + PIECE - 1) // PIECE
+    maxima, levels, pieces = np.empty(n_pieces, scores.dtype), best.copy(), np.empty(k, np.int64)
+    for p in range(n_pieces):
+        piece = scores[p * PIECE:(p + 1) * PIECE]
+        highest = piece[0]
+        for j in range(len(piece)):
+            highest = piece[j] if piece[j] > highest else highest
+        maxima[p] = highest
+        if highest > levels[k - 1]:
+            _insert(levels, pieces, highest, p)
+    level = levels[k - 1]
+    for p in range(n_pieces):
+        if maxima[p] >= level and maxima[p] > best[k - 1]:
+            for j in range(p * PIECE, min((p + 1) * PIECE, len(scores))):
+                if scores[j] >= level and scores[j] > best[k - 1]:
+                    _insert(best, where, scores[j], start + j)
 
 
 @numba.njit(error_model="numpy")

@@ -520,7 +520,7 @@ class GRU4Rec(nn.Module, Recommender):
         """Read histories (a list of int64 arrays of item indices), as `Recommender` needs it."""
         self.eval()
         h = self.states_after(histories)[-1]
-        return lambda items: self._score(h, items)
+        return lambda rows, items: self._score(h[rows], items)
 
     def states_after(self, histories):
         """The state after each history: list of Tensor, float [n_histories, hidden_size], one per layer.

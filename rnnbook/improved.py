@@ -298,7 +298,7 @@ class ImprovedRNN(nn.Module, Recommender):
         x = nn.utils.rnn.pad_sequence(clicks, batch_first=True, padding_value=-1).to(self.device)
         keep = x >= 0
         last = self.states(x.clamp(min=0), keep)[torch.arange(len(x), device=x.device), keep.sum(1)]
-        return lambda items: self.scores(last, items)
+        return lambda rows, items: self.scores(last[rows], items)
 
     def save(self, path):
         """Write the folder ``path``: tensors as safetensors, settings and item ids as JSON."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from rnnbook.interactions import SessionData
 from rnnbook.interactions.lookup import find_ids
 from rnnbook.metrics import check_catalogue
 
-AT_ONCE = 1024  # histories that are read together
+ROWS = 256  # histories whose scores are computed together
 BLOCK = 1 << 21  # scores that are in memory together: 8 MB in float32
 
 
@@ -53,13 +54,14 @@ class Recommender(ABC):
     ...         clicked = torch.zeros(len(histories), 3)
     ...         for row, history in enumerate(histories):
     ...             clicked[row, history] = 1.0
-    ...         return lambda items: -clicked[:, items]
+    ...         return lambda rows, items: -clicked[rows][:, items]
     >>> Unseen().recommend(["boots", "tent"], k=1)
     Recommendations(ids=array(['stove'], dtype='<U5'), scores=array([-0.], dtype=float32))
     """
 
     item_ids: np.ndarray
     answers_empty_history = False
+    at_once = 8192  # histories that are read together
 
     @abstractmethod
     def scorer(self, histories) -> Callable:
@@ -72,8 +74,8 @@ class Recommender(ABC):
 
         Returns
         -------
-        callable(slice or Tensor, int64 [m]) -> Tensor, float [n_histories, m]
-            The scores of some items, which are given by their indices.
+        callable(slice, slice or Tensor int64 [m]) -> Tensor, float [n, m]
+            The scores after some of the histories (n of them, by a slice) of some items (by their indices).
         """
 
     def recommend(self, history, k=10, *, exclude_seen=False, candidates=None):
@@ -153,16 +155,36 @@ class Recommender(ABC):
         encoded = _encode_histories(histories, self, index)
         allowed = np.arange(len(self.item_ids)) if candidates is None else _encode_candidates(candidates, index)
         answers = []
-        for start in range(0, len(encoded), AT_ONCE):
-            batch = encoded[start:start + AT_ONCE]
-            indices, scores = best_of(self.scorer(batch), batch, allowed, k, exclude_seen, self.top)
+        for start in range(0, len(encoded), self.at_once):
+            batch = encoded[start:start + self.at_once]
+            indices, scores = self.best(batch, allowed, min(k, len(allowed)), seen_places(batch, allowed, exclude_seen))
             ids, n = self.item_ids[indices], np.isfinite(scores).sum(1)
             answers += [Recommendations(ids[i, :n[i]], scores[i, :n[i]]) for i in range(len(batch))]
         return answers
 
-    def top(self, scores, k):
-        """The k best columns of each row, as `top`. A subclass may have a faster way."""
-        return top(scores, k)
+    def best(self, histories, allowed, k, seen):
+        """The best items after each history, found in blocks of `ROWS` histories and many items.
+
+        Parameters
+        ----------
+        histories : list of int64 arrays
+        allowed : int64 array [m], ascending
+            The items that can be recommended.
+        k : int
+            At most m.
+        seen : list of int64 arrays
+            For each history the places in ``allowed``, ascending, of items that must not be recommended.
+
+        Returns
+        -------
+        items : int64 array [n_histories, k]
+        scores : float array [n_histories, k], descending
+            -inf where no item is left.
+        """
+        score = self.scorer(histories)
+        parts = [best_of(partial(score, slice(low, low + ROWS)), allowed, k, seen[low:low + ROWS])
+                 for low in range(0, len(histories), ROWS)]
+        return tuple(map(np.concatenate, zip(*parts)))
 
     def _index(self):
         """The catalogue as a pandas Index, whose table of places is built once."""
@@ -210,97 +232,99 @@ def _as_list(history):
     return list(history)
 
 
-def best_of(score, histories, allowed, k, exclude_seen, top):
-    """The best items after some histories, found block by block.
-
-    Parameters
-    ----------
-    score : callable
-        As `Recommender.scorer` returns it.
-    histories : list of int64 arrays
-    allowed : int64 array [m], ascending
-        The items that can be recommended.
-    k : int
-    exclude_seen : bool
-    top : callable
-        `top`, or a faster one.
-
-    Returns
-    -------
-    items : int64 array [n_histories, min(k, m)]
-    scores : float array of the same shape, descending
-        -inf where no item is left.
+def seen_places(histories, allowed, exclude_seen):
+    """For each history the places of its items in ``allowed``, ascending: a list of int64 arrays.
 
     Examples
     --------
-    >>> scores = torch.tensor([[0.1, 0.7, 0.7], [0.3, 0.2, 0.1]], dtype=torch.float64)
-    >>> options = [np.array([1]), np.array([0, 2])], np.arange(3), 2  # histories, allowed, k
-    >>> best_of(lambda items: scores[:, items].clone(), *options, False, top)[0].tolist()
-    [[1, 2], [0, 1]]
-    >>> items, best = best_of(lambda items: scores[:, items].clone(), *options, True, top)
-    >>> items[0].tolist(), best[1].tolist()
-    ([2, 0], [0.2, -inf])
+    >>> histories, allowed = [np.array([7, 3, 7]), np.array([5])], np.array([3, 4, 7])
+    >>> [places.tolist() for places in seen_places(histories, allowed, exclude_seen=True)]
+    [[0, 2], []]
+    >>> [places.tolist() for places in seen_places(histories, allowed, exclude_seen=False)]
+    [[], []]
     """
-    width = max(1, BLOCK // len(histories))
-    seen = _seen_places(histories, allowed) if exclude_seen else None
+    if not exclude_seen:
+        return [np.empty(0, np.int64)] * len(histories)
+    lengths = [len(history) for history in histories]
+    row, item = np.repeat(np.arange(len(histories)), lengths), np.concatenate(histories)
+    place = np.searchsorted(allowed, item)
+    there = allowed[np.minimum(place, len(allowed) - 1)] == item
+    row, place = np.divmod(np.unique(row[there] * len(allowed) + place[there]), len(allowed))
+    return np.split(place, np.searchsorted(row, np.arange(1, len(histories))))
+
+
+def best_of(score, allowed, k, seen):
+    """The best items after a few histories, found block by block.
+
+    Parameters
+    ----------
+    score : callable(slice or Tensor int64 [m]) -> Tensor, float [n, m]
+        The scores of some items after all the histories.
+    allowed, k, seen
+        As in `Recommender.best`, whose result this has.
+
+    Examples
+    --------
+    >>> table, allowed = torch.tensor([[0.1, 0.7, 0.7]], dtype=torch.float64), np.arange(3)
+    >>> def score(items):
+    ...     return table[:, items].clone()
+    >>> best_of(score, allowed, 2, seen=[np.array([], int)])[0].tolist()
+    [[1, 2]]
+    >>> items, scores = best_of(score, allowed, 2, seen=[np.array([0, 1])])
+    >>> items[0, 0], scores.tolist()
+    (np.int64(2), [[0.7, -inf]])
+    """
+    width = max(1, BLOCK // len(seen))
+    row, place = np.repeat(np.arange(len(seen)), list(map(len, seen))), np.concatenate(seen)
     consecutive = allowed[-1] - allowed[0] == len(allowed) - 1
-    best: list[torch.Tensor] = []
+    best: Any = None
     for start in range(0, len(allowed), width):
         part = allowed[start:start + width]
         # a slice of a table is not copied
         scores = score(slice(int(part[0]), int(part[-1]) + 1) if consecutive else torch.from_numpy(part))
-        if seen is not None:
-            row, place = (each[slice(*np.searchsorted(seen[1], (start, start + len(part))))] for each in seen)
-            scores[torch.from_numpy(row), torch.from_numpy(place - start)] = -torch.inf
-        found = [each.cpu() for each in top(scores, k)]
-        found[1] += start
-        best = _merge_best(best, found, k) if best else found
-    return allowed[best[1].numpy()], best[0].numpy()
+        here = (start <= place) & (place < start + len(part))
+        if here.any():
+            scores[torch.from_numpy(row[here]), torch.from_numpy(place[here] - start)] = -torch.inf
+        best = better(scores, start, best, k)
+    return allowed[best[1].cpu().numpy()], best[0].cpu().numpy()
 
 
-def _seen_places(histories, allowed):
-    """The items of the histories that are allowed: rows and places in ``allowed``, int64 [j], by ascending place."""
-    row, item = np.repeat(np.arange(len(histories)), [len(each) for each in histories]), np.concatenate(histories)
-    place = np.searchsorted(allowed, item)
-    found = np.flatnonzero(allowed[np.minimum(place, len(allowed) - 1)] == item)
-    order = found[np.argsort(place[found], kind="stable")]
-    return row[order], place[order]
-
-
-def top(scores, k):
-    """The k best columns of each row. Of equal scores, the first columns win.
+def better(scores, first, best, k):
+    """The k best columns of each row, of those before and of a new block. Of equal scores, the first columns win.
 
     Parameters
     ----------
     scores : Tensor, float [n, m]
+        The columns ``first``, ``first + 1``, ….
+    first : int
+    best : (values, columns), or None
+        What the blocks before gave, whose columns are lower.
     k : int
 
     Returns
     -------
-    values : Tensor, float [n, min(k, m)], descending
+    values : Tensor, float [n, k], descending
+        Fewer than k where there are fewer columns.
     columns : Tensor, int64 of the same shape
 
     Examples
     --------
-    >>> top(torch.tensor([[1.0, 3.0, 2.0, 3.0, 2.0]]), k=3)[1]
-    tensor([[1, 3, 2]])
+    >>> best = better(torch.tensor([[1.0, 3.0, 2.0, 3.0, 2.0]]), first=0, best=None, k=3)
+    >>> best[1], better(torch.tensor([[3.0, 4.0]]), first=5, best=best, k=3)[1]
+    (tensor([[1, 3, 2]]), tensor([[6, 1, 3]]))
     """
-    k = min(k, scores.shape[1])
-    values, columns = scores.topk(k, dim=1)
+    in_block = min(k, scores.shape[1])
+    values, columns = scores.topk(in_block, dim=1)
     level = values[:, -1:]
     # topk takes any of the columns that are as good as the last; where there are more of them, the first are taken.
     # On a CPU, summing ones in float32 is several times faster than summing booleans.
     reached = torch.ge(scores, level, out=torch.empty_like(scores, dtype=torch.float32)).sum(1)
-    for row in (reached > k).nonzero()[:, 0].tolist():
+    for row in (reached > in_block).nonzero()[:, 0].tolist():
         above, equal = (compare(scores[row], level[row]).nonzero()[:, 0] for compare in (torch.gt, torch.eq))
-        columns[row] = torch.cat([above, equal[:k - len(above)]])
+        columns[row] = torch.cat([above, equal[:in_block - len(above)]])
     columns = columns.sort(dim=1).values
-    values, order = scores.gather(1, columns).sort(dim=1, descending=True, stable=True)
-    return values, columns.gather(1, order)
-
-
-def _merge_best(first, second, k):
-    """Merge two results of `top`; columns of the first come before those of the second."""
-    values, columns = (torch.cat(both, dim=1) for both in zip(first, second))
+    values, columns = scores.gather(1, columns), columns + first
+    if best is not None:
+        values, columns = torch.cat([best[0], values], dim=1), torch.cat([best[1], columns], dim=1)
     values, order = values.sort(dim=1, descending=True, stable=True)
-    return [values[:, :k], columns.gather(1, order[:, :k])]
+    return values[:, :k], columns.gather(1, order[:, :k])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rnnbook import recommenders
 from rnnbook.baselines import Popularity
 from rnnbook.interactions import SessionData
-from rnnbook.recommenders import Recommender, top
+from rnnbook.recommenders import Recommender, better
 
 
 class Fixed(Recommender):
@@ -26,8 +26,8 @@ class Fixed(Recommender):
         self.asked = 0  # the largest number of scores that were asked for together
 
     def scorer(self, histories):
-        def score(items):
-            scores = self.table[:len(histories), items].clone()
+        def score(rows, items):
+            scores = self.table[:len(histories)][rows][:, items].clone()
             self.asked = max(self.asked, scores.numel())
             return scores
         return score
@@ -66,7 +66,8 @@ def test_no_more_scores_than_a_block_are_in_memory(monkeypatch):
 
 
 def test_histories_are_read_in_batches(monkeypatch):
-    monkeypatch.setattr(recommenders, "AT_ONCE", 4)
+    monkeypatch.setattr(recommenders, "ROWS", 2)
+    monkeypatch.setattr(Popularity, "at_once", 4)
     clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcbc"), "time": range(5)})
     model = Popularity().fit(SessionData.from_frame(clicks))
     found = model.recommend_many([["a"], ["b"], ["c"]] * 5 + [["b"]], k=1, exclude_seen=True)
@@ -79,9 +80,11 @@ def test_nothing_is_asked_and_nothing_is_answered():
     assert Fixed([[1.0, 2.0]]).recommend_many(none) == []
 
 
-def test_top_takes_the_first_of_equals():
-    values, columns = top(torch.tensor([[2.0, 2.0, 2.0, 3.0], [0.0, 1.0, 0.0, 0.0]]), 3)
-    assert columns.tolist() == [[3, 0, 1], [1, 0, 2]] and values.tolist() == [[3, 2, 2], [1, 0, 0]]
+def test_the_first_of_equals_are_taken():
+    best = better(torch.tensor([[2.0, 2.0, 2.0, 3.0], [0.0, 1.0, 0.0, 0.0]]), 0, None, 3)
+    assert best[1].tolist() == [[3, 0, 1], [1, 0, 2]] and best[0].tolist() == [[3, 2, 2], [1, 0, 0]]
+    values, columns = better(torch.tensor([[2.0, 4.0], [0.0, 0.5]]), 4, best, 3)
+    assert columns.tolist() == [[5, 3, 0], [1, 5, 0]] and values.tolist() == [[4, 3, 2], [1, 0.5, 0]]
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, True, "3", None])

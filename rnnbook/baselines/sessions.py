@@ -16,7 +16,7 @@ import torch
 from scipy import sparse
 
 from rnnbook import metrics
-from rnnbook.recommenders import Recommender
+from rnnbook.recommenders import ROWS, Recommender
 
 
 class HistoryRecommender(Recommender):
@@ -47,9 +47,11 @@ class HistoryRecommender(Recommender):
             Item indices, oldest first.
         """
 
+    at_once = ROWS  # their scores of all items are in memory together
+
     def scorer(self, histories):
         scores = torch.from_numpy(self.scores_after(histories))
-        return lambda items: scores[:, items]
+        return lambda rows, items: scores[rows][:, items]
 
     def score_sessions(self, data, batch_size=512):
         """Yield (positions int64 tensor [B], scores float64 tensor [B, n_items])."""

@@ -90,7 +90,7 @@ class BayesFilter(Recommender):
             for item in history:
                 belief = self._after_click(belief, np.array([item]))
             beliefs[row] = belief
-        return lambda items: torch.from_numpy(beliefs @ self.emission[:, items])
+        return lambda rows, items: torch.from_numpy(beliefs[rows] @ self.emission[:, items])
 
     def score_sessions(self, data, batch_size=512):
         """Yield (positions int64 tensor [B], probabilities float64 tensor [B, n_items])."""
