@@ -271,8 +271,8 @@ def best_of(score, allowed, k, seen):
     >>> best_of(score, allowed, 2, seen=[np.array([], int)])[0].tolist()
     [[1, 2]]
     >>> items, scores = best_of(score, allowed, 2, seen=[np.array([0, 1])])
-    >>> items[0, 0], scores.tolist()
-    (np.int64(2), [[0.7, -inf]])
+    >>> items.tolist()[0][0], scores.tolist()
+    (2, [[0.7, -inf]])
     """
     width = max(1, BLOCK // len(seen))
     row, place = np.repeat(np.arange(len(seen)), list(map(len, seen))), np.concatenate(seen)
