@@ -93,6 +93,13 @@ def count(text):
     return int(text)
 
 
+def seed(text):
+    """Turn ``"3"`` into 3; the number must be at least 0 and below 2**63."""
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2**63 - 1")
+    return int(text)
+
+
 def reading_options():
     """A parser with the options of a table, for the commands that read one. An option that is not given is absent."""
     parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
@@ -153,14 +160,15 @@ def arguments():
                         help="length of the test period at the end of the log, by default a day")
     trains.add_argument("--min-support", type=count, default=argparse.SUPPRESS, metavar="N",
                         help="drop items that were clicked fewer times, by default 5")
-    trains.add_argument("--seed", type=int, default=0)
+    trains.add_argument("--seed", type=seed, default=0)
     trains.add_argument("--fast", action="store_true", help="use the compiled step and evaluation, on a CPU")
 
     resumes = command("resume", "finish a killed training, train for more epochs, or take in a newer log",
                       "rnnbook resume run --log next_week.csv", parents=[table])
     resumes.add_argument("folder", type=Path, metavar="RUN")
-    resumes.add_argument("--epochs", type=count, help="more epochs; with --log, epochs of the newer log (1)")
-    resumes.add_argument("--log", help="a newer log; items that only it has get new rows")
+    resumes.add_argument("--epochs", type=count, help="more epochs; with --log, of the newer log (1)")
+    resumes.add_argument("--log", help="a newer log: gru4rec trains on it, with new rows for new items; rrn and joint "
+                                       "take its ratings in")
 
     scores = command("score", "score a model on another log", "rnnbook score run --log other.csv", parents=[table])
     scores.add_argument("folder", type=Path, metavar="RUN")
@@ -171,7 +179,8 @@ def arguments():
     recommends.add_argument("folder", type=Path, metavar="RUN")
     asked = recommends.add_mutually_exclusive_group(required=True)
     asked.add_argument("--history", metavar="ITEMS", help="item ids, the oldest first, with commas between them")
-    asked.add_argument("--log", help="a table of open sessions, in the form of the training log")
+    asked.add_argument("--log", help="a table of open sessions, in the form of the training log; if it has users in "
+                                     "place of sessions, the last session of each is answered")
     recommends.add_argument("--k", type=count, default=10, help="how many items for each session (10)")
     recommends.add_argument("--exclude-seen", action="store_true", help="leave out the items of the session")
     recommends.add_argument("--candidates", type=Path, metavar="FILE", help="recommend only these items, one id a line")
@@ -223,10 +232,10 @@ def do_recommend(args):
     if args.output is not None:
         runs.check_table(args.output)
     if args.candidates is not None:
-        options["candidates"] = [line.strip() for line in args.candidates.read_text(encoding="utf-8").splitlines()
+        options["candidates"] = [line.strip() for line in args.candidates.read_text(encoding="utf-8-sig").splitlines()
                                  if line.strip()]
     if args.history is not None:
-        [history] = csv.reader([args.history], skipinitialspace=True)
+        [history] = csv.reader([",".join(args.history.splitlines())], skipinitialspace=True)
         answers = runs.recommend(args.folder, [history], **options)
     else:
         answers, sessions = runs.recommend_for_log(args.folder, args.log, reading=reading_of(args), **options)
@@ -239,10 +248,12 @@ def do_recommend(args):
 
 
 def do_look(args):
-    from rnnbook import data, look
+    from rnnbook import data, look, runs
 
     loads = {"sessions": data.load_log, "ratings": data.load_ratings, "reviews": data.load_reviews}
-    log = loads[args.kind or data.kind_of(args.log)](args.log, **reading_of(args))
+    kind = args.kind or data.kind_of(args.log)
+    runs.check_reading(data.load_sessions if kind == "sessions" else loads[kind], reading_of(args), f"a log of {kind}")
+    log = loads[kind](args.log, **reading_of(args))
     if args.output is not None:
         args.output.write_text(look.page(log), encoding="utf-8")
     print(look.describe(log) + (f"\n\nThe page with pictures is {args.output}" if args.output is not None else ""))
@@ -275,7 +286,7 @@ def main(argv=None):
         raise
     except KeyboardInterrupt:
         parser.exit(130, "stopped; a training goes on from its last checkpoint with the same command\n")
-    except (FloatingPointError, ImportError, MemoryError, OSError, TypeError, ValueError) as error:
+    except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         parser.exit(1, sentence(error) + "\n")
 
 

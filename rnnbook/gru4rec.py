@@ -529,11 +529,12 @@ class GRU4Rec(nn.Module, Recommender):
         """
         lengths = np.array([len(history) for history in histories])
         longest_first = np.argsort(-lengths, kind="stable")
-        sorted_items = [torch.from_numpy(histories[i]) for i in longest_first]
+        items = torch.from_numpy(np.concatenate([histories[i] for i in longest_first])).to(self.device)
+        first = torch.from_numpy(np.cumsum(lengths[longest_first]) - lengths[longest_first]).to(self.device)
         table, state = getattr(self, self.input_table), self.initial_state(len(histories))
-        for t, items in enumerate(nn.utils.rnn.pad_sequence(sorted_items).to(self.device)):
+        for t in range(lengths.max()):
             n = int((lengths > t).sum())
-            for h, new in zip(state, self.step(table[items[:n]], [h[:n] for h in state])):
+            for h, new in zip(state, self.step(table[items[first[:n] + t]], [h[:n] for h in state])):
                 h[:n] = new
         back = torch.from_numpy(np.argsort(longest_first)).to(self.device)
         return [h[back] for h in state]

@@ -294,10 +294,14 @@ class ImprovedRNN(nn.Module, Recommender):
             raise ValueError(f"a teacher that sees the {self.sees} cannot recommend: its history would have to end "
                              "after the click it predicts")
         self.eval()
-        clicks = [torch.from_numpy(history) for history in histories]
-        x = nn.utils.rnn.pad_sequence(clicks, batch_first=True, padding_value=-1).to(self.device)
-        keep = x >= 0
-        last = self.states(x.clamp(min=0), keep)[torch.arange(len(x), device=x.device), keep.sum(1)]
+        last = self.embedding.weight.new_empty(len(histories), self.config.hidden_size)
+        lengths = np.array([len(history) for history in histories])
+        for batch in batches_by_length(lengths, 65_536, np.arange(len(histories))):
+            clicks = [torch.from_numpy(histories[i]) for i in batch]
+            x = nn.utils.rnn.pad_sequence(clicks, batch_first=True, padding_value=-1).to(self.device)
+            keep = x >= 0
+            states = self.states(x.clamp(min=0), keep)  # [B, T + 1, d]
+            last[torch.from_numpy(batch).to(self.device)] = states[torch.arange(len(x), device=x.device), keep.sum(1)]
         return lambda rows, items: self.scores(last[rows], items)
 
     def save(self, path):
@@ -544,6 +548,7 @@ def train_stage(model, train, *, seed=0, valid=None, patience=3, metric="recall"
         metrics.check_catalogue(teacher, train)
         teacher.eval()
     optimizer = training.Adam({n: p for n, p in model.named_parameters() if p.requires_grad}, config.learning_rate)
+    start = training.digest_of(model)  # a checkpoint goes on only from the same weights, such as those of a table
 
     def train_epoch(epoch, *_):
         bar.update(epoch * n_steps - bar.n)  # a run that resumes starts with a later epoch
@@ -566,8 +571,9 @@ def train_stage(model, train, *, seed=0, valid=None, patience=3, metric="recall"
     with training.progress_bar(config.n_epochs * n_steps, progress) as bar:
         model.history = training.run(
             model, train_epoch, config.n_epochs, seed=seed, optimizer=optimizer,
-            identity=training.identity(config, train, valid, seed, sees=model.sees), validate=valid and validate,
-            patience=patience, metric=metric, checkpoint=checkpoint, callback=callback)
+            identity=training.identity(config, train, valid, seed, sees=model.sees, metric=metric, start=start,
+                                       teacher=teacher and training.digest_of(teacher)),
+            validate=valid and validate, patience=patience, metric=metric, checkpoint=checkpoint, callback=callback)
     return model
 
 

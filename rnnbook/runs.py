@@ -1,20 +1,21 @@
 """A run: the folder of a trained model, and what the command line does with it.
 
 A run's folder holds ``run.json`` (what was asked), ``checkpoint`` (from which a training goes on), ``model`` and
-``scores.json`` (of the first log). A training has stages: the first trains on a log; each `resume` with a newer log
-adds one.
+``scores.json`` (of the first log). A training has stages: the first trains on a log; `resume` adds others.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
+import inspect
 import json
 import os
 import shutil
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from filelock import FileLock, Timeout
 
 from rnnbook import data, gru4rec, improved, joint, metrics, rrn
 from rnnbook.interactions import DAY, DataError, RatingData, SessionData
+from rnnbook.interactions.lookup import ids_like
 from rnnbook.interactions.ragged import concatenated_ranges
 from rnnbook.training import pick_device
 from rnnbook.training.checkpoints import move_checkpoint
@@ -148,14 +150,25 @@ def load_model(folder, device="auto"):
         There is no run in the folder, or its training has not ended.
     """
     folder, plan = Path(folder), read_plan(folder)
-    tidy(folder, plan)
+    if any((folder / left).exists() for left in (".finished", ".model.old")) or not (folder / "model").exists():
+        with contextlib.suppress(BlockingIOError), locked(folder):  # whoever has the lock, tidies
+            plan = read_plan(folder)
+            tidy(folder, plan)
     if not (folder / "model").exists():
         raise FileNotFoundError(f"{folder}: the training has not ended; go on with: rnnbook resume {folder}")
-    return KINDS[plan["model"]].model.load(folder / "model", device=device), plan
+    return KINDS[plan["model"]].model.load(folder / "model", device=_device_of(plan, device)), plan
+
+
+def _device_of(plan, device):
+    """The device that was asked for; the compiled code is for a CPU."""
+    return "cpu" if plan["fast"] and device == "auto" else device
 
 
 def tidy(folder, plan):
-    """Finish or undo what a killed process left: a finished model counts once the plan says that its stage is done."""
+    """Finish or undo what a killed process left: a finished model counts once the plan says that its stage is done.
+
+    Only the process that has the lock may do this.
+    """
     finished, done = folder / ".finished", plan["stages"][-1]["done"]
     if finished.exists() and done:
         move_checkpoint(finished, folder / "model")
@@ -164,8 +177,14 @@ def tidy(folder, plan):
     if (folder / "model").exists():  # so the earlier one, which was moved aside, is not needed
         shutil.rmtree(folder / ".model.old", ignore_errors=True)
     if done and len(plan["stages"]) > 1:  # only the first stage goes on from its checkpoint
-        for checkpoint in folder.glob("checkpoint*"):
-            shutil.rmtree(checkpoint)
+        for number in range(1, len(plan["stages"]) + 1):
+            for name in (_checkpoint(number), f".{_checkpoint(number)}.old", f".{_checkpoint(number)}.new"):
+                shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _checkpoint(number):
+    """The name of the checkpoint of a stage, which is counted from 1."""
+    return "checkpoint" if number == 1 else f"checkpoint-{number}"
 
 
 # --- Training ---------------------------------------------------------------------------------------------
@@ -210,7 +229,14 @@ def train(log, folder, *, model="gru4rec", settings=None, seed=0, device="auto",
         raise ValueError(f"no setting {', '.join(unknown)}; there are {', '.join(known)}")
     if fast and model != "gru4rec":
         raise ValueError(f"--fast is for the model gru4rec, not for {model}")
+    check_reading(KINDS[model].load, reading or {}, f"the model {model}")
     config = KINDS[model].config(**settings)
+    if fast:
+        from rnnbook.fast import unsupported
+
+        refused = unsupported(config, pick_device("cpu" if device == "auto" else device))
+        if refused:
+            raise ValueError(f"the compiled step cannot train with {refused}; leave out --fast")
     stage = {"log": str(log), "reading": reading or {}, "n_epochs": config.n_epochs, "done": False}
     plan = json.loads(json.dumps({"format": FORMAT, "model": model, "settings": settings, "seed": seed, "fast": fast,
                                   "valid": valid, "stages": [stage]}))
@@ -222,11 +248,20 @@ def train(log, folder, *, model="gru4rec", settings=None, seed=0, device="auto",
         return _run_last_stage(folder, plan, device)
 
 
+def check_reading(load, reading, whom):
+    """Raise ValueError if a loader does not have one of the options."""
+    strange = sorted(reading.keys() - inspect.signature(load).parameters.keys())
+    if strange:
+        raise ValueError(f"{', '.join('--' + name.replace('_', '-') for name in strange)} is not for {whom}")
+
+
 def _check_same(folder, before, plan):
     """Raise ValueError unless both plans are the same, apart from what is done of them."""
     if len(before["stages"]) > 1 or "asked" in before["stages"][0]:
         raise ValueError(f"{folder} was resumed since it was trained; go on with: rnnbook resume {folder}")
-    old, new = ({**each, **each["stages"][0], **each["settings"]} for each in (before, plan))
+    config = KINDS[plan["model"]].config
+    old, new = ({**each, **each["stages"][0], **(asdict(config(**each["settings"])) if each["model"] == plan["model"]
+                                                 else {})} for each in (before, plan))
     differ = [name for name in old | new
               if name not in ("settings", "stages", "done") and old.get(name) != new.get(name)]
     if differ:
@@ -268,9 +303,17 @@ def resume(folder, *, epochs=None, log=None, device="auto", reading=None):
             raise ValueError(f"{folder}: a training has not ended; finish it first with: rnnbook resume {folder}")
         if last["done"] and nothing:
             raise ValueError(f"{folder}: its training has ended; give --epochs for more, or --log for a newer log")
+        before = copy.deepcopy(plan)
         if last["done"]:
             _add_stage(plan, asked, reading or {})
-        return _run_last_stage(folder, plan, device)
+        try:
+            return _run_last_stage(folder, plan, device)
+        except (ArithmeticError, ImportError, RuntimeError, TypeError, ValueError):
+            if last["done"] is not before["stages"][-1]["done"] or len(before["stages"]) < len(plan["stages"]):
+                write_plan(folder, before)  # it is refused, so nothing is left to finish
+                if len(before["stages"]) < len(plan["stages"]):
+                    shutil.rmtree(folder / _checkpoint(len(plan["stages"])), ignore_errors=True)
+            raise
 
 
 def _add_stage(plan, asked, reading):
@@ -278,6 +321,14 @@ def _add_stage(plan, asked, reading):
     last, new_log = plan["stages"][-1], asked["log"] is not None
     if plan["model"] == "improved" and new_log:
         raise ValueError("the improved RNN cannot be trained on a newer log: train it again on all of the data")
+    staged = [name for name in ("recent", "privileged") if plan["settings"].get(name)]
+    staged += ["output=embedding"] if plan["settings"].get("output") == "embedding" else []
+    if not new_log and (staged or plan["settings"].get("decay")):
+        raise ValueError(f"with {', '.join(staged) or 'decay'}, more epochs later are not what they are at once: train "
+                         "again, with a larger n_epochs, in another folder")
+    if not new_log and last.get("stopped"):
+        raise ValueError("the training has stopped, because the model no longer improved on the validation part; for "
+                         "more epochs, train again without --valid in another folder")
     if plan["model"] in ("rrn", "joint") and asked["epochs"] and (new_log or len(plan["stages"]) > 1):
         raise ValueError(f"a model of ratings ({plan['model']}) takes in a newer log without training: give --log "
                          "without --epochs, or --epochs before the first --log")
@@ -328,14 +379,16 @@ def _run_last_stage(folder, plan, device):
     """Train the last stage of a plan, score the model, and write both; returns the scores."""
     kind, stage, number = KINDS[plan["model"]], plan["stages"][-1], len(plan["stages"])
     print(f"Reading {stage['log']}", flush=True)
-    parts, device = read_parts(plan), pick_device(device)
+    parts, device = read_parts(plan), pick_device(_device_of(plan, device))
     write_plan(folder, plan)  # now that the log can be read
     start = kind.model.load(folder / "model", device=device) if number > 1 else None
+    if start is not None:
+        parts = parts._replace(train=_with_ids_like(parts.train, start))
     if start is not None and plan["model"] != "gru4rec":
         model = observe(start, parts.train)
         print(f"Took in {parts.train}")
     else:
-        model = _fit(plan, parts, start, folder / ("checkpoint" if number == 1 else f"checkpoint-{number}"), device)
+        model = _fit(plan, parts, start, folder / _checkpoint(number), device)
     scores = None
     if parts.test is not None:
         print(f"Scoring on {parts.test}", flush=True)
@@ -364,6 +417,7 @@ def _fit(plan, parts, start, checkpoint, device):
     model = fit(parts.train, replace(kind.config(**plan["settings"]), n_epochs=n_epochs), valid=parts.valid,
                 checkpoint=checkpoint, device=device, seed=plan["seed"], **options)
     if parts.valid is not None and len(model.history) < n_epochs:
+        plan["stages"][-1]["stopped"] = True
         print(f"Stopped after epoch {len(model.history)}: the model no longer improved on the validation part")
     return model
 
@@ -403,13 +457,16 @@ def score(folder, log, *, device="auto", reading=None):
         Nothing is left to score.
     """
     model, plan = load_model(folder, device)
-    options = plan["stages"][0]["reading"] | (reading or {})
-    if KINDS[plan["model"]].load is data.load_sessions:
-        known = load_log(log, options).restrict_to(model.item_ids)
+    load, options = KINDS[plan["model"]].load, plan["stages"][0]["reading"] | (reading or {})
+    check_reading(load, options, f"the model {plan['model']}")
+    if load is data.load_sessions:
+        split = log in data.SPLITS or Path(log).is_dir()  # of a published split, the test part
+        known = data.load_sessions(log, **(reading or {}))[1] if split else load_log(log, options)
+        known = _with_ids_like(known, model).restrict_to(model.item_ids)
         known = known.drop_short("events of sessions left with one event dropped")
         left = known.n_events
     else:
-        ratings = KINDS[plan["model"]].load(log, **options)
+        ratings = _with_ids_like(load(log, **options), model)
         known = (ratings if isinstance(ratings, RatingData) else ratings.ratings).restrict_to(model.user_ids,
                                                                                               model.item_ids)
         left = known.n_ratings
@@ -447,15 +504,45 @@ def recommend_for_log(folder, log, *, k=10, exclude_seen=False, candidates=None,
     Returns
     -------
     answers : pandas DataFrame
-        Columns ``session, rank, item, score``: for each session k rows, the best item first.
+        Columns ``session, rank, item, score``: for each session k rows, the best item first. If the log has users in
+        place of sessions, the first column is ``user``, and the last session of each user is answered.
     sessions : SessionData
-        What the model read of the log; its report counts the events of items that the model does not know.
+        What the model read of the log. Its report counts the events of items that the model does not know, and the
+        sessions without a known item, which have no answer.
     """
     model, plan = _recommender(folder, device)
-    sessions = load_log(log, plan["stages"][0]["reading"] | (reading or {})).restrict_to(model.item_ids)
+    options = plan["stages"][0]["reading"] | (reading or {})
+    check_reading(data.load_sessions, options, f"the model {plan['model']}")
+    user, gap = options.pop("user", None), options.pop("gap", data.GAP)
+    log = load_log(log, options | {"session": user} if user else options)
+    if user:
+        log = last_visits(log, gap)
+    sessions = _with_ids_like(log, model).restrict_to(model.item_ids)
+    if sessions.n_sessions < log.n_sessions:
+        sessions.report["sessions without a known item, which have no answer"] = log.n_sessions - sessions.n_sessions
     found = model.recommend_many(sessions, k, exclude_seen=exclude_seen,
                                  candidates=None if candidates is None else _as_ids(model.item_ids, candidates))
-    return _as_frame(sessions.session_ids, found), sessions
+    return _as_frame(sessions.session_ids, found).rename(columns={"session": "user"} if user else {}), sessions
+
+
+def last_visits(log, gap):
+    """Of each session of SessionData the events after its last pause of more than ``gap`` seconds."""
+    pause = np.diff(log.times, prepend=0) > gap
+    pause[log.offsets[:-1]] = True
+    place = np.arange(log.n_events)
+    begin = np.maximum.accumulate(np.where(pause, place, 0))  # of the visit that each event belongs to
+    last = np.repeat(begin[log.offsets[1:] - 1], log.lengths)
+    return log.keep_events(place >= last, "events of earlier sessions dropped")
+
+
+def _with_ids_like(log, model):
+    """SessionData, RatingData or ReviewData whose ids are of the type of the model's, where they can be."""
+    if isinstance(log, SessionData):
+        return replace(log, item_ids=ids_like(log.item_ids, model.item_ids))
+    if isinstance(log, RatingData):
+        return replace(log, user_ids=ids_like(log.user_ids, model.user_ids),
+                       item_ids=ids_like(log.item_ids, model.item_ids))
+    return replace(log, ratings=_with_ids_like(log.ratings, model))
 
 
 def _as_frame(session_ids, found):

@@ -874,7 +874,7 @@ def test_what_does_not_fit_the_model_to_start_from_is_refused():
     with pytest.raises(ValueError, match=r"output of the model to start from is .20, 16., which does not fit"):
         fit(weeks(20, seed=1), replace(ON, hidden_size=8), start=start, **QUIET)
     numbers = SessionData.from_frame(pd.DataFrame({"session": [1, 1, 2, 2], "item": [1, 2, 2, 1], "time": range(4)}))
-    with pytest.raises(ValueError, match="both must be integers, or both strings"):
+    with pytest.raises(ValueError, match="like 'i00', but there is 1 too; all must be integers, or all strings"):
         fit(numbers, ON, start=start, **QUIET)
 
 

@@ -60,7 +60,7 @@ def test_another_spelling_of_an_unknown_id_is_found(unknown, known, meant):
 
 def test_catalogues_are_joined_in_order():
     assert joined_ids(np.array(["b", "a"]), np.array(["c", "a"])).tolist() == ["b", "a", "c"]
-    with pytest.raises(ValueError, match="both must be integers, or both strings"):
+    with pytest.raises(ValueError, match="known so far are like 1, but there is '1' too; all must"):
         joined_ids(np.array([1]), np.array(["1"]))
 
 

@@ -119,7 +119,9 @@ def test_killed_at_any_change_of_a_file_it_goes_on_to_the_same_bytes(name, logs,
             model, plan = runs.load_model("run", "cpu")  # the old model, or the new one, answers
             assert isinstance(model, GRU4Rec)
             done = plan["stages"][-1]["done"] and plan == expected_plan
-        if not done:  # otherwise the same words would ask for more
+        if done:  # the same words would ask for more
+            runs.tidy(Path("run"), plan)  # what the next resume does first
+        else:
             last(logs, "run")
         assert files("run") == expected, n
 
@@ -157,6 +159,58 @@ def test_what_cannot_go_on_says_why(logs):
     runs.resume("run", epochs=1)
     with pytest.raises(ValueError, match="run was resumed since it was trained; go on with: rnnbook resume run"):
         runs.train(logs / "week.csv", "run", **ASKED)
+
+
+def test_a_resume_that_is_refused_leaves_nothing_to_finish(logs):
+    runs.train(logs / "week.csv", "run", **ASKED)
+    before = files("run")
+    frame = pd.read_csv(logs / "week.csv")
+    frame.drop_duplicates("session").to_csv("short.csv", index=False)
+    with pytest.raises(ValueError, match="needs sessions of two events"):
+        runs.resume("run", log="short.csv")
+    assert files("run") == before
+    frame["item"] = np.arange(len(frame))
+    frame.to_csv("numbers.csv", index=False)
+    runs.resume("run", log="numbers.csv")  # numbers are new items: "0", "1", …
+    assert "7" in runs.load_model("run", "cpu")[0].item_ids.tolist()
+
+
+def test_what_was_trained_in_another_way_at_once_is_not_resumed(logs):
+    small = {"hidden_size": 4, "embedding_size": 4, "n_epochs": 1}
+    runs.train(logs / "week.csv", "recent", model="improved", settings=small | {"recent": 0.5})
+    with pytest.raises(ValueError, match="with recent, more epochs later are not what they are at once"):
+        runs.resume("recent", epochs=1)
+    runs.train(logs / "ratings.csv", "decay", model="rrn", settings={"n_epochs": 1, "decay": True})
+    with pytest.raises(ValueError, match="with decay, more epochs later"):
+        runs.resume("decay", epochs=1)
+    runs.train(logs / "week.csv", "stopped", valid=True, settings=TINY | {"n_epochs": 30, "learning_rate": 1e-9},
+               reading=ASKED["reading"])
+    assert len(runs.load_model("stopped", "cpu")[0].history) < 30
+    with pytest.raises(ValueError, match="the training has stopped, because the model no longer improved"):
+        runs.resume("stopped", epochs=1)
+
+
+def test_a_default_that_is_spelled_out_is_the_same_run(logs):
+    runs.train(logs / "week.csv", "run", **ASKED)
+    runs.train(logs / "week.csv", "run", settings=TINY | {"loss": "cross-entropy"}, reading=ASKED["reading"])
+
+
+def test_a_reader_leaves_a_training_alone(logs):
+    """Between the finished model and the plan that says so, only the process that trains may tidy."""
+    runs.train(logs / "week.csv", "run", **ASKED)
+    shutil.copytree("run/model", "run/.finished")
+    with runs.locked("run"):
+        runs.load_model("run", "cpu")
+        assert Path("run/.finished").exists()
+    runs.load_model("run", "cpu")
+    assert not Path("run/.finished").exists()
+
+
+def test_files_of_others_stay(logs):
+    runs.train(logs / "week.csv", "run", **ASKED)
+    shutil.copytree("run/checkpoint", "run/checkpoint.bak")
+    runs.resume("run", log=logs / "later.csv")
+    assert Path("run/checkpoint.bak").exists() and not Path("run/checkpoint").exists()
 
 
 def test_an_unfinished_training_is_finished_first(logs, kill_at):
@@ -238,6 +292,43 @@ def test_every_session_of_a_log_is_answered(logs):
         best = model.recommend(history, k=3, exclude_seen=True, candidates=allowed)
         assert rows["item"].tolist() == best.ids.tolist() and rows["rank"].tolist() == list(range(1, len(rows) + 1))
         np.testing.assert_allclose(rows["score"], best.scores, rtol=1e-5, atol=1e-6)
+
+
+def test_a_strange_id_does_not_change_what_the_others_are(logs):
+    """A column is of integers only if all of it is: one new item that is a text must not hide the known ones."""
+    frame = pd.read_csv(logs / "week.csv")
+    frame["item"] = frame["item"].str.removeprefix("item-")
+    frame.to_csv("numbers.csv", index=False)
+    frame.assign(item=frame["item"].where(frame.index % 9 != 4, "A9")).to_csv("mixed.csv", index=False)
+    runs.train("numbers.csv", "run", **ASKED)
+    answers, sessions = runs.recommend_for_log("run", "mixed.csv", k=1)
+    assert sessions.n_events == (frame.index % 9 != 4).sum() and len(answers) == sessions.n_sessions
+    assert runs.score("run", "mixed.csv")[0].n_events > 0.8 * sessions.n_events
+    with pytest.raises(ValueError, match="the ids known so far are like 0, but there is 'A9' too"):
+        runs.resume("run", log="mixed.csv")
+    runs.train("mixed.csv", "texts", **ASKED)
+    answers, _ = runs.recommend_for_log("texts", "numbers.csv", k=1)
+    assert answers["session"].nunique() == frame["session"].nunique()
+
+
+def test_of_users_the_last_visit_is_answered(logs):
+    rows = [("ann", "item-1", 0), ("ann", "item-2", 60), ("ann", "item-3", 9000), ("bob", "item-4", 10),
+            ("bob", "item-5", 20), ("cid", "unknown", 30)]
+    pd.DataFrame(rows, columns=["who", "item", "time"]).to_csv("open.csv", index=False)
+    runs.train(logs / "week.csv", "run", **ASKED)
+    answers, sessions = runs.recommend_for_log("run", "open.csv", k=2, reading={"user": "who", "gap": 1800})
+    model, _ = runs.load_model("run", "cpu")
+    expected = {"ann": model.recommend(["item-3"], k=2), "bob": model.recommend(["item-4", "item-5"], k=2)}
+    assert {user: rows["item"].tolist() for user, rows in answers.groupby("user")} == {
+        user: best.ids.tolist() for user, best in expected.items()}
+    assert sessions.report["sessions without a known item, which have no answer"] == 1
+    assert sessions.report["events of earlier sessions dropped"] == 2
+
+
+def test_of_a_published_split_the_test_part_is_scored(tmp_path):
+    runs.train("session-world", "run", settings=TINY | {"n_epochs": 1})
+    known, _ = runs.score("run", "session-world")
+    assert known.n_sessions == data.load_sessions("session-world")[1].n_sessions
 
 
 def test_ids_are_typed_as_the_model_has_them(logs):
@@ -324,6 +415,12 @@ def test_the_five_commands(logs, capsys):
     (["train", "rating-world", "run", "--model", "rrn", "--fast"], 1, "--fast is for the model gru4rec"),
     (["train", "session-world", "run", "--item", "sku"], 1, "own column names"),
     (["train", "session-world", "run", "--set", "hidden_size=[]"], 1, "hidden_size=(); it must be"),
+    (["train", "rating-world", "run", "--model", "rrn", "--gap", "60"], 1, "--gap is not for the model rrn"),
+    (["look", "rating-world", "--session", "s"], 1, "--session is not for a log of ratings"),
+    (["train", "session-world", "run", "--rating", "stars"], 1, "--rating is not for the model gru4rec"),
+    (["train", "session-world", "run", "--device", "cuda:99"], 1, "device='cuda:99': PyTorch finds no such device"),
+    (["train", "session-world", "run", "--fast", "--set", "loss=top1"], 1, "loss='top1'; leave out --fast"),
+    (["train", "session-world", "run", "--seed", "9" * 20], 2, "is not a whole number from 0"),
     (["look", "nowhere.csv"], 1, "nowhere.csv"), (["data", "--speed"], 2, "--speed")])
 def test_an_error_is_one_sentence(words, code, message, capsys):
     assert call(*words) == code

@@ -80,7 +80,7 @@ def other_spelling(value, index):
     """
     text = str(value).strip()
     texts = [text, text.removesuffix(".0"), text.removesuffix(".0").lstrip("0")]
-    numbers = [int(each) for each in texts if each.lstrip("-").isdecimal() and len(each) < 19]
+    numbers = [int(each) for each in texts if each.removeprefix("-").isdecimal() and len(each) < 19]
     return next((each for each in (numbers if pd.api.types.is_integer_dtype(index) else texts) if each in index), None)
 
 
@@ -108,9 +108,31 @@ def joined_ids(known, others):
     [7, 3, 5, 9]
     """
     if len(known) and len(others) and (known.dtype.kind in "iu") != (others.dtype.kind in "iu"):
-        raise ValueError(f"the ids of the model are like {known.tolist()[0]!r}, those of the data like "
-                         f"{others.tolist()[0]!r}; both must be integers, or both strings")
+        one = known.tolist()[0]
+        strange = next(each for each in others.tolist() if isinstance(each, str) != isinstance(one, str))
+        raise ValueError(f"the ids known so far are like {one!r}, but there is {strange!r} too; all must be integers, "
+                         "or all strings")
     return np.concatenate([known, others[pd.Index(known).get_indexer(others) < 0]])
+
+
+def ids_like(ids, known):
+    """Ids of the type of the known ones, where they can be: an array of the same length.
+
+    A table's ids are integers only if all of them are. So the same id can be 7 in one table and "7" in another.
+
+    Examples
+    --------
+    >>> ids_like(np.array([7, 8]), np.array(["7", "x"], dtype=object)).tolist()
+    ['7', '8']
+    >>> ids_like(np.array(["7", "x"], dtype=object), np.array([7, 8])).tolist()
+    [7, 'x']
+    """
+    if (ids.dtype.kind in "iu") == (known.dtype.kind in "iu"):
+        return ids
+    if ids.dtype.kind in "iu":
+        return ids.astype(str).astype(object)
+    mixed = [int(each) if each.isdecimal() and str(int(each)) == each else each for each in ids.tolist()]
+    return np.array(mixed, dtype=object if any(isinstance(each, str) for each in mixed) else np.int64)
 
 
 def as_seconds(times):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from rnnbook.interactions.lookup import joined_ids
 from rnnbook.interactions.tables import DataError, digest, read_ratings
 
 
@@ -265,7 +266,5 @@ def _joined(ids, more, indices):
     and the result."""
     if np.array_equal(ids, more):
         return indices, ids
-    place = pd.Index(ids).get_indexer(pd.Index(more)).astype(np.int64)
-    new = np.flatnonzero(place < 0)
-    place[new] = len(ids) + np.arange(len(new))
-    return place[indices], np.concatenate([ids, more[new]])
+    joined = joined_ids(ids, more)
+    return pd.Index(joined).get_indexer(more).astype(np.int64)[indices], joined

@@ -11,6 +11,7 @@ import warnings
 from dataclasses import asdict, fields
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -278,8 +279,11 @@ def build_model(cls, config_cls, tensors, info, path, device, extra_info=()):
             f" but of a {kind}; load it with that class")
         raise ValueError(f"{path}: info.json is not of a {cls.__name__}{rest}")
     config = _config_of(config_cls, info, path)
+    # As everywhere, text ids are objects: with a fixed width, each would be as long as the longest.
+    texts = any(isinstance(item, str) for item in info["item_ids"][:1])
+    item_ids = np.array(info["item_ids"], dtype=object if texts else None)
     # Built on the device "meta", the model has shapes but needs no memory before they are checked.
-    model = cls(info["item_ids"], config, "meta", **{name: info[name] for name in extra_info})
+    model = cls(item_ids, config, "meta", **{name: info[name] for name in extra_info})
     weights = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
     check_tensors(weights, model.state_dict(), path)
     optimizer = {name.removeprefix("optimizer."): t for name, t in tensors.items() if name not in weights}
@@ -319,7 +323,7 @@ def digest_of(model):
     (True, False)
     """
     found = hashlib.sha256("\n".join(map(str, model.item_ids.tolist())).encode())
-    for name, tensor in sorted((model.state_dict() | model.optimizer_state).items()):
+    for name, tensor in sorted((model.state_dict() | getattr(model, "optimizer_state", {})).items()):
         found.update(name.encode())
         found.update(tensor.detach().cpu().contiguous().numpy().data)
     return found.hexdigest()

@@ -24,13 +24,10 @@ def pick_device(device="auto"):
     """
     if device != "auto":
         try:
-            found = torch.device(device)
-        except (RuntimeError, TypeError):
-            raise ValueError(f"device={device!r}; it must be auto, cpu, cuda or another name of PyTorch's") from None
-        if (found.type == "cuda" and not torch.cuda.is_available()) or (
-                found.type == "mps" and not torch.backends.mps.is_available()):
-            raise ValueError(f"device={device!r}: PyTorch finds no such device here; take auto or cpu")
-        return found
+            torch.empty(1, device=device)
+            return torch.device(device)
+        except (AssertionError, NotImplementedError, RuntimeError, TypeError):
+            raise ValueError(f"device={str(device)!r}: PyTorch finds no such device here; take auto or cpu") from None
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
