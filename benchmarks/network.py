@@ -31,7 +31,7 @@ Ranks("cpu").accelerator.end_training()  # or the rank that is still there may t
 @contextmanager
 def cable(gigabits):
     """The names of two machines with a cable between them; both are gone afterwards."""
-    names = ["rnnbook-a", "rnnbook-b"]
+    names = [f"rnnbook-{os.getpid()}-{end}" for end in "ab"]  # another process may have a cable too
 
     def run(*words):
         subprocess.run(words, check=True)
