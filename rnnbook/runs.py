@@ -303,16 +303,16 @@ def resume(folder, *, epochs=None, log=None, device="auto", reading=None):
             raise ValueError(f"{folder}: a training has not ended; finish it first with: rnnbook resume {folder}")
         if last["done"] and nothing:
             raise ValueError(f"{folder}: its training has ended; give --epochs for more, or --log for a newer log")
+        if not last["done"]:
+            return _run_last_stage(folder, plan, device)
         before = copy.deepcopy(plan)
-        if last["done"]:
-            _add_stage(plan, asked, reading or {})
+        _add_stage(plan, asked, reading or {})
         try:
             return _run_last_stage(folder, plan, device)
         except (ArithmeticError, ImportError, RuntimeError, TypeError, ValueError):
-            if last["done"] is not before["stages"][-1]["done"] or len(before["stages"]) < len(plan["stages"]):
-                write_plan(folder, before)  # it is refused, so nothing is left to finish
-                if len(before["stages"]) < len(plan["stages"]):
-                    shutil.rmtree(folder / _checkpoint(len(plan["stages"])), ignore_errors=True)
+            write_plan(folder, before)  # it is refused, so nothing is left to finish
+            if len(before["stages"]) < len(plan["stages"]):
+                shutil.rmtree(folder / _checkpoint(len(plan["stages"])), ignore_errors=True)
             raise
 
 
@@ -395,8 +395,9 @@ def _run_last_stage(folder, plan, device):
         if parts.valid is not None and kind.metrics == metrics.RATING_METRICS:
             observe(model, parts.valid)  # the model has to know what was rated before the test part
         scores = evaluate(plan, model, parts.test)
-        found = {m: {"mean": getattr(scores, m), "interval": scores.intervals[m]} for m in kind.metrics}
-        write_whole(folder / "scores.json", json.dumps({"k": getattr(scores, "k", None)} | found, indent=1) + "\n")
+        found = {name: getattr(scores, name) for name in ("k", "ties") if hasattr(scores, name)}
+        found |= {m: {"mean": getattr(scores, m), "interval": scores.intervals[m]} for m in kind.metrics}
+        write_whole(folder / "scores.json", json.dumps(found, indent=1) + "\n")
     model.save(folder / ".finished")
     stage["done"] = True
     write_plan(folder, plan)  # from here on the stage is done, whenever the process is killed

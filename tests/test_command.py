@@ -38,7 +38,7 @@ def test_from_a_log_to_scores(log, tmp_path):
     _, test = load_sessions(log)
     again = metrics.evaluate_sessions(GRU4Rec.load(tmp_path / "run" / "model", device="cpu"), test)
     assert scores["recall"]["mean"] == pytest.approx(again.recall)
-    assert scores["k"] == 20 and "recall@20" in done.stdout
+    assert scores["k"] == 20 and scores["ties"] == again.ties and "recall@20" in done.stdout
 
 
 def test_a_killed_run_goes_on_to_the_same_numbers(log, tmp_path):

@@ -969,6 +969,8 @@ def test_saving_replaces_the_whole_folder(trained, tmp_path):
 
 
 class TestGRU4RecIsARecommender(RecommenderContract):
+    rounding = 1e-5  # float32, of scores up to 13; measured: 2e-6
+
     def fit(self, train):
         config = GRU4RecConfig(hidden_size=32, batch_size=16, n_sample=30, hidden_dropout=0.0, n_epochs=6)
         return fit(train, config, device="cpu", progress=False)

@@ -118,6 +118,12 @@ def test_what_may_be_a_typing_error_is_refused(model, history, message):
         model.recommend(history)
 
 
+def test_of_several_unknown_items_the_first_is_named():
+    for history in (["tent", "item-2"], ["7", "item-2", "item-4"]):
+        with pytest.raises(ValueError, match="unknown item 'item-2'"):
+            WORDS.recommend_many([["tent"], history])
+
+
 def test_candidates_are_looked_up_like_histories():
     with pytest.raises(ValueError, match="did you mean 3"):
         NUMBERS.recommend([1], candidates=["3"])
