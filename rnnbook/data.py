@@ -109,8 +109,8 @@ def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=
     ----------
     source : str, path or DataFrame
         A name (``python -m rnnbook data`` lists them): ``"session-world"``, ``"yoochoose-100k"``,
-        ``"rsc15"``, ``"retailrocket"``, ``"diginetica"``; or a table (csv, tsv, JSON lines, parquet, also gzipped); or
-        a folder with a ``train`` and a ``test`` table; or a pandas or polars DataFrame.
+        ``"rsc15"``, ``"retailrocket"``, ``"diginetica"``, ``"sasrec-video"``; or a table (csv, tsv, JSON lines,
+        parquet, also gzipped); or a folder with a ``train`` and a ``test`` table; or a pandas or polars DataFrame.
     session, item, time : str, optional
         Column names of your own table. A missing name is guessed.
     user : str, optional
@@ -298,12 +298,20 @@ def _yoochoose_100k():
                                           for path in sources.locate(sources.SOURCES["yoochoose-100k"])))
 
 
+def _sasrec_video():
+    """Each user is a session. There are no times; the number of the line stands in their place."""
+    [path] = sources.locate(sources.SOURCES["sasrec-video"])
+    frame = pl.read_csv(path, has_header=False, new_columns=["session", "item"], separator=" ")
+    return _log(frame.with_row_index("time"), "sasrec-video").leave_last_out()
+
+
 def _one_log(name, shape):
     [path] = sources.locate(sources.SOURCES[name])
     return _log(path, name, shape=shape)
 
 
-SPLITS = {"session-world": _session_world, "yoochoose-100k": _yoochoose_100k}  # -> train, test
+SPLITS = {"session-world": _session_world, "yoochoose-100k": _yoochoose_100k,  # -> train, test
+          "sasrec-video": _sasrec_video}
 LOGS = {"rsc15": partial(_one_log, "rsc15", shapes.RSC15),  # -> a log to split
         "retailrocket": partial(_one_log, "retailrocket", shapes.RETAILROCKET),
         "diginetica": partial(_one_log, "diginetica", shapes.DIGINETICA)}
@@ -319,8 +327,8 @@ def load_ratings(source, *, user=None, item=None, rating=None, time=None, min_us
     ----------
     source : str, path or DataFrame
         A name (``python -m rnnbook data`` lists them): ``"rating-world"``, ``"movielens-100k"``,
-        ``"movietweetings-100k"``, ``"movielens-1m"``, ``"movielens-32m"``, ``"netflix"``; or a table (csv,
-        tsv, JSON lines, parquet, also gzipped); or a pandas or polars DataFrame.
+        ``"movietweetings-100k"``, ``"movielens-latest-small"``, ``"movielens-1m"``, ``"movielens-32m"``,
+        ``"netflix"``; or a table (csv, tsv, JSON lines, parquet, also gzipped); or a pandas or polars DataFrame.
     user, item, rating, time : str, optional
         Column names of your own table. A missing name is guessed.
     min_user_ratings : int
@@ -397,6 +405,7 @@ RATINGS: dict[str, Callable[[], RatingData]] = {
     "rating-world": _rating_world,
     "movielens-100k": _movielens_100k,
     "movietweetings-100k": partial(_one_file, "movietweetings-100k", shapes.MOVIELENS),
+    "movielens-latest-small": partial(_one_file, "movielens-latest-small"),
     "movielens-1m": partial(_one_file, "movielens-1m", shapes.MOVIELENS),
     "movielens-32m": partial(_one_file, "movielens-32m"),
     "netflix": _netflix,

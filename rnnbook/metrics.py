@@ -305,7 +305,7 @@ class SessionScores(_Scores):
         return gains(self.ranks, self.k)[metric]
 
 
-def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512, n_boot=1000, seed=0):
+def evaluate_sessions(model, data, k=20, *, ties="conservative", targets="all", batch_size=512, n_boot=1000, seed=0):
     """Let ``model`` predict the next event at every position of ``data``, and score it over the full catalogue.
 
     The intervals come from a bootstrap over *sessions*. Clicks of one session are not independent, so a bootstrap
@@ -319,6 +319,8 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
     data : SessionData over the model's catalogue
     k : int, the length of the list of recommendations
     ties : "standard", "conservative" or "median", see :func:`ranks`
+    targets : "all" or "last"
+        Whether to score every event with a predecessor or only the last one of each session.
     batch_size : int, passed to ``model.score_sessions``
     n_boot : int, the number of resamples
     seed : int, of the resamples
@@ -330,8 +332,8 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
     Raises
     ------
     ValueError
-        There is nothing to predict, ``k`` is below 1, ``ties`` is unknown, the catalogues differ, a score is NaN, or
-        the model skips or repeats a target.
+        There is nothing to predict, ``k`` is below 1, ``ties`` or ``targets`` is unknown, the catalogues differ, a
+        score is NaN, or the model skips or repeats a target.
 
     Examples
     --------
@@ -352,6 +354,8 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     _check_ties(ties)
+    if targets not in ("all", "last"):
+        raise ValueError(f"targets must be 'all' or 'last', not {targets!r}")
     check_catalogue(model, data)
     expected, sessions = target_positions(data)
     if not len(expected):
@@ -373,6 +377,9 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", batch_size=512,
     if (doubled == 0).any():
         event = positions[np.argmax(doubled == 0)]
         raise ValueError(f"the scores for event {event} hold a NaN; a NaN has no rank")
+    if targets == "last":
+        last = np.diff(sessions, append=-1) != 0
+        doubled, sessions = doubled[last], sessions[last]
 
     earned = gains(doubled / 2, k)
     draws = _resampled_means(*_totals([earned[m] for m in METRICS], sessions), n_boot, seed)

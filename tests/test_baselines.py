@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from recommender_contract import RecommenderContract, all_scores
 from rnnbook import metrics
-from rnnbook.baselines import VSKNN, ItemKNN, Markov, Popularity, PopularityTies, SessionKNN, SessionPopularity
+from rnnbook.baselines import (STAN, VSKNN, VSTAN, ItemKNN, Markov, Popularity, PopularityTies, SessionKNN,
+                               SessionPopularity)
 from rnnbook.interactions import SessionData
 
 
@@ -207,6 +208,71 @@ class TestVSKNN(RecommenderContract):
         assert model.recommend([1, 0], k=2).ids.tolist() == [0, 2]
 
 
+def slow_stan(lists, last_clicks, history, n_items, k, n_recent, decays, match_decay=np.inf, idf_weight=0.0):
+    """STAN and VSTAN as their formulas read, session by session; the times of the last clicks are days."""
+    current, n = set(history), len(history)
+    latest = {item: p for p, item in enumerate(history)}
+    by_recency = sorted((s for s, items in enumerate(lists) if current & set(items)), key=lambda s: -last_clicks[s])
+    found = []
+    for s in by_recency[:n_recent]:
+        shared = current & set(lists[s])
+        similarity = sum(np.exp(-(n - 1 - latest[i]) / decays[0]) for i in shared) / np.sqrt(len(set(lists[s])))
+        found.append((similarity * np.exp(-(max(last_clicks) - last_clicks[s]) / decays[1]), s))
+    found.sort(key=lambda entry: -round(entry[0], 9))
+    scores = np.zeros(n_items)
+    for similarity, s in found[:k]:
+        place = {item: p for p, item in enumerate(lists[s])}  # the last of each
+        shared = current & set(place)
+        star = max(place[i] for i in shared)
+        vote = similarity * np.exp(-(n - 1 - max(latest[i] for i in shared)) / match_decay)
+        for item, p in place.items():
+            scores[item] += vote * np.exp(-abs(p - star) / decays[2])
+    holds = Counter(i for items in lists for i in set(items))
+    return scores * [1 + idf_weight * np.log(len(lists) / max(holds[i], 1)) for i in range(n_items)]
+
+
+DECAYS = [(1.02, 5.0, 2.05), (np.inf, 20.0, np.inf), (3.0, np.inf, 0.5)]
+
+
+class TestSTAN(RecommenderContract):
+    def fit(self, train):
+        return STAN().fit(train)
+
+    @pytest.mark.parametrize("decays", DECAYS)
+    @pytest.mark.parametrize("k, n_recent", [(500, 5000), (5, 12)])
+    def test_against_the_formula(self, k, n_recent, decays):
+        lists, day = random_lists(1), 86_400.0
+        ends = np.random.default_rng(3).permutation(60).astype(float)
+        starts = [day * (end + 1) - len(items) + 1 for end, items in zip(ends, lists)]
+        model = STAN(k, n_recent, *decays).fit(sessions(*lists, n_items=12, starts=starts))
+        for history in random_lists(2, n=40):
+            np.testing.assert_allclose(scores_after(model, *history),
+                                       slow_stan(lists, ends, history, 12, k, n_recent, decays), rtol=1e-9)
+
+    def test_histories_together_are_histories_alone(self):
+        model = self.fit(sessions(*random_lists(1), n_items=13))  # item 12 has no neighbour
+        histories = [np.array(history) for history in [*random_lists(2, n=9), [12]]]
+        together = model.scores_after(histories)
+        np.testing.assert_array_equal(together, np.concatenate([model.scores_after([one]) for one in histories]))
+        assert not together[-1].any()
+
+
+class TestVSTAN(RecommenderContract):
+    def fit(self, train):
+        return VSTAN().fit(train)
+
+    @pytest.mark.parametrize("decays", DECAYS)
+    @pytest.mark.parametrize("match_decay, idf_weight", [(1.02, 5.0), (np.inf, 1.0), (2.0, 0.0)])
+    def test_against_the_formula(self, decays, match_decay, idf_weight):
+        lists, day = random_lists(1), 86_400.0
+        starts = [day * (s + 1) - len(items) + 1 for s, items in enumerate(lists)]
+        model = VSTAN(7, 30, *decays, match_decay, idf_weight).fit(sessions(*lists, n_items=12, starts=starts))
+        for history in random_lists(2, n=40):
+            np.testing.assert_allclose(
+                scores_after(model, *history),
+                slow_stan(lists, np.arange(60.0), history, 12, 7, 30, decays, match_decay, idf_weight), rtol=1e-9)
+
+
 class TestPopularityTies(RecommenderContract):
     def fit(self, train):
         return PopularityTies(ItemKNN()).fit(train)
@@ -238,10 +304,14 @@ class TestPopularityTies(RecommenderContract):
 
 
 def test_what_is_not_said_is_as_in_the_papers():
-    """GRU4Rec's item-KNN keeps 100 neighbours and shrinks by 20; S-KNN has 100 neighbours of the 1,000 latest."""
+    """GRU4Rec's item-KNN keeps 100 neighbours and shrinks by 20; S-KNN has 100 neighbours of the 1,000
+    latest."""
     assert vars(ItemKNN()) == {"n_similar": 100, "shrinkage": 20, "alpha": 0.5}
     assert vars(SessionKNN()) == {"k": 100, "n_recent": 1000}
     assert vars(VSKNN()) == {"k": 100, "n_recent": 1000, "idf_weight": 0}
+    decays = {"click_decay": 1.02, "session_decay": 5, "item_decay": 2.05}  # as session-rec has them
+    assert vars(STAN()) == {"k": 500, "n_recent": 5000} | decays
+    assert vars(VSTAN()) == vars(STAN()) | {"match_decay": 1.02, "idf_weight": 5}
     many = Popularity().fit(sessions(range(30), n_items=30))
     positions, scores = next(many.score_sessions(sessions(*[[0, 1]] * 600, n_items=30)))
     assert len(many.recommend([0]).ids) == 10 and len(positions) == len(scores) == 512

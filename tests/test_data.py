@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -286,6 +287,43 @@ def test_yoochoose_100k_has_the_published_counts():
     assert (train.n_events, train.n_sessions, train.n_items) == (70_278, 17_794, 2_933)
     assert (test.n_events, test.n_sessions, (test.support > 0).sum()) == (13_568, 3_416, 1_771)
     assert test.item_ids is train.item_ids and lost(train.report) == lost(test.report) == 0
+
+
+def video(monkeypatch, tmp_path, lines):
+    (tmp_path / "sasrec-video").mkdir()
+    (tmp_path / "sasrec-video" / "Video.txt").write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("RNNBOOK_DATA", str(tmp_path))
+    name = "sasrec-video"
+    monkeypatch.setitem(sources.SOURCES, name, replace(sources.SOURCES[name], digests=()))
+
+
+def test_sasrec_video_leaves_the_last_action_of_each_user_out(monkeypatch, tmp_path):
+    lines = "1 30,1 10,1 20,2 10,2 30,3 20,3 10,3 99,4 10,4 20,4 30".split(",")
+    video(monkeypatch, tmp_path, lines)
+    train, test = load_sessions("sasrec-video")
+    items = [train.item_ids[train.items[a:b]].tolist() for a, b in zip(train.offsets, train.offsets[1:])]
+    # User 2 has two actions, and nobody but user 3 knows item 99, as the last: both stay as they are.
+    assert items == [[30, 10], [10, 30], [20, 10, 99], [10, 20]] and train.session_ids.tolist() == [1, 2, 3, 4]
+    assert test.session_ids.tolist() == [1, 4] and test.item_ids is train.item_ids
+    assert test.item_ids[test.items].tolist() == [30, 10, 20, 10, 20, 30]
+    assert train.report["events held out"] == 2
+    with pytest.raises(TypeError, match="a test part of its own"):
+        load_sessions("sasrec-video", test_seconds=3600)
+
+
+def test_nothing_to_leave_out():
+    data = SessionData.from_frame(pd.DataFrame({"session": [1, 1], "item": [1, 2], "time": [0, 1]}))
+    with pytest.raises(DataError, match="no session has three events"):
+        data.leave_last_out()
+
+
+def test_sasrec_video_has_the_published_counts():
+    if sources.find(sources.SOURCES["sasrec-video"]) is None:
+        pytest.skip("sasrec-video is not here; test_sasrec_video_leaves_the_last_action_of_each_user_out reads a file "
+                    "in the same format")
+    train, test = load_sessions("sasrec-video")
+    assert (train.report["rows read"], train.n_sessions, train.n_items) == (287_107, 31_013, 23_715)
+    assert train.n_events + test.n_sessions == 287_107
 
 
 def test_the_embedded_world_needs_nothing():

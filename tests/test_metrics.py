@@ -162,6 +162,18 @@ def test_perfect_and_empty_headed_models(random_data):
     assert flattered.recall == 1  # why the default is conservative
 
 
+def test_the_last_event_of_each_session_alone(random_data):
+    model = Scripted(random_data.item_ids, lambda data, p: np.random.default_rng(p).random(data.n_items))
+    every, last = (evaluate_sessions(model, random_data, k=3, targets=targets) for targets in ("all", "last"))
+    positions, sessions = metrics.target_positions(random_data)
+    ends = np.isin(positions, random_data.offsets[1:] - 1)
+    np.testing.assert_array_equal(last.ranks, every.ranks[ends])
+    np.testing.assert_array_equal(last.sessions, np.unique(sessions))
+    assert last.recall == np.mean(every.ranks[ends] <= 3) != every.recall
+    with pytest.raises(ValueError, match="targets must be 'all' or 'last', not 'first'"):
+        evaluate_sessions(model, random_data, targets="first")
+
+
 def test_batch_size_does_not_matter(random_data):
     model = Scripted(random_data.item_ids, noisy_oracle)
     results = [evaluate_sessions(model, random_data, k=5, batch_size=b) for b in (1, 7, 10_000)]

@@ -343,13 +343,14 @@ def test_movietweetings_keeps_the_zeros_of_an_id(here):
     assert active.report == {"rows read": 24, "ratings by users with fewer than 10 dropped": 3}
 
 
-def test_movielens_1m_and_32m_are_read(here):
+def test_movielens_of_other_sizes_is_read(here):
     df = pd.DataFrame([(6, 10, 4.5, T0 + 1.0), (6, 9, 2, T0), (11, 10, 5, T0 + 1)],
                       columns=["user", "item", "rating", "time"])
     text = df.astype({"time": int}).to_csv(index=False).splitlines()
     here("movielens-1m", "ratings.dat", "\n".join(text[1:]).replace(",", "::"))
     here("movielens-32m", "ratings.csv", "\n".join(["userId,movieId,rating,timestamp", *text[1:]]))
-    for name in ("movielens-1m", "movielens-32m"):
+    here("movielens-latest-small", "ratings.csv", "\n".join(["userId,movieId,rating,timestamp", *text[1:]]))
+    for name in ("movielens-1m", "movielens-32m", "movielens-latest-small"):
         data = load_ratings(name)
         assert rows(data) == in_time_order(df) and data.name == name
         assert data.user_ids.tolist() == [6, 11] and data.report == {"rows read": 3}

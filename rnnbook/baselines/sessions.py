@@ -16,6 +16,8 @@ import torch
 from scipy import sparse
 
 from rnnbook import metrics
+from rnnbook.interactions import DAY
+from rnnbook.interactions.ragged import concatenated_ranges
 from rnnbook.recommenders import ROWS, Recommender
 
 
@@ -328,12 +330,16 @@ class SessionKNN(HistoryRecommender):
     def fit(self, train):
         """Sort the sessions by time, and index which of them contain each item."""
         self.item_ids = train.item_ids
-        by_last_click = np.argsort(train.times[train.offsets[1:] - 1], kind="stable")
-        self.sessions = _item_sets(train.take(by_last_click))  # [n_sessions, n_items], the latest last
+        train = self._by_last_click(train)
+        self.sessions = _item_sets(train)  # [n_sessions, n_items], the latest last
         self.sizes = np.diff(self.sessions.indptr)
         self._sessions_of = self.sessions.tocsc()  # column i: the sessions with item i, the latest last
         self._sessions_of.sort_indices()
         return self
+
+    @staticmethod
+    def _by_last_click(train):
+        return train.take(np.argsort(train.times[train.offsets[1:] - 1], kind="stable"))
 
     def scores_after(self, histories):
         found = [self._neighbours(history) for history in histories]
@@ -421,3 +427,125 @@ class VSKNN(SessionKNN):
         n = len(history)
         similarity = np.bincount(place, weights=n - age) / n  # the sums are of integers, so equal ones tie exactly
         return similarity, similarity / (1 + newest_age)
+
+
+class STAN(SessionKNN):
+    r"""STAN: S-KNN that knows how long ago everything was.
+
+    What counts less: an item of the current session c that was clicked before others, a past session s that ended long
+    ago, and an item that stands far from those that s shares with c. With a the clicks after the (last) click on an
+    item in c, t the days since the last click of s until the last one of the training, p(i, s) the (last) position of i
+    in s, and :math:`i^*` the shared item that stands last in s,
+
+    .. math::
+        \mathrm{sim}(c, s) = \frac{e^{-t_s / \lambda_2}}{\sqrt{|s|}} \sum_{i \in c \cap s} e^{-a_i / \lambda_1}, \qquad
+        \mathrm{score}(i) = \sum_{s \in N} \mathrm{sim}(c, s)\, e^{-|p(i, s) - p(i^*, s)| / \lambda_3}\, [i \in s] .
+
+    The time of the recommendation and the norm of c are the same for all s and are left out: they change no order. So
+    does session-rec, whose definition of :math:`i^*` this is.
+
+    Parameters
+    ----------
+    k, n_recent : as in :class:`SessionKNN`
+    click_decay, session_decay, item_decay : float > 0
+        λ1 in clicks, λ2 in days, λ3 in positions. With ``np.inf`` that decay is off.
+
+    References
+    ----------
+    D. Garg et al. "Sequence and Time Aware Neighborhood for Session-based Recommendations." SIGIR 2019.
+
+    Examples
+    --------
+    Both sessions share b. In the first c is next to it, in the second d is two clicks away.
+
+    >>> from rnnbook.interactions import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 2, 2, 2], "item": list("bcbad"), "time": 0})
+    >>> best = STAN(session_decay=np.inf, item_decay=1.0).fit(
+    ...     SessionData.from_frame(clicks)).recommend(["b"], k=4)
+    >>> # b: 1/√2 + 1/√3; c: e⁻¹/√2; a: e⁻¹/√3; d: e⁻²/√3
+    >>> best.ids.tolist(), best.scores.round(3).tolist()
+    (['b', 'c', 'a', 'd'], [1.284, 0.26, 0.212, 0.078])
+    """
+
+    def __init__(self, k=500, n_recent=5000, click_decay=1.02, session_decay=5.0, item_decay=2.05):
+        super().__init__(k, n_recent)
+        self.click_decay, self.session_decay, self.item_decay = click_decay, session_decay, item_decay
+
+    def fit(self, train):
+        """As :class:`SessionKNN`, and note when each session ended and where its items stand."""
+        super().fit(train)
+        train = self._by_last_click(train)
+        ends = train.times[train.offsets[1:] - 1]
+        self.recency = np.exp((ends - ends[-1]) / DAY / self.session_decay)
+        session = np.repeat(np.arange(train.n_sessions), train.lengths)
+        order = np.lexsort((train.items, session))  # stable: the last click on an item stays its last
+        is_last = np.append((np.diff(train.items[order]) != 0) | (np.diff(session[order]) != 0), True)
+        self.positions = (np.arange(train.n_events) - train.offsets[session])[order[is_last]]  # as `sessions.indices`
+        return self
+
+    def _compare(self, sessions, place, age, newest_age, history):
+        weights = np.bincount(place, weights=np.exp(-age / self.click_decay))
+        similarity = weights * self.recency[sessions] / np.sqrt(self.sizes[sessions])
+        return similarity, similarity
+
+    def scores_after(self, histories):
+        found = [self._neighbours(history) for history in histories]
+        query = np.repeat(np.arange(len(histories)), [len(sessions) for sessions, _ in found])
+        sessions, votes = (np.concatenate(parts) for parts in zip(*found))
+        clicked = np.zeros((len(histories), len(self.item_ids)), dtype=bool)
+        for row, history in zip(clicked, histories):
+            row[history] = True
+        sizes = self.sizes[sessions]
+        entries = concatenated_ranges(self.sessions.indptr[sessions], sizes)  # all items of all neighbours
+        item, position, query = self.sessions.indices[entries], self.positions[entries], np.repeat(query, sizes)
+        shared = np.where(clicked[query, item], position, -1)
+        last_shared = np.maximum.reduceat(shared, np.cumsum(sizes) - sizes) if len(sizes) else shared
+        distance = np.abs(position - np.repeat(last_shared, sizes))
+        score = np.repeat(votes, sizes) * np.exp(-distance / self.item_decay)
+        flat = np.bincount(query * len(self.item_ids) + item, score, minlength=clicked.size)
+        return flat.reshape(clicked.shape)
+
+
+class VSTAN(STAN):
+    r"""VSTAN: STAN with two ideas of V-SKNN: rare items weigh more, and so do neighbours that share a late click.
+
+    The score of :class:`STAN`, in which a neighbour's vote is multiplied by :math:`e^{-a_s / \lambda_4}` and item i's
+    score by :math:`1 + w\, \mathrm{idf}_i`; :math:`a_s` and idf as in :class:`VSKNN`.
+
+    Parameters
+    ----------
+    k, n_recent, click_decay, session_decay, item_decay : as in :class:`STAN`
+    match_decay : float > 0, λ4, in clicks
+    idf_weight : float, w
+
+    References
+    ----------
+    M. Ludewig et al. "Empirical Analysis of Session-based Recommendation Algorithms." UMUAI 31, 2021.
+
+    Examples
+    --------
+    Session 2 shares only the click before the last, so its vote is lower.
+
+    >>> from rnnbook.interactions import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 2, 2], "item": list("bcad"), "time": 0})
+    >>> VSTAN().fit(SessionData.from_frame(clicks)).recommend(["a", "b"], k=4).ids.tolist()
+    ['b', 'c', 'a', 'd']
+    """
+
+    def __init__(self, k=500, n_recent=5000, click_decay=1.02, session_decay=5.0, item_decay=2.05, match_decay=1.02,
+                 idf_weight=5.0):
+        super().__init__(k, n_recent, click_decay, session_decay, item_decay)
+        self.match_decay, self.idf_weight = match_decay, idf_weight
+
+    def fit(self, train):
+        """As :class:`STAN`, and compute the idf weight of each item."""
+        super().fit(train)
+        self.boost = 1 + self.idf_weight * np.log(train.n_sessions / np.maximum(self.sessions.sum(0), 1))
+        return self
+
+    def _compare(self, sessions, place, age, newest_age, history):
+        similarity, vote = super()._compare(sessions, place, age, newest_age, history)
+        return similarity, vote * np.exp(-newest_age / self.match_decay)
+
+    def scores_after(self, histories):
+        return super().scores_after(histories) * self.boost

@@ -208,6 +208,45 @@ class SessionData:
                             f"s. Hold out more time, or load more data.")
         return before, last
 
+    def leave_last_out(self):
+        """Hold out the last event of each session: all that a log without times allows.
+
+        It lets a model learn from events that come after those that it predicts, so prefer `split_by_time`. The second
+        part holds whole sessions, since what came before the last event is needed to predict it; evaluate it with
+        ``evaluate_sessions(…, targets="last")``. Sessions of fewer than three events stay in the first part, and so do
+        those whose last event is of an item that the first part does not have.
+
+        Returns
+        -------
+        before, whole : SessionData
+            Over the items of ``before``.
+
+        Raises
+        ------
+        DataError
+            No session has three events.
+
+        Examples
+        --------
+        >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abacb"), "time": range(5)})
+        >>> before, whole = SessionData.from_frame(clicks).leave_last_out()
+        >>> before.lengths.tolist(), whole.lengths.tolist()
+        ([2, 2], [3])
+        """
+        last = self.offsets[1:] - 1
+        held_out = self.lengths >= 3
+        seen = np.bincount(np.delete(self.items, last[held_out]), minlength=self.n_items) > 0
+        held_out &= seen[self.items[last]]
+        if not held_out.any():
+            raise DataError(f"{self.name}: no session has three events, the last of them of an item that is left")
+        keep = np.ones(self.n_events, dtype=bool)
+        keep[last[held_out]] = False
+        before = self.keep_events(keep, "events held out")
+        before = before.restrict_to(before.item_ids[before.support > 0])
+        whole = self.take(np.flatnonzero(held_out)).restrict_to(before.item_ids)
+        return before, replace(whole, report={"events that are also in the first part": int(
+            whole.n_events - whole.n_sessions)})
+
     def keep_events(self, keep, reason):
         """SessionData of the events where ``keep`` (bool [n_events]) is true, without sessions that become empty.
 

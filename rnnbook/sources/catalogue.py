@@ -116,6 +116,15 @@ SOURCES = {source.name: source for source in (
         files=(("train-item-views.csv",),),
     ),
     Source(
+        "sasrec-video", "reviews of video games at Amazon, in each user's order, without times",
+        "3 MB, 287,107 actions", "none stated",
+        "Wang-Cheng Kang, UCSD, https://github.com/kang205/SASRec",
+        "fetched from the official address when first loaded",
+        files=(("Video.txt",),),
+        digests=("b7376fe24430743f411dc7f567285657b2adb3f74361cc7ba0aee94f3024b651",),
+        url="https://raw.githubusercontent.com/kang205/SASRec/master/data/Video.txt",
+    ),
+    Source(
         "rating-world", "ratings by made-up users whose taste drifts; the best possible error is known",
         "100,000 ratings", "MIT, with the package",
         "rnnbook.worlds.RatingWorld",
@@ -140,6 +149,14 @@ SOURCES = {source.name: source for source in (
         files=(("ratings.dat",),),
         digests=("c0dd868c2632d10002ebc928ddc5345f33adeaa59eca52c2941c26a2c5e36fd6",),
         url="https://raw.githubusercontent.com/sidooms/MovieTweetings/master/snapshots/100K/ratings.dat",
+    ),
+    _movielens(
+        "movielens-latest-small", "ratings of movies, half a star to 5, over 22 years, as of September 2018",
+        "1 MB, 100,836 ratings",
+        how="fetched from the official address when first loaded; by hand, take ratings.csv out of "
+            "ml-latest-small.zip",
+        files=(("ratings.csv",),),
+        url="https://files.grouplens.org/datasets/movielens/ml-latest-small.zip",
     ),
     _movielens(
         "movielens-1m", "ratings of movies, 1 to 5 stars",
