@@ -298,7 +298,7 @@ def video(monkeypatch, tmp_path, lines):
 
 
 def test_sasrec_video_leaves_the_last_action_of_each_user_out(monkeypatch, tmp_path):
-    lines = "1 30,1 10,1 20,2 10,2 30,3 20,3 10,3 99,4 10,4 20,4 30".split(",")
+    lines = ["1 30", "1 10", "1 20", "2 10", "2 30", "3 20", "3 10", "3 99", "4 10", "4 20", "4 30"]
     video(monkeypatch, tmp_path, lines)
     train, test = load_sessions("sasrec-video")
     items = [train.item_ids[train.items[a:b]].tolist() for a, b in zip(train.offsets, train.offsets[1:])]

@@ -15,18 +15,18 @@ from rnnbook.interactions import DAY, concatenate
 from rnnbook.interactions.steps import Steps
 
 
-def _rounds(steps):
-    """Step numbers, round by round: the k-th round has the k-th step of every owner that has so many.
+def _rounds(offsets):
+    """Round k has the k-th of the places ``offsets[i]:offsets[i + 1]`` of every owner i that has so many.
 
     Yields
     ------
-    owners, numbers : int64 arrays [m]
+    owners, places : int64 arrays [m]
     """
-    lengths = np.diff(steps.offsets)
+    lengths = np.diff(offsets)
     owners = np.argsort(-lengths, kind="stable")  # the longest first: each round is a prefix of this order
     for k in range(lengths.max(initial=0)):
         owners = owners[:np.searchsorted(-lengths[owners], -k)]
-        yield owners, steps.offsets[owners] + k
+        yield owners, offsets[owners] + k
 
 
 class ForgettingMF(MatrixFactorization):
@@ -84,7 +84,7 @@ class ForgettingMF(MatrixFactorization):
         steps = Steps(data.users, data.items, data.ratings, data.times, data.n_users, self.step)
         items = self.item_vectors[steps.others]
         design, offset = self._design(items), self.mean + items[:, 0]
-        for owners, numbers in _rounds(steps):
+        for owners, numbers in _rounds(steps.offsets):
             now = steps.time[numbers] / DAY
             sums[owners] *= (self.gamma**(now - day[owners]))[:, None, None]
             day[owners] = now
@@ -213,53 +213,48 @@ class EstimatedKalman(RatingBaseline):
         return Steps(data.users, data.items, data.ratings, data.times, data.n_users + 1, self.step)
 
     def _fade(self, days):
-        """How a taste is tied to the one some days [n] before: a = ρ^Δ, and what a taste's own step adds, 1 − a²."""
+        """How a taste is tied to the one some days [n] before: a = ρ^Δ, and what is new in it, 1 − a²: [n] each."""
         kept = self.rho**days
-        return kept[:, None], (1 - kept**2)[:, None, None] * np.eye(self.n_factors)
+        return kept, 1 - kept**2
 
-    def _gaps(self, steps):
-        """Days since the step before, float64 [S]; ∞, which forgets all, before an owner's first step."""
-        gaps = np.diff(steps.time, prepend=0.0) / DAY
-        gaps[steps.offsets[:-1][np.diff(steps.offsets) > 0]] = np.inf
+    @staticmethod
+    def _gaps(steps):
+        """Days since the rating before, float64 [n]: 0 within a step, and ∞, which forgets all, at a user's first."""
+        gaps = np.diff(np.repeat(steps.time, np.diff(steps.bags)), prepend=0.0) / DAY
+        gaps[steps.bags[steps.offsets[:-1]][np.diff(steps.offsets) > 0]] = np.inf
         return gaps
 
     def _filter(self, steps):
-        """What is known of a taste at each step, and the log-likelihood of all ratings.
+        """What is known of a taste at each rating, user after user, and the log-likelihood of all ratings.
 
         Returns
         -------
-        before, after : pairs of float64 arrays [S, d], [S, d, d]
-            Mean and covariance, from the steps before, and from this step too.
+        before, after : pairs of float64 arrays [n, d], [n, d, d]
+            Mean and covariance, from the ratings before, and from this one too.
         log_likelihood : float
         """
-        q = self.items[steps.others, 1:]
-        rest = steps.ratings - self.items[steps.others, 0]
-        precision, starts = self.sigma**-2, steps.bags[:-1]
-        information = np.add.reduceat(q[:, :, None] * q[:, None, :], starts) * precision  # Σ q qᵀ / σ²
-        news = np.add.reduceat(q * rest[:, None], starts) * precision  # Σ q (r − μ) / σ²
-        gaps, n_steps = self._gaps(steps), len(steps.time)
-        before, after = ((np.empty((n_steps, self.n_factors)), np.empty((n_steps, self.n_factors, self.n_factors)))
-                         for _ in range(2))
-        (m_before, P_before), (m, P) = before, after
-        for _, now in _rounds(steps):
-            kept, added = self._fade(gaps[now])
-            m_before[now] = kept * np.nan_to_num(m[now - 1])
-            P_before[now] = kept[:, :, None]**2 * np.nan_to_num(P[now - 1]) + added
-            P[now] = np.linalg.inv(np.linalg.inv(P_before[now]) + information[now])
-            surprise = news[now] - (information[now] @ m_before[now, :, None])[..., 0]
-            m[now] = m_before[now] + (P[now] @ surprise[:, :, None])[..., 0]
-        error = rest - (q * np.repeat(m_before, np.diff(steps.bags), axis=0)).sum(1)
-        surprise = np.add.reduceat(q * error[:, None], starts) * precision
-        squares = (error**2).sum() * precision - np.einsum("si,sij,sj->", surprise, P, surprise)
-        spread = np.linalg.slogdet(P_before)[1].sum() - np.linalg.slogdet(P)[1].sum()
-        return before, after, -(squares + spread + len(error) * np.log(2 * np.pi * self.sigma**2)) / 2
+        q, rest = self.items[steps.others, 1:], steps.ratings - self.items[steps.others, 0]
+        (n, d), eye = q.shape, np.eye(self.n_factors)
+        kept, added = self._fade(self._gaps(steps))
+        m_before, m, P_before, P = np.zeros((n, d)), np.zeros((n, d)), np.zeros((n, d, d)), np.zeros((n, d, d))
+        variance, error = np.empty(n), np.empty(n)
+        for _, now in _rounds(steps.bags[steps.offsets]):
+            a, one, new = kept[now, None], q[now], added[now, None, None] * eye
+            m_before[now], P_before[now] = a * m[now - 1], a[:, :, None]**2 * P[now - 1] + new
+            Pq = (P_before[now] @ one[:, :, None])[..., 0]
+            variance[now] = (one * Pq).sum(1) + self.sigma**2
+            error[now] = rest[now] - (one * m_before[now]).sum(1)
+            gain = Pq / variance[now, None]
+            m[now] = m_before[now] + gain * error[now, None]
+            P[now] = P_before[now] - gain[:, :, None] * Pq[:, None, :]
+        return (m_before, P_before), (m, P), -(np.log(2 * np.pi * variance) + error**2 / variance).sum() / 2
 
     def _smooth(self, steps, before, after):
-        """The taste at each step from all ratings: mean [S, d], covariance [S, d, d], and that with the step before."""
+        """The taste at each rating from all ratings: mean, covariance, and the covariance with the one before."""
         (m_before, P_before), (m, P) = before, (after[0].copy(), after[1].copy())
-        with_last, gaps = np.zeros_like(P), self._gaps(steps)
-        for _, now in reversed(list(_rounds(steps))[1:]):
-            back = P[now - 1] * self._fade(gaps[now])[0][:, :, None] @ np.linalg.inv(P_before[now])
+        with_last, kept = np.zeros_like(P), self._fade(self._gaps(steps))[0]
+        for _, now in reversed(list(_rounds(steps.bags[steps.offsets]))[1:]):
+            back = P[now - 1] * kept[now, None, None] @ np.linalg.inv(P_before[now])
             m[now - 1] += (back @ (m[now] - m_before[now])[:, :, None])[..., 0]
             P[now - 1] += back @ (P[now] - P_before[now]) @ back.transpose(0, 2, 1)
             with_last[now] = P[now] @ back.transpose(0, 2, 1)
@@ -273,7 +268,7 @@ class EstimatedKalman(RatingBaseline):
         """
         P = P + m[:, :, None] * m[:, None, :]  # E[u uᵀ]
         gaps = self._gaps(steps)
-        later = np.flatnonzero(np.isfinite(gaps))
+        later = np.flatnonzero(np.isfinite(gaps) & (gaps > 0))
         now, last = (np.einsum("sii->s", P[at]) for at in (later, later - 1))
         both = np.einsum("sii->s", with_last[later]) + (m[later] * m[later - 1]).sum(1)
         days = -np.log(self.rho) * gaps[later]
@@ -282,7 +277,6 @@ class EstimatedKalman(RatingBaseline):
         by_kept = (both - kept * last + kept * (self.n_factors - squares / free)) / free
         by_rate = -(by_kept * kept * days).sum()
 
-        m, P = (np.repeat(array, np.diff(steps.bags), axis=0) for array in (m, P))  # of each rating
         loadings = self.items[steps.others]
         error = steps.ratings - loadings[:, 0] - (loadings[:, 1:] * m).sum(1)
         with_taste = (P @ loadings[:, 1:, None])[..., 0]  # E[u uᵀ] q
@@ -297,14 +291,14 @@ class EstimatedKalman(RatingBaseline):
         steps = self._steps(self.train)
         times = steps.round(times)
         n_before = steps.count_before(users, times)
-        last = steps.offsets[users] + n_before - 1
-        m = np.vstack([self._filter(steps)[1][0], np.zeros(self.n_factors)])
+        last = np.where(n_before > 0, steps.offsets[users] + n_before - 1, -1)  # the last step
+        m = np.vstack([self._filter(steps)[1][0], np.zeros(self.n_factors)])[steps.bags[last + 1] - 1]
         days = np.where(n_before > 0, (times - np.append(steps.time, 0)[last]) / DAY, np.inf)
-        taste = self._fade(days)[0] * m[np.where(n_before > 0, last, -1)]
-        return self.items[items, 0] + (self.items[items, 1:] * taste).sum(1)
+        return self.items[items, 0] + (self.items[items, 1:] * m).sum(1) * self._fade(days)[0]
 
     def follow(self, data):
         self._check_goes_on(data)
         steps = self._steps(concatenate(self.train, data))
-        taste = self._filter(steps)[0][0][steps.step_of[self.train.n_ratings:]]
+        first = steps.bags[steps.step_of[self.train.n_ratings:]]  # ratings of one step do not see each other
+        taste = self._filter(steps)[0][0][first]
         return self.items[data.items, 0] + (self.items[data.items, 1:] * taste).sum(1)
