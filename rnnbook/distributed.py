@@ -319,7 +319,7 @@ def forward_window(model, sampler, window, state, rows):
         # A loss expects the target of row i in column i, so this rank's targets come first, then those of the others.
         own, output, bias = (torch.cat([all_rows[first:n], all_rows[:first], all_rows[n:]])
                              for all_rows in (columns, rows.read("output", columns), rows.read("bias", columns)))
-        scores = F.linear(state[-1], output, bias).to(model.output.dtype)
+        scores = F.linear(model.readout(state), output, bias).to(model.output.dtype)
         loss = loss + gru4rec.step_loss(model.config, scores, own, sampler, n_targets=n).sum()
     return loss, state
 
@@ -354,7 +354,7 @@ def step_bytes(model):
     True
     """
     config = model.config
-    dense = sum(p.numel() for name, p in model.named_parameters() if name.startswith("layers"))
+    dense = sum(p.numel() for p in model.dense.values())
     rows = (config.batch_size * getattr(model, model.input_table).shape[1]
             + (config.batch_size + config.n_sample) * (model.output.shape[1] + 1))
     return model.output.element_size() * (dense + config.bptt * rows + 1)

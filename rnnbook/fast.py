@@ -77,7 +77,8 @@ def unsupported(config, device):
     >>> unsupported(GRU4RecConfig(loss="top1"), torch.device("cpu"))
     "loss='top1'"
     """
-    able = {"loss": ("cross-entropy", "bpr-max"), "input": ("shared",), "bptt": (1,), "mask_targets": (False,)}
+    able = {"loss": ("cross-entropy", "bpr-max"), "input": ("shared",), "bptt": (1,), "mask_targets": (False,),
+            "feedforward_size": (0,), "elu_alpha": (1.0,), "exact_logq": (False,)}
     refused = [f"{name}={getattr(config, name)!r}" for name, values in able.items()
                if getattr(config, name) not in values]
     if len(config.hidden_sizes) > 1:
@@ -823,6 +824,8 @@ def cannot_rank(model):
     """
     if model.device.type != "cpu":
         return f"device={str(model.device)!r}"
+    if model.config.feedforward_size:
+        return f"feedforward_size={model.config.feedforward_size}"
     if model.output.dtype not in (torch.float32, torch.float64):
         return str(model.output.dtype)
     # Ranks are counted in the dtype of the scores.
@@ -870,7 +873,8 @@ class Ranker(Recommender):
     Raises
     ------
     ValueError
-        The model is not on a CPU, is neither float32 nor float64, or has more than 2**24 items in float32.
+        The model is not on a CPU, has a feed-forward layer, is neither float32 nor float64, or has more than 2**24
+        items in float32.
 
     Examples
     --------

@@ -319,13 +319,16 @@ class GRU4RecConfig:
     loss: Literal["cross-entropy", "bpr", "top1", "bpr-max", "top1-max", "pointwise"] = "cross-entropy"
     input: Literal["shared", "separate", "one-hot"] = "shared"  # shared: the output weights are also the embeddings
     embedding_size: Size = 100  # for input="separate"
+    feedforward_size: Count = 0  # units of a tanh layer between the GRU and the scores (2016, figure 1); 0: none
     final_activation: Literal["linear", "tanh", "elu"] = "linear"  # on the scores in training; 2016: tanh, 2018: elu
+    elu_alpha: Rate = 1.0  # α of ELU, which ends at −α; the authors have 0.5 in some settings
     embedding_dropout: Dropout = 0.0
     hidden_dropout: Dropout = 0.4
     batch_size: Size = 64
     n_sample: Count = 2048  # extra negatives per step, in addition to the other rows' targets (2018, section 3.1)
     sample_alpha: Weight = 0.5  # negatives are drawn ∝ support^alpha
     logq: Weight = 1.0  # strength of the logQ correction of the sampled softmax (cross-entropy only)
+    exact_logq: bool = False  # in its place: by how often an item is expected among the negatives; see `step_loss`
     mask_targets: bool = False  # ignore negatives that are the row's target item; the authors keep them
     bpr_max_regularization: Weight = 1.0  # λ of BPR-max (2018, equation 9)
     learning_rate: Rate = 0.1
@@ -437,13 +440,16 @@ class GRU4Rec(nn.Module, Recommender):
         super().__init__()
         self.item_ids, self.config, self.history, self.optimizer_state = np.asarray(item_ids), config, [], {}
         n_items, sizes = len(self.item_ids), config.hidden_sizes
-        input_size = {"shared": sizes[-1], "separate": config.embedding_size, "one-hot": None}[config.input]
+        width = config.feedforward_size or sizes[-1]
+        input_size = {"shared": width, "separate": config.embedding_size, "one-hot": None}[config.input]
         with torch.device(device):
-            self.output = nn.Parameter(torch.empty(n_items, sizes[-1]))
+            self.output = nn.Parameter(torch.empty(n_items, width))
             self.bias = nn.Parameter(torch.zeros(n_items))
             if config.input != "shared":
                 self.input = nn.Parameter(torch.empty(n_items, input_size or 3 * sizes[0]))
             self.layers = nn.ModuleList(GRULayer(i, h) for i, h in zip((input_size, *sizes), sizes))
+            if config.feedforward_size:
+                self.feedforward = nn.Linear(sizes[-1], width)
         self.reset_parameters()
 
     def reset_parameters(self):
@@ -461,6 +467,11 @@ class GRU4Rec(nn.Module, Recommender):
     def device(self):
         """torch.device: where the parameters are."""
         return self.output.device
+
+    @property
+    def dense(self):
+        """dict of str to Parameter: all but the tables, which have a row for each item."""
+        return {name: p for name, p in self.named_parameters() if name not in ("output", "bias", "input")}
 
     @property
     def input_table(self):
@@ -493,6 +504,10 @@ class GRU4Rec(nn.Module, Recommender):
             new.append(x)
         return new
 
+    def readout(self, state):
+        """What is multiplied with an item's row: the last layer's state, or the tanh layer of it, float [B, d]."""
+        return torch.tanh(self.feedforward(state[-1])) if self.config.feedforward_size else state[-1]
+
     @torch.no_grad()
     def score_sessions(self, data, batch_size=512):
         """Score all items at every event that has a predecessor in its session.
@@ -514,12 +529,12 @@ class GRU4Rec(nn.Module, Recommender):
         state = self.initial_state(batch_size)
         for position, reset, live in session_parallel(data.offsets, batch_size).steps(self.device):
             state = self.step(table[items[position]], carry_state(state, reset, live))
-            yield position + 1, self._score(state[-1])
+            yield position + 1, self._score(self.readout(state))
 
     def scorer(self, histories):
         """Read histories (a list of int64 arrays of item indices), as `Recommender` needs it."""
         self.eval()
-        h = self.states_after(histories)[-1]
+        h = self.readout(self.states_after(histories))
         return lambda rows, items: self._score(h[rows], items)
 
     def states_after(self, histories):
@@ -593,6 +608,10 @@ class NegativeSampler:
         support, dtype = torch.as_tensor(support, dtype=torch.float64), torch.get_default_dtype()
         self.cumulative = torch.cumsum(support**alpha * (support > 0), 0).to(dtype).to(device)
         self.log_support = support.log().to(dtype).to(device)
+        # How often each item is expected among other rows' targets, for each of these, and among the extra negatives
+        self.in_batch = (support / support.sum()).to(dtype).to(device)
+        self.sampled = (n_sample * self.cumulative.diff(prepend=self.cumulative.new_zeros(1))
+                        / self.cumulative[-1])
         self.alpha = alpha
         self.unread: list[torch.Tensor] = []  # drawn, but not returned yet; the next one is last
         self.shape = max(1, min(n_steps, 1_000_000 // max(1, n_sample))), n_sample
@@ -669,7 +688,14 @@ def step_loss(config, scores, columns, sampler, n_targets=None):
     """
     n_rows = len(scores)
     n_targets = n_rows if n_targets is None else n_targets
-    if config.loss == "cross-entropy" and config.logq:
+    negative = scores.new_ones(scores.shape, dtype=torch.bool).fill_diagonal_(False)
+    exact = config.loss == "cross-entropy" and config.exact_logq
+    if exact:
+        # A negative j that is expected E_j times stands for E_j of its kind, so each counts exp(r̂_j) / E_j. In the mean
+        # the negatives then add up to what all other items would in the full softmax.
+        expected = (n_targets - 1) * sampler.in_batch[columns] + sampler.sampled[columns]
+        scores = torch.where(negative, scores - expected.log(), scores)
+    elif config.loss == "cross-entropy" and config.logq:
         # An item that is often drawn as a negative would get too low a score, so its log-frequency is subtracted.
         log_q = sampler.log_support[columns]
         log_q = torch.cat([log_q[:n_targets], sampler.alpha * log_q[n_targets:]])
@@ -677,9 +703,8 @@ def step_loss(config, scores, columns, sampler, n_targets=None):
     if config.final_activation == "tanh":
         scores = torch.tanh(scores)
     elif config.final_activation == "elu":
-        scores = F.elu(scores)
-    negative = scores.new_ones(scores.shape, dtype=torch.bool).fill_diagonal_(False)
-    if config.mask_targets:
+        scores = F.elu(scores, config.elu_alpha)
+    if config.mask_targets or exact:
         others = negative & (columns[None, :] != columns[:n_rows, None])
         negative = torch.where(others.any(dim=1, keepdim=True), others, negative)  # a row needs a negative
     if config.loss == "bpr-max":
@@ -756,7 +781,7 @@ def forward_window(model, sampler, window, state, rows):
     for x, y, reset, live in window:
         columns = torch.cat([y, sampler.next()])  # [N]
         state = model.step(rows.read(model.input_table, x), carry_state(state, reset, live))
-        scores = F.linear(state[-1], rows.read("output", columns), rows.read("bias", columns))  # [B, N]
+        scores = F.linear(model.readout(state), rows.read("output", columns), rows.read("bias", columns))  # [B, N]
         scores = scores.to(model.output.dtype)  # autocast rounds the products; the loss needs full precision
         loss = loss + step_loss(model.config, scores, columns, sampler).sum()
     return loss, state
@@ -800,12 +825,11 @@ def train_step(model, optimizer, sampler, window, state, *, forward=forward_wind
     """
     rows = UsedRows(model)
     loss, state = forward(model, sampler, window, [h.detach() for h in state], rows)
-    dense = {name: p for name, p in model.named_parameters() if name.startswith("layers")}
-    gradients = torch.autograd.grad(loss / model.config.batch_size, [*dense.values(), *rows.leaves])
+    gradients = torch.autograd.grad(loss / model.config.batch_size, [*model.dense.values(), *rows.leaves])
     loss, *gradients = combine([loss.detach(), *gradients])
-    for name, gradient in zip(dense, gradients):
+    for name, gradient in zip(model.dense, gradients):
         optimizer.step(name, gradient)
-    rows.update(optimizer, gradients[len(dense):])
+    rows.update(optimizer, gradients[len(model.dense):])
     return loss, [h.detach() for h in state]
 
 

@@ -126,6 +126,8 @@ def test_an_epoch_is_as_good(loss):
 @pytest.mark.parametrize("more,reason", [
     ({"loss": "bpr"}, "loss='bpr'"), ({"hidden_size": (4, 4)}, r"hidden_size=\(4, 4\)"),
     ({"input": "one-hot", "bptt": 2}, "input='one-hot', bptt=2"), ({"mask_targets": True}, "mask_targets=True"),
+    ({"feedforward_size": 3}, "feedforward_size=3"), ({"exact_logq": True}, "exact_logq=True"),
+    ({"loss": "bpr-max", "final_activation": "elu", "elu_alpha": 0.5}, "elu_alpha=0.5"),
     ({"final_activation": "tanh"}, "final_activation='tanh' with cross-entropy")])
 def test_what_it_cannot_train_is_refused_and_the_remedy_works(sessions, more, reason):
     config = GRU4RecConfig(**{"hidden_size": 4, "batch_size": 8, "n_sample": 8, "n_epochs": 1} | more)
@@ -252,6 +254,7 @@ def test_what_it_cannot_rank_is_refused_or_ranked_readably(sessions):
     there = fast.evaluate_sessions(model, sessions)
     assert np.array_equal(there.ranks, metrics.evaluate_sessions(model, sessions).ranks)
     assert fast.cannot_rank(model.to("meta")) == "device='meta'"
+    assert fast.cannot_rank(gru4rec.GRU4Rec(range(9), GRU4RecConfig(feedforward_size=3))) == "feedforward_size=3"
     with pytest.raises(ValueError, match="ties must be one of"):
         fast.evaluate_sessions(strong(sessions.item_ids, MODELS["shared"]), sessions, ties="optimistic")
 

@@ -209,6 +209,27 @@ def test_dropout_drops_its_share_in_training_only(rate):
     torch.testing.assert_close(first[kept], whole[0][kept] / (1 - rate))
 
 
+@pytest.mark.parametrize("input", ["shared", "separate"])
+def test_the_feed_forward_layer_stands_between_the_gru_and_every_score(float64, input):
+    config = replace(SMALL, feedforward_size=6, input=input)
+    model = GRU4Rec(range(20), config)
+    assert model.output.shape == (20, 6) and model.dense.keys() == {
+        "layers.0.weight_ih", "layers.0.weight_hh", "layers.0.bias_ih", "layers.0.bias_hh", "feedforward.weight",
+        "feedforward.bias"}
+    torch.nn.init.uniform_(model.feedforward.bias)
+    h, table = model.initial_state(1)[0], getattr(model, model.input_table)
+    for item in (3, 7, 7):
+        h = model.layers[0](table[[item]], h)
+    expected = torch.tanh(h @ model.feedforward.weight.T + model.feedforward.bias) @ model.output.T + model.bias
+    ids, scores = model.recommend([3, 7, 7], k=20)
+    np.testing.assert_allclose(scores, expected.detach().numpy()[0, ids], rtol=1e-12)
+    model.item_ids = (data := sessions([[3, 7, 7, 1, 19]])).item_ids
+    positions, scores = next(model.score_sessions(data, batch_size=1))
+    assert positions.tolist() == [1]  # after one click
+    top = torch.tanh(model.feedforward(model.layers[0](table[[3]], model.initial_state(1)[0])))
+    torch.testing.assert_close(scores, top @ model.output.T + model.bias)
+
+
 @pytest.mark.parametrize("gates,config", [
     (1, SMALL), (1, replace(SMALL, input="separate", embedding_size=5)), (3, replace(SMALL, input="one-hot"))])
 def test_initial_weights_fill_their_interval(gates, config):
@@ -251,7 +272,10 @@ def dense_reference(model, config, data, n_steps, sampled, support):
                     x = layer(x, state[lane][i][None])
                     state[lane][i] = x[0]
                 tops.append(x[0])
-            scores = torch.stack(tops) @ model.output[columns].T + model.bias[columns]
+            tops = torch.stack(tops)
+            if config.feedforward_size:
+                tops = torch.tanh(tops @ model.feedforward.weight.T + model.feedforward.bias)
+            scores = tops @ model.output[columns].T + model.bias[columns]
             if config.loss == "cross-entropy":
                 weights = [support[i] for i in targets] + [support[i] ** config.sample_alpha for i in extra]
                 scores = scores - config.logq * torch.tensor(weights).log()
@@ -273,7 +297,8 @@ def dense_reference(model, config, data, n_steps, sampled, support):
 
 @pytest.mark.parametrize("changes", [
     {}, {"input": "separate", "embedding_size": 5}, {"input": "one-hot"}, {"hidden_size": (7, 5)},
-    {"loss": "bpr-max"}, {"loss": "top1"}, {"bptt": 3}, {"n_sample": 0, "logq": 0.5}], ids=str)
+    {"loss": "bpr-max"}, {"loss": "top1"}, {"bptt": 3}, {"n_sample": 0, "logq": 0.5}, {"feedforward_size": 6},
+    {"feedforward_size": 6, "hidden_size": (7, 5), "input": "separate", "embedding_size": 5}], ids=str)
 def test_training_steps_equal_dense_autograd(float64, changes):
     config = replace(SMALL, hidden_dropout=0.0, momentum=0.3, **changes)
     data, n_steps = random_sessions(), 12
@@ -450,6 +475,48 @@ def test_logq_makes_the_sampled_softmax_unbiased_in_popularity():
     corrected = torch.zeros(2, 4) - torch.tensor([1.0, 100.0, 10**0.5, 10.0]).log()
     expected = F.cross_entropy(corrected, torch.arange(2), reduction="none")
     torch.testing.assert_close(gru4rec.step_loss(config, torch.zeros(2, 4), columns, sampler), expected)
+
+
+def test_exact_logq_adds_up_to_the_full_softmax(float64):
+    """In the mean over many draws of the other rows' targets and of the extra negatives, the sum over the negatives is
+    that over all other items; with only the ratios right, as with logq, it is not."""
+    support, n_others, n_sample, alpha = np.array([1, 4, 10, 40]), 3, 2, 0.5
+    rng, torch_rng = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    r = torch.tensor([0.3, -1.0, 0.5, 2.0])
+    sampler = NegativeSampler(support, n_sample, alpha, "cpu", 1)
+    n, sums = 20_000, {True: 0.0, False: 0.0}
+    targets = torch.from_numpy(rng.choice(4, p=support / support.sum(), size=(n, n_others)))
+    weights = torch.from_numpy(support**alpha)
+    extra = torch.multinomial(weights, n * n_sample, replacement=True, generator=torch_rng).view(n, n_sample)
+    for exact in sums:
+        config = replace(SMALL, exact_logq=exact, mask_targets=True, n_sample=n_sample)
+        for others, sampled in zip(targets, extra):
+            columns = torch.cat([torch.tensor([2]), others, sampled])
+            scores = r[columns][None].expand(1 + n_others, -1)
+            loss = gru4rec.step_loss(config, scores, columns, sampler)[0]
+            sums[exact] += loss.expm1().item() * r[2].exp().item() / n  # loss = log(1 + Σ / exp r̂_i)
+    rest = (r.exp().sum() - r[2].exp()).item()
+    assert abs(sums[True] / rest - 1) < 0.02 < 0.5 < abs(sums[False] / rest - 1)
+
+
+def test_exact_logq_of_one_step_by_hand():
+    config = replace(SMALL, exact_logq=True, n_sample=2)
+    sampler = NegativeSampler(np.array([1, 10, 100]), 2, 0.5, "cpu", 1)
+    columns, scores = torch.tensor([0, 2, 1, 2]), torch.tensor([[0.5, 1.0, -1.0, 1.0], [2.0, 0.0, 0.3, 0.0]])
+    root = 1 + 10**0.5 + 10
+    often = {0: 1 / 111 + 2 / root, 1: 10 / 111 + 2 * 10**0.5 / root, 2: 100 / 111 + 2 * 10 / root}
+    first = np.log1p((2 * np.e / often[2] + np.exp(-1) / often[1]) / np.exp(0.5))
+    second = np.log1p(np.exp(2) / often[0] + np.exp(0.3) / often[1])  # the fourth column is its own target
+    loss = gru4rec.step_loss(config, scores, columns, sampler)
+    np.testing.assert_allclose(loss.numpy(), [first, second], rtol=1e-5)
+
+
+def test_alpha_of_elu_is_where_it_ends():
+    config = replace(SMALL, loss="bpr", final_activation="elu", elu_alpha=0.5)
+    sampler = NegativeSampler(np.array([1, 1]), 0, 0.5, "cpu", 1)
+    scores = torch.tensor([[1.0, -50.0], [-50.0, 1.0]])
+    values = gru4rec.step_loss(config, scores, torch.tensor([0, 1]), sampler)
+    np.testing.assert_allclose(values.numpy(), np.log1p(np.exp(-1.5)), rtol=1e-6)
 
 
 def test_masked_targets_are_no_negatives():
@@ -764,7 +831,8 @@ def test_no_running_loss_is_that_of_a_single_short_step(cycle):
     ("logq", -1, "a number of at least 0"), ("mask_targets", "no", "True or False"),
     ("bpr_max_regularization", "strong", "a number"), ("learning_rate", 0, "a number above 0"),
     ("momentum", -5, "a number of at least 0 and below 1"), ("n_epochs", True, "an integer"),
-    ("bptt", 0, "an integer of at least 1")])
+    ("bptt", 0, "an integer of at least 1"), ("feedforward_size", -1, "an integer of at least 0"),
+    ("elu_alpha", 0.0, "a number above 0"), ("exact_logq", 1, "True or False")])
 def test_bad_settings_are_named_with_what_is_allowed(field, value, allowed):
     with pytest.raises(ValueError, match=re.escape(f"{field}={value!r}; it must be {allowed}")):
         GRU4RecConfig(**{field: value})
