@@ -3,6 +3,7 @@
 ``python -m rnnbook reproduce rrn-movielens-100k``, and so ``rrn-movietweetings-100k`` and ``rrn-world``
 """
 
+import random
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -11,7 +12,8 @@ from rnnbook import data, metrics, results
 from rnnbook.benchmarks.rows import collect, difference_row, mean_row, paired_row, score_row
 from rnnbook.benchmarks.units import Units
 from rnnbook.interactions import DAY, concatenate
-from rnnbook.baselines import AutoRec, Biases, MatrixFactorization, OnlineMF, TimeSVDpp
+from rnnbook.baselines import (AutoRec, Biases, EstimatedKalman, ForgettingMF, MatrixFactorization, OnlineMF,
+                               TimeSVDpp)
 from rnnbook.rrn import RRNConfig, fit
 from rnnbook.worlds import RatingWorld
 
@@ -128,18 +130,22 @@ def real(experiment):
 # --- The world of drifting tastes ---------------------------------------------------------------------------
 
 SIZE = {"n_users": 4000}
+CURVE = {f"ρ=0.98, {n:,} users": RatingWorld(rho=0.98, n_users=n) for n in (500, 1000, 2000, 8000)}
 WORLDS = {"ρ=0.98": RatingWorld(rho=0.98, **SIZE), "ρ=0.995": RatingWorld(rho=0.995, **SIZE),
-          "ρ=1": RatingWorld(rho=1.0, **SIZE), "ρ=0.98, 1,000 users": RatingWorld(rho=0.98),
+          "ρ=1": RatingWorld(rho=1.0, **SIZE),
           "ρ=0.98, level shift": RatingWorld(rho=0.98, level_shift=1.0, **SIZE),
           "ρ=0.98, season": RatingWorld(rho=0.98, season=1.0, **SIZE),
-          "ρ=0.98, new users": RatingWorld(rho=0.98, wave=0.5, **SIZE)}
-CONTROLLED = ("ρ=0.98", "ρ=0.995", "ρ=1")  # with a choice of settings and five draws; the others have three
+          "ρ=0.98, new users": RatingWorld(rho=0.98, wave=0.5, **SIZE)} | CURVE
+CONTROLLED = ("ρ=0.98", "ρ=0.995", "ρ=1")  # five draws of the world and of its ratings; the others have three
 WORLD_SEEDS = {name: SEEDS if name in CONTROLLED else range(3) for name in WORLDS}
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+DRAWS = 20  # of γ, the penalty of a user and whether there are biases, for the ridge that forgets
+FORGETTING = {"gamma": (0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 1.0),
+              "user_penalty": (0.3, 0.5, 1.0, 2.0, 4.0, 8.0), "biased": (False, True)}
 WORLD_CONFIG = RRNConfig(hidden_size=32, embedding_size=16, dynamic_size=8, stationary_size=4, dropout=0.1, penalty=1.0,
                          user_step=DAY, learning_rate=4e-3, decay=True, batch_size=2048, n_epochs=20)
 # What the validation steps choose from: to count on what is remembered, or on each one's own parameters.
-CHOICES = {"as a stranger": {}, "at home": {"cold_start": 0.0, "dropout": 0.5, "penalty": 10.0}}
+CHOICES = {"with cold starts": {}, "without": {"cold_start": 0.0, "dropout": 0.5, "penalty": 10.0}}
 
 
 class FittedOnce:
@@ -157,49 +163,67 @@ class FittedOnce:
         return self.model.predict(data.user_ids[data.users], data.item_ids[data.items], data.times)
 
 
+def choose(name):
+    """Which of the CHOICES does best on the validation steps of a world's first draw; the other draws take it over."""
+    train, valid, _ = WORLDS[name].sample(0).split_by_time()
+
+    def error(choice):
+        model = fit(train, replace(WORLD_CONFIG, **CHOICES[choice]), device="cpu", seed=0, progress=False)
+        return metrics.evaluate_ratings(model, valid, n_boot=1).rmse
+
+    return min(CHOICES, key=error)
+
+
 def train_world(job):
-    """{model: RMSE on the last tenth} of one draw of a world, and which settings were chosen."""
-    name, seed = job
-    world = WORLDS[name]
+    """{model: RMSE on the last tenth} of one draw of a world, and what the validation steps chose for the ridges."""
+    name, seed, choice = job
+    world = replace(WORLDS[name], seed=seed)
     train, valid, test = world.sample(seed).split_by_time()
     past = concatenate(train, valid)
 
     def rmse(model, data=test):
         return metrics.evaluate_ratings(model, data, n_boot=1).rmse
 
-    def tuned(kind):
-        """The penalty that does best on the validation steps, then fitted on all before the test."""
-        def of(penalty):
-            return kind(n_factors=world.dim, penalty=penalty, bias_penalty=penalty, seed=seed)
-
-        best = min(PENALTIES, key=lambda penalty: rmse(of(penalty).fit(train), valid))
-        return of(best).fit(past)
+    def tuned(kind, choices):
+        """The settings that do best on the validation steps, then fitted on all before the test."""
+        best = min(choices, key=lambda settings: rmse(kind(**settings).fit(train), valid))
+        return kind(**best).fit(past), best
 
     def rrn(data, **changes):
         return fit(data, replace(WORLD_CONFIG, **changes), device="cpu", seed=seed, progress=False)
 
-    chosen = "as a stranger"
-    if name in CONTROLLED:
-        chosen = min(CHOICES, key=lambda choice: rmse(rrn(train, **CHOICES[choice]), valid))
-    scores = {"Mean": Mean().fit(past), "MF": tuned(MatrixFactorization), "Online MF": tuned(OnlineMF),
+    ridges = [{"n_factors": world.dim, "penalty": p, "bias_penalty": p, "seed": seed} for p in PENALTIES]
+    mf, ridge = tuned(MatrixFactorization, ridges)
+    rng = random.Random("forgetting")
+    forgetting = [ridge | {key: rng.choice(values) for key, values in FORGETTING.items()} | {"step": DAY}
+                  for _ in range(DRAWS)]
+    forgets, settings = tuned(ForgettingMF, forgetting)
+    kalman = EstimatedKalman(world.dim, step=DAY, seed=seed).fit(past)
+    scores = {"Mean": Mean().fit(past), "MF": mf, "Online MF": OnlineMF(**ridge).fit(past), "Forgetting MF": forgets,
+              "Estimated Kalman filter": kalman,
               "Static, items known, fitted once": FittedOnce(world.static()).fit(past),
               "Static, items known, kept up to date": world.static().fit(past),
-              "Kalman optimum": world.kalman().fit(past), "RRN": rrn(past, **CHOICES[chosen])}
+              "Kalman optimum": world.kalman().fit(past), "RRN": rrn(past, **CHOICES[choice])}
     if name == "ρ=0.98":
-        scores["RRN, no anchors"] = rrn(past, **CHOICES[chosen], anchored=False)
+        scores["RRN, no anchors"] = rrn(past, **CHOICES[choice], anchored=False)
+    chosen = {"forgetting": {key: settings[key] for key in FORGETTING}, "penalty": ridge["penalty"],
+              "estimated": {"rho": kalman.rho, "sigma": kalman.sigma}}
     return {model: rmse(predictor) for model, predictor in scores.items()}, chosen
 
 
 def world(experiment):
     """RMSE beside the optimum, and how much of the gap between the best static model and the optimum is closed."""
-    jobs = [(name, seed) for name in WORLDS for seed in WORLD_SEEDS[name]]
     train, valid, test = WORLDS["ρ=0.98"].sample(0).split_by_time()
     result = results.new_result(experiment, results.describe(concatenate(train, valid), test), {
         "seeds": list(SEEDS), "worlds": {name: asdict(world) for name, world in WORLDS.items()},
-        "penalties of MF": PENALTIES, "model": asdict(WORLD_CONFIG), "choices": CHOICES})
+        "seed of a world": "that of the draw", "penalties of MF": PENALTIES, "forgetting": FORGETTING, "draws": DRAWS,
+        "model": asdict(WORLD_CONFIG), "choices": CHOICES})
     units = Units(result)
-    done = dict(zip(jobs, units.in_parallel(train_world, jobs)))
-    result["config"]["chosen"] = {name: [done[name, seed][1] for seed in WORLD_SEEDS[name]] for name in WORLDS}
+    choice = dict.fromkeys(WORLDS, "with cold starts") | dict(zip(CONTROLLED, units.in_parallel(choose, CONTROLLED)))
+    jobs = [(name, seed, choice[name]) for name in WORLDS for seed in WORLD_SEEDS[name]]
+    done = {(name, seed): unit for (name, seed, _), unit in zip(jobs, units.in_parallel(train_world, jobs))}
+    result["config"]["chosen"] = choice
+    result["config"]["ridges"] = {name: [done[name, seed][1] for seed in WORLD_SEEDS[name]] for name in WORLDS}
     for name in WORLDS:
         by_model = collect([done[name, seed][0] for seed in WORLD_SEEDS[name]])
         for model, values in by_model.items():
@@ -208,7 +232,8 @@ def world(experiment):
         static = np.minimum(rmse["MF"], rmse["Static, items known, fitted once"])
         optimum = rmse["Kalman optimum"]
         if WORLDS[name].rho < 1:
-            for model in ("RRN", "Online MF", "Static, items known, kept up to date"):
+            for model in ("RRN", "Online MF", "Forgetting MF", "Estimated Kalman filter",
+                          "Static, items known, kept up to date"):
                 closed = (static - rmse[model]) / (static - optimum)
                 result["rows"].append(mean_row(f"{name} · {model}", "gap_closed", closed))
         for model in by_model:
