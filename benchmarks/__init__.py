@@ -3,6 +3,7 @@
 # experiment -> module here whose main(experiment) writes its result file. Those that others read stand before them.
 EXPERIMENTS = {
     "gru4rec-search": "gru4rec_search",
+    "gru4rec-losses": "gru4rec_losses",
     "gru4rec-yoochoose-100k": "gru4rec",
     "gru4rec-world": "gru4rec",
     "gru4rec-full": "gru4rec_scale",
