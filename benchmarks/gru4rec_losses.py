@@ -1,4 +1,4 @@
-"""Why BPR falls behind with many negatives, and what the exact logQ correction changes, on a validation day.
+"""Why BPR falls behind with many negatives, what the exact logQ correction changes, and more layers, on a validation day.
 
 One thing is varied at a time, from the same settings. The test set is never read.
 ``python -m rnnbook reproduce gru4rec-losses``
@@ -42,7 +42,9 @@ SHARPNESS = (0.25, 0.5, 1.0)
 BPRS = {"BPR": bpr, "BPR, times N_S": bpr_times_n} | {
     f"BPR, weights softmax({sharpness:g} r)": partial(weighted_bpr, sharpness=sharpness) for sharpness in SHARPNESS}
 OTHERS = {"BPR-max": {"loss": "bpr-max"}, "cross-entropy, logQ": {}, "cross-entropy, exact": {"exact_logq": True},
-          "cross-entropy, no correction": {"logq": 0.0}}
+          "cross-entropy, no correction": {"logq": 0.0},
+          "cross-entropy, two layers": {"hidden_size": (100, 100)},
+          "cross-entropy, feed-forward": {"feedforward_size": 100}}
 ARMS = [*BPRS, *OTHERS]
 
 
@@ -90,8 +92,8 @@ def main(experiment):
         result["rows"].append(mean_row(arm, "share of the hardest", [done[arm, seed]["share"] for seed in SEEDS]))
     for b in ARMS[1:len(BPRS)] + ["BPR-max"]:
         result["paired"] += paired_rows(b, "BPR", scores)
-    for b in ("cross-entropy, logQ", "cross-entropy, no correction"):
-        result["paired"] += paired_rows("cross-entropy, exact", b, scores)
+    for a in ("exact", "no correction", "two layers", "feed-forward"):
+        result["paired"] += paired_rows(f"cross-entropy, {a}", "cross-entropy, logQ", scores)
     # The two rates at which an item enters the columns, up to its support: among other rows' targets, and drawn
     rates = {"in batch": (CONFIG.batch_size - 1) / fitted.n_events,
              "sampled": CONFIG.n_sample / np.sum(fitted.support.astype(float) ** CONFIG.sample_alpha)}

@@ -477,6 +477,7 @@ def test_logq_makes_the_sampled_softmax_unbiased_in_popularity():
     torch.testing.assert_close(gru4rec.step_loss(config, torch.zeros(2, 4), columns, sampler), expected)
 
 
+@pytest.mark.claim("exact-logq-is-unbiased")
 def test_exact_logq_adds_up_to_the_full_softmax(float64):
     """In the mean over many draws of the other rows' targets and of the extra negatives, the sum over the negatives is
     that over all other items; with only the ratios right, as with logq, it is not."""
