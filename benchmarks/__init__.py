@@ -17,6 +17,7 @@ EXPERIMENTS = {
     "improved-drift": "improved",
     "improved-privileged": "improved",
     "improved-catalogue": "improved",
+    "rating-logs": "rating_logs",
     "rrn-movielens-100k": "rrn",
     "rrn-movietweetings-100k": "rrn",
     "rrn-world": "rrn",

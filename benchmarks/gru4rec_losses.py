@@ -1,6 +1,6 @@
-"""Why BPR falls behind with many negatives, what the exact logQ correction changes, and more layers, on a validation day.
+"""Why BPR falls behind with many negatives, what the exact logQ correction changes, and what more layers do.
 
-One thing is varied at a time, from the same settings. The test set is never read.
+One thing is varied at a time, from the same settings, on a validation day. The test set is never read.
 ``python -m rnnbook reproduce gru4rec-losses``
 """
 
