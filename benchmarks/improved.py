@@ -14,7 +14,7 @@ from torch.nn.functional import normalize as unit
 
 from rnnbook import baselines, data, metrics, results
 from rnnbook.baselines import PopularityTies
-from rnnbook.benchmarks.gru4rec_search import best_of
+from rnnbook.benchmarks.gru4rec_search import as_config, best_of
 from rnnbook.benchmarks.rows import collect, difference_row, mean_row, paired_rows, score_rows
 from rnnbook.benchmarks.units import Units
 from rnnbook.gru4rec import GRU4RecConfig, fit as fit_gru4rec
@@ -111,7 +111,7 @@ def rival(train, m1, shared, options):
 
 
 def rival_config():
-    return GRU4RecConfig(**best_of(results.load("gru4rec-search")["trials"], "cross-entropy")["config"])
+    return as_config(best_of(results.load("gru4rec-search")["trials"], "cross-entropy")["config"])
 
 
 # Each part of a seed is trained by itself; arms that share a stage are in one part.

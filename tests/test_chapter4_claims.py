@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnnbook import metrics, results
-from rnnbook.baselines import MatrixFactorization, OnlineMF
+from rnnbook.baselines import EstimatedKalman, ForgettingMF, MatrixFactorization, OnlineMF
 from rnnbook.interactions import DAY, concatenate
 from rnnbook.rrn import RRNConfig, fit, new_model
 from rnnbook.worlds import RatingWorld
@@ -162,6 +162,39 @@ def test_a_small_rrn_follows_drift(error_in, world):
         return 0.3 < closed < 1 and error[model] < error["Online MF"] - 0.05
 
     assert holds("RRN") and not holds("untrained")
+
+
+def forgetting_ridge(name):
+    """The ridge that forgets as the validation steps choose it, its error, and that of one that does not forget."""
+    world = RatingWorld(n_users=300, **WORLDS[name])
+    train, valid, test = world.sample(0).split_by_time()
+
+    def model(gamma, data):
+        kwargs = {"n_factors": world.dim, "penalty": 10.0, "bias_penalty": 10.0, "biased": False}
+        return ForgettingMF(gamma, 1.0, DAY, **kwargs).fit(data)
+
+    gamma = min((0.8, 0.85, 0.9, 0.95, 1.0), key=lambda gamma: rmse(model(gamma, train), valid))
+    past = concatenate(train, valid)
+    return gamma, rmse(model(gamma, past), test), rmse(model(1.0, past), test)
+
+
+@pytest.mark.claim("forgetting-is-the-rival")
+def test_one_number_is_enough_to_pass_a_small_rrn(error_in):
+    error = error_in("ρ=0.98")
+
+    def closed(value):
+        return (error["MF"] - value) / (error["MF"] - error["optimum"])
+
+    gamma, forgets, keeps = forgetting_ridge("ρ=0.98")
+    past, test = parts(RatingWorld(n_users=300, **WORLDS["ρ=0.98"]))
+    estimated = rmse(EstimatedKalman(3, step=DAY).fit(past), test)
+    assert gamma < 1 and forgets < error["RRN"] and closed(forgets) > 0.8 and closed(keeps) < 0.2
+    assert 0.9 < closed(estimated) < 1
+
+
+@pytest.mark.claim("forgetting-is-the-rival")
+def test_where_nothing_moves_nothing_is_forgotten():
+    assert forgetting_ridge("ρ=1")[0] == 1.0
 
 
 @pytest.mark.twin("anchors-carry-it")
