@@ -96,8 +96,8 @@ def kind_of(name):
 # --- Sessions ---------------------------------------------------------------------------------------------
 
 
-def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=GAP, min_support=5, test_seconds=None,
-                  header=None, separator=None, quote_char='"', time_unit=None, drop_missing=False):
+def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=GAP, min_support=None,
+                  test_seconds=None, header=None, separator=None, quote_char='"', time_unit=None, drop_missing=False):
     """Load a session log and split it into train and test.
 
     A published split is kept, and so is the split of the world. Other logs are prepared as the GRU4Rec authors prepare
@@ -117,8 +117,8 @@ def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=
         The column of users in a log without sessions. Sessions are cut where a user does nothing for a while.
     gap : float
         More than so many seconds without an event of the user end a session. Only where sessions are cut.
-    min_support : int
-        The smallest number of clicks of an item. Only for logs without a published split.
+    min_support : int, optional
+        The smallest number of clicks of an item, by default 5. Only for logs without a published split.
     test_seconds : float, optional
         The length of the test period, by default a day (86,400). Only for logs without a published split.
     header : list of str, optional
@@ -172,11 +172,11 @@ def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=
     if _is_named(source, SPLITS | LOGS, folders=True, **columns, gap=gap, **options):
         if source in LOGS:
             return _split(LOGS[source](), min_support, test_seconds)
-        _check_not_to_split(source, test_seconds)
+        _check_not_to_split(source, min_support, test_seconds)
         return SPLITS[source]()
     path = Path(source) if isinstance(source, (str, Path)) else None
     if path and path.is_dir():
-        _check_not_to_split(path, test_seconds)
+        _check_not_to_split(path, min_support, test_seconds)
         return _published(path.name, *(_log(_half(path, half), path.name, columns, gap, options)
                                        for half in ("train", "test")))
     return _split(_log(source, path.name if path else "sessions", columns, gap, options), min_support, test_seconds)
@@ -245,14 +245,16 @@ def _with_milliseconds(frame, missing, report):
     return frame.with_columns(pl.Series("time", frame["time"].to_numpy() + since.fill_null(0).to_numpy() / 1000))
 
 
-def _check_not_to_split(name, test_seconds):
-    if test_seconds is not None:
-        raise TypeError(f"{name} has a test part of its own; test_seconds=, for the command --test-seconds, is for a "
-                        f"log that has none")
+def _check_not_to_split(name, min_support, test_seconds):
+    for what, value in (("min_support", min_support), ("test_seconds", test_seconds)):
+        if value is not None:
+            raise TypeError(f"{name} has a test part of its own and is taken as it is; {what}=, for the command "
+                            f"--{what.replace('_', '-')}, is for a log that has none")
 
 
 def _split(data, min_support, test_seconds):
     """Apply the GRU4Rec authors' preprocessing of RSC15 to a log, and split it."""
+    min_support = 5 if min_support is None else min_support
     data = data.drop_short("one-event sessions dropped")
     data = data.keep_events(data.support[data.items] >= min_support,
                             f"events of items clicked fewer than {min_support} times dropped")

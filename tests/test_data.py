@@ -496,6 +496,8 @@ def test_what_is_no_table_is_said_to_be_none():
         load_sessions("rsc16")
     with pytest.raises(TypeError, match="has its own column names"):
         load_sessions("rsc15", item="item")
+    with pytest.raises(TypeError, match="session-world has a test part of its own and is taken as it is; min_support="):
+        load_sessions("session-world", min_support=3)
     with pytest.raises(TypeError, match="session-world has a test part of its own"):
         load_sessions("session-world", test_seconds=3600)
     with pytest.raises(DataError, match="no column 'clicked'"):
