@@ -1,6 +1,6 @@
-"""The recurrent recommender network on MovieLens 100K, on MovieTweetings, and on the world of drifting tastes.
+"""The recurrent recommender network on worlds of drifting tastes, whose optimum is known.
 
-``python -m rnnbook reproduce rrn-movielens-100k``, and so ``rrn-movietweetings-100k`` and ``rrn-world``
+``python -m rnnbook reproduce rrn-world``
 """
 
 import random
@@ -8,34 +8,15 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from rnnbook import data, metrics, results
-from rnnbook.benchmarks.rows import collect, difference_row, mean_row, paired_row, score_row
+from rnnbook import metrics, results
+from rnnbook.benchmarks.rows import collect, difference_row, mean_row
 from rnnbook.benchmarks.units import Units
 from rnnbook.interactions import DAY, concatenate
-from rnnbook.baselines import (AutoRec, Biases, EstimatedKalman, ForgettingMF, MatrixFactorization, OnlineMF,
-                               TimeSVDpp)
+from rnnbook.baselines import EstimatedKalman, ForgettingMF, MatrixFactorization, OnlineMF
 from rnnbook.rrn import RRNConfig, fit
 from rnnbook.worlds import RatingWorld
 
 SEEDS = range(5)
-
-# RMSE in the paper of the RRN (Wu et al., WSDM 2017, "2017b" in the book's bibliography), table 2, and in the authors'
-# later one (ICLR workshop 2017, "2017a"), table 1: there of IMDb with at least 15 ratings a user and movie
-MODELS = "PMF", "TimeSVD++", "U-AutoRec", "I-AutoRec", "RRN"
-PUBLISHED = {
-    "Netflix, 6 months, Wu et al. 2017b": (0.9584, 0.9589, 0.9836, 0.9778, 0.9427),
-    "Netflix, all, Wu et al. 2017b": (0.9252, 0.9275, 0.9647, 0.9364, 0.9224),
-    "IMDb, Wu et al. 2017b": (2.3913, 2.0037, 2.0290, 2.0521, 1.9703),
-    "IMDb, 15-core, Wu et al. 2017a": (1.7355, 1.7348, 1.7332, 1.7135, 1.7047)}
-# Table 3 of the first: width of a step (user / movie), and seconds of one epoch of the users' and of the movies' side
-STEPS = {"RRN, 1 day / 1 day": (0.9440, 9235, 7225), "RRN, 1 day / 7 days": (0.9427, 8587, 4478),
-         "RRN, 7 days / 1 day": (0.9459, 6845, 7219), "RRN, 7 days / 7 days": (0.9440, 6800, 4298)}
-PAPER = [{"source": source, "model": model, "metric": "rmse", "value": value}
-         for source, values in PUBLISHED.items() for model, value in zip(MODELS, values)]
-PAPER += [{"source": "Netflix, 6 months, by step, Wu et al. 2017b", "model": model, "metric": metric, "value": value}
-          for model, values in STEPS.items()
-          for metric, value in zip(("rmse", "seconds, users", "seconds, items"), values)]
-
 
 class Mean:
     """The mean of the training ratings for everyone."""
@@ -47,87 +28,6 @@ class Mean:
     def follow(self, data):
         return np.full(data.n_ratings, self.mean)
 
-
-# --- Real ratings: the first 80 % to learn from, 10 % to choose with, the last 10 % one after another ------------
-
-# Every part is left out once on MovieLens, two on MovieTweetings too.
-ABLATIONS = {"RRN": {}, "RRN, no newbie flag": {"newbie": False}, "RRN, no clock": {"wall_clock": False},
-             "RRN, no stationary part": {"stationary": False}, "RRN, no dynamic part": {"dynamic": False},
-             "RRN, no anchors": {"anchored": False}}
-
-
-ARMS = {"movielens-100k": ABLATIONS, "movietweetings-100k": {
-    model: ABLATIONS[model] for model in ("RRN", "RRN, no stationary part", "RRN, no anchors")}}
-
-
-def load(name):
-    return data.load_ratings(name, min_user_ratings=10 if name == "movietweetings-100k" else 1).split_by_time()
-
-
-def fitted(parts, config, seed, start=None):
-    """An RRN of the first two parts, for as many epochs as the second, held out, says."""
-    train, valid, _ = parts
-    options = {"device": "cpu", "seed": seed, "progress": False}
-    history = fit(train, config, valid=valid, start=start and start(train), **options).history
-    n_epochs = int(np.argmin([point["rmse"] for point in history])) + 1
-    past = concatenate(train, valid)
-    return fit(past, replace(config, n_epochs=n_epochs), start=start and start(past), **options), n_epochs
-
-
-def from_autorec(train):
-    """Stationary factors of an I-AutoRec, as the authors' later paper has it, the items' taken around their mean."""
-    autorec = AutoRec("item", hidden_size=RRNConfig.stationary_size).fit(train)
-    scale = np.sqrt(train.ratings.std())
-    return autorec.user_factors / scale, (autorec.item_factors - autorec.item_factors.mean(0)) / scale
-
-
-def train_real(job):
-    """{model: RatingScores} of one seed: every RRN and the baselines that have chance in them."""
-    name, seed = job
-    parts = load(name)
-    past, test = concatenate(*parts[:2]), parts[2]
-    scores, epochs = {}, {}
-    for model, changes in ARMS[name].items():
-        network, epochs[model] = fitted(parts, RRNConfig(**changes), seed)
-        scores[model] = metrics.evaluate_ratings(network, test)
-    if name == "movielens-100k":
-        network, epochs["RRN, started from I-AutoRec"] = fitted(parts, RRNConfig(), seed, start=from_autorec)
-        scores["RRN, started from I-AutoRec"] = metrics.evaluate_ratings(network, test)
-    for model, baseline in {"MF": MatrixFactorization(seed=seed),
-                            "PMF (no biases)": MatrixFactorization(seed=seed, biased=False),
-                            "Online MF": OnlineMF(seed=seed), "TimeSVD++": TimeSVDpp(seed=seed),
-                            "I-AutoRec": AutoRec("item", seed=seed), "U-AutoRec": AutoRec("user", seed=seed)}.items():
-        scores[model] = metrics.evaluate_ratings(baseline.fit(past), test)
-    return scores, epochs
-
-
-def real(experiment):
-    name = experiment.removeprefix("rrn-")
-    train, valid, test = load(name)
-    past = concatenate(train, valid)
-    known = np.isin(test.users, past.users)
-    result = results.new_result(experiment, results.describe(past, test), {
-        "seeds": list(SEEDS), "split": "80, 10, 10 % by time; the last fit has the first 90 %",
-        "test ratings by new users": float(1 - known.mean()),
-        "test ratings of new items": float(1 - np.isin(test.items, past.items).mean()), "model": asdict(RRNConfig())})
-    units = Units(result)
-    done = units.in_parallel(train_real, [(name, seed) for seed in SEEDS])
-    scores = collect([s for s, _ in done])
-    result["config"]["epochs"] = {model: [e[model] for _, e in done] for model in done[0][1]}
-    for model, baseline in {"Mean": Mean(), "Biases": Biases()}.items():
-        scores[model] = [metrics.evaluate_ratings(baseline.fit(past), test)]
-    for model, runs in scores.items():
-        result["rows"].append(score_row(model, "rmse", runs))
-        for group, which in {"new users": ~known, "known users": known}.items():
-            by_group = [float(np.sqrt(np.mean(s.errors[which] ** 2))) for s in runs]
-            result["rows"].append(mean_row(model, f"rmse, {group}", by_group))
-        if model != "RRN":
-            result["paired"].append(paired_row("RRN", model, "rmse", scores["RRN"], runs))
-    result["paper"] = PAPER
-    units.write()
-
-
-# --- The world of drifting tastes ---------------------------------------------------------------------------
 
 SIZE = {"n_users": 4000}
 CURVE = {f"ρ=0.98, {n:,} users": RatingWorld(rho=0.98, n_users=n) for n in (500, 1000, 2000, 8000)}
@@ -211,7 +111,7 @@ def train_world(job):
     return {model: rmse(predictor) for model, predictor in scores.items()}, chosen
 
 
-def world(experiment):
+def main(experiment):
     """RMSE beside the optimum, and how much of the gap between the best static model and the optimum is closed."""
     train, valid, test = WORLDS["ρ=0.98"].sample(0).split_by_time()
     result = results.new_result(experiment, results.describe(concatenate(train, valid), test), {
@@ -241,7 +141,3 @@ def world(experiment):
                 result["paired"].append(difference_row(f"{name} · RRN", f"{name} · {model}", "rmse",
                                                        rmse["RRN"] - rmse[model]))
     units.write()
-
-
-def main(experiment):
-    (world if experiment == "rrn-world" else real)(experiment)

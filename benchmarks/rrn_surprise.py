@@ -3,14 +3,15 @@
 ``python -m rnnbook reproduce rrn-surprise``, with ``pip install scikit-surprise``, which nothing else needs.
 """
 
-from dataclasses import replace
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
 from rnnbook import metrics, results
 from rnnbook.benchmarks.rows import paired_row, score_row
-from rnnbook.benchmarks.rrn import SEEDS, load
+from rnnbook.benchmarks.rrn import SEEDS
+from rnnbook.benchmarks.rrn_logs import load
 from rnnbook.benchmarks.units import Units
 from rnnbook.interactions import concatenate
 from rnnbook.rrn import RRNConfig, fit
@@ -42,9 +43,9 @@ class Surprise:
         return np.array([self.model.predict(u, i).est for u, i in zip(data.users.tolist(), data.items.tolist())])
 
 
-def epochs(name):
-    """How many epochs the RRN of each seed was trained for in the tables beside this."""
-    return results.load(f"rrn-{name}")["config"]["epochs"]["RRN"]
+def settings(name):
+    """The settings of the RRN in the tables beside this."""
+    return RRNConfig(**results.load(f"rrn-{name}")["config"]["chosen"]["RRN"])
 
 
 def train_one(job):
@@ -53,7 +54,7 @@ def train_one(job):
     train, valid, test = load(name)
     past = concatenate(train, valid)
     if model == "RRN":
-        network = fit(past, replace(RRNConfig(), n_epochs=epochs(name)[seed]), device="cpu", seed=seed, progress=False)
+        network = fit(past, settings(name), device="cpu", seed=seed, progress=False)
         return metrics.evaluate_ratings(network, test)
     return metrics.evaluate_ratings(Surprise(model, seed, **SETTINGS[name][model]).fit(past), test)
 
@@ -67,7 +68,7 @@ def main(experiment):
     train, valid, test = parts["movielens-100k"]
     result = results.new_result(experiment, results.describe(concatenate(train, valid), test), {
         "seeds": list(SEEDS), "settings": SETTINGS, "scikit-surprise": surprise.__version__,
-        "epochs of the RRN": {name: epochs(name) for name in SETTINGS},
+        "the RRN": {name: asdict(settings(name)) for name in SETTINGS},
         "sha256": {name: concatenate(*p[:2]).sha256 for name, p in parts.items()}})
     units = Units(result)
     jobs = [(name, model, seed) for name, models in SETTINGS.items() for model in ["RRN", *models]
