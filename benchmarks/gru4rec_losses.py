@@ -41,7 +41,8 @@ def bpr_times_n(scores, negative):
 SHARPNESS = (0.25, 0.5, 1.0)
 BPRS = {"BPR": bpr, "BPR, times N_S": bpr_times_n} | {
     f"BPR, weights softmax({sharpness:g} r)": partial(weighted_bpr, sharpness=sharpness) for sharpness in SHARPNESS}
-OTHERS = {"BPR-max": {"loss": "bpr-max"}, "cross-entropy, logQ": {}, "cross-entropy, exact": {"exact_logq": True},
+OTHERS = {"BPR-max": {"loss": "bpr-max"}, "BPR-max, no penalty": {"loss": "bpr-max", "bpr_max_regularization": 0.0},
+          "cross-entropy, logQ": {}, "cross-entropy, exact": {"exact_logq": True},
           "cross-entropy, no correction": {"logq": 0.0},
           "cross-entropy, two layers": {"hidden_size": (100, 100)},
           "cross-entropy, feed-forward": {"feedforward_size": 100}}
@@ -90,7 +91,7 @@ def main(experiment):
     for arm in ARMS:
         result["rows"] += score_rows(arm, scores[arm])
         result["rows"].append(mean_row(arm, "share of the hardest", [done[arm, seed]["share"] for seed in SEEDS]))
-    for b in ARMS[1:len(BPRS)] + ["BPR-max"]:
+    for b in [*BPRS, "BPR-max", "BPR-max, no penalty"][1:]:
         result["paired"] += paired_rows(b, "BPR", scores)
     for a in ("exact", "no correction", "two layers", "feed-forward"):
         result["paired"] += paired_rows(f"cross-entropy, {a}", "cross-entropy, logQ", scores)
