@@ -14,7 +14,7 @@ from rnnbook.benchmarks.units import Units
 from rnnbook.interactions import DAY, concatenate
 from rnnbook.baselines import EstimatedKalman, ForgettingMF, MatrixFactorization, OnlineMF
 from rnnbook.rrn import RRNConfig, fit
-from rnnbook.worlds import RatingWorld
+from rnnbook.worlds import JumpWorld, RatingWorld
 
 SEEDS = range(5)
 
@@ -35,7 +35,8 @@ WORLDS = {"ρ=0.98": RatingWorld(rho=0.98, **SIZE), "ρ=0.995": RatingWorld(rho=
           "ρ=1": RatingWorld(rho=1.0, **SIZE),
           "ρ=0.98, level shift": RatingWorld(rho=0.98, level_shift=1.0, **SIZE),
           "ρ=0.98, season": RatingWorld(rho=0.98, season=1.0, **SIZE),
-          "ρ=0.98, new users": RatingWorld(rho=0.98, wave=0.5, **SIZE)} | CURVE
+          "ρ=0.98, new users": RatingWorld(rho=0.98, wave=0.5, **SIZE),
+          "ρ=0.97, jumps": JumpWorld(rho=0.97, **SIZE)} | CURVE
 CONTROLLED = ("ρ=0.98", "ρ=0.995", "ρ=1")  # five draws of the world and of its ratings; the others have three
 WORLD_SEEDS = {name: SEEDS if name in CONTROLLED else range(3) for name in WORLDS}
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -103,7 +104,8 @@ def train_world(job):
               "Estimated Kalman filter": kalman,
               "Static, items known, fitted once": FittedOnce(world.static()).fit(past),
               "Static, items known, kept up to date": world.static().fit(past),
-              "Kalman optimum": world.kalman().fit(past), "RRN": rrn(past, **CHOICES[choice])}
+              "Best linear filter": world.kalman().fit(past), "Optimum": world.best().fit(past),
+              "RRN": rrn(past, **CHOICES[choice])}
     if name == "ρ=0.98":
         scores["RRN, no anchors"] = rrn(past, **CHOICES[choice], anchored=False)
     chosen = {"forgetting": {key: settings[key] for key in FORGETTING}, "penalty": ridge["penalty"],
@@ -130,7 +132,7 @@ def main(experiment):
             result["rows"].append(mean_row(f"{name} · {model}", "rmse", values))
         rmse = {model: np.array(values) for model, values in by_model.items()}
         static = np.minimum(rmse["MF"], rmse["Static, items known, fitted once"])
-        optimum = rmse["Kalman optimum"]
+        optimum = rmse["Optimum"]
         if WORLDS[name].rho < 1:
             for model in ("RRN", "Online MF", "Forgetting MF", "Estimated Kalman filter",
                           "Static, items known, kept up to date"):

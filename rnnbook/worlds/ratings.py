@@ -305,8 +305,12 @@ class RatingWorld:
                           self.user_ids, self.item_ids, "rating-world")
 
     def kalman(self):
-        """The best possible rating predictor."""
+        """The best of all linear rating predictors: the Kalman filter."""
         return KalmanFilter(self)
+
+    def best(self):
+        """The best possible rating predictor. Here it is the Kalman filter."""
+        return self.kalman()
 
     def static(self):
         """The filter that assumes ``rho=1``: ridge regression for a fixed taste, with known item factors.
@@ -319,7 +323,7 @@ class RatingWorld:
     def oracle(self, *parts):
         """The best possible scores on the last of these consecutive parts, given the parts before it.
 
-        ``oracle(train, test)`` returns the RatingOptimum of :meth:`kalman`, fitted on train, on test.
+        ``oracle(train, test)`` returns the RatingOptimum of :meth:`best`, fitted on train, on test.
         ``oracle(data)`` starts without ratings. On few ratings a model can have a lower ``rmse`` by chance, but never
         in expectation. So compare on the same data.
 
@@ -337,7 +341,7 @@ class RatingWorld:
             The ids are not the world's, or a part begins before the one before it ends.
         """
         *history, data = parts
-        model = self.kalman()
+        model = self.best()
         if history:
             model.fit(reduce(concatenate, history))
         mean, variance = model.follow_with_variance(data)
