@@ -290,7 +290,7 @@ def forward_window(model, sampler, window, state, rows):
     window : list of (x, y, first, reset, live)
         As in `train_step`.
     state : list of Tensor, float [B/n, hidden_size]
-    rows : gru4rec.UsedRows
+    rows : training.UsedRows
 
     Returns
     -------
@@ -302,7 +302,8 @@ def forward_window(model, sampler, window, state, rows):
     --------
     Two lanes. This rank has the second one, in which a session starts.
 
-    >>> from rnnbook.gru4rec import GRU4Rec, NegativeSampler, UsedRows
+    >>> from rnnbook.gru4rec import GRU4Rec, NegativeSampler
+    >>> from rnnbook.training import UsedRows
     >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4, batch_size=2))
     >>> sampler = NegativeSampler([1, 2, 1], n_sample=5, alpha=0.5, device="cpu", n_steps=1)
     >>> window = [(torch.tensor([0, 1]), torch.tensor([1, 2]), 1, torch.tensor([True]), None)]

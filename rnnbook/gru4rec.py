@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from rnnbook import metrics, training
 from rnnbook.interactions.lookup import joined_ids
 from rnnbook.recommenders import Recommender
-from rnnbook.training import Count, Dropout, Momentum, Rate, Size, Weight
+from rnnbook.training import Count, Dropout, Momentum, Rate, Size, UsedRows, Weight
 from rnnbook.training.lanes import EpochTracker, rows_to_lanes
 
 # --- Session-parallel mini-batches ------------------------------------------------------------------------
@@ -710,42 +710,6 @@ def step_loss(config, scores, columns, sampler, n_targets=None):
     if config.loss == "bpr-max":
         return bpr_max(scores, negative, config.bpr_max_regularization)
     return LOSSES[config.loss](scores, negative)
-
-
-class UsedRows:
-    """The rows of the large tables that a step uses, gathered as leaves of the autograd graph.
-
-    So the cost of the backward pass and of the optimiser depends on these rows, not on the size of the catalogue.
-
-    Examples
-    --------
-    >>> model = GRU4Rec(["a", "b", "c"], GRU4RecConfig(hidden_size=4))
-    >>> rows = UsedRows(model)
-    >>> rows.read("output", torch.tensor([2, 0])).shape, len(rows.leaves)
-    (torch.Size([2, 4]), 1)
-    """
-
-    def __init__(self, model):
-        self.model = model
-        self.used: dict[str, list] = {}  # table -> [(row numbers, leaf with these rows), …]
-
-    def read(self, table, rows):
-        """The rows with these numbers, int64 [n], of a table (its name): a leaf, float [n, …]."""
-        leaf = getattr(self.model, table).detach().index_select(0, rows).requires_grad_()
-        self.used.setdefault(table, []).append((rows, leaf))
-        return leaf
-
-    @property
-    def leaves(self):
-        """list of Tensor: all leaves, table by table."""
-        return [leaf for entries in self.used.values() for _, leaf in entries]
-
-    def update(self, optimizer, gradients):
-        """Update the rows with the gradients of the leaves (in their order). Gradients of the same row are summed."""
-        of_leaves = iter(gradients)
-        for table, entries in self.used.items():
-            rows = torch.cat([rows for rows, _ in entries])
-            optimizer.step_rows(table, rows, torch.cat([next(of_leaves) for _ in entries]))
 
 
 def forward_window(model, sampler, window, state, rows):

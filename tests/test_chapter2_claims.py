@@ -102,6 +102,47 @@ def test_losses_that_weigh_negatives_pass_the_neighbours_and_averages_do_not():
     assert abs(recall_of("GRU4Rec bpr") - recall_of("GRU4Rec pointwise")) < 0.01
 
 
+def change(a, b, metric="recall@20"):
+    row = paired("gru4rec-losses", a, b, metric)
+    return row["low"], row["high"]
+
+
+@pytest.mark.claim("hard-negatives-matter")
+def test_weights_help_bpr_and_a_constant_factor_does_not():
+    assert change("BPR, times N_S", "BPR")[1] < 0
+    for sharpness in ("0.25", "0.5"):
+        assert change(f"BPR, weights softmax({sharpness} r)", "BPR")[0] > 0
+    assert change("BPR, weights softmax(1 r)", "BPR", "mrr@20")[1] < 0  # too much of it
+    assert change("BPR-max, no penalty", "BPR")[0] > 0
+    recall = results.rows("gru4rec-losses", "recall@20")
+    with_penalty, without, plain = (recall[arm] for arm in ("BPR-max", "BPR-max, no penalty", "BPR"))
+    assert min(with_penalty["values"]) > max(without["values"])
+    parts = with_penalty["mean"] - without["mean"], without["mean"] - plain["mean"]
+    assert 0.5 < parts[0] / parts[1] < 2
+    share = results.rows("gru4rec-losses", "share of the hardest")
+    shares = [share[arm]["mean"] for arm in ("BPR", *(f"BPR, weights softmax({s} r)" for s in ("0.25", "0.5", "1")))]
+    assert shares == sorted(shares) and shares[-1] > 1.5 * shares[0]
+
+
+@pytest.mark.claim("exact-logq-changes-little")
+@pytest.mark.parametrize("metric", ["recall@20", "mrr@20"])
+def test_the_exact_correction_changes_little_and_none_costs_something(metric):
+    low, high = change("cross-entropy, exact", "cross-entropy, logQ", metric)
+    assert -0.01 < low < 0 < high < 0.01
+    assert change("cross-entropy, no correction", "cross-entropy, logQ", metric)[1] < 0
+
+
+@pytest.mark.claim("more-layers")
+def test_a_second_layer_helps_a_little_and_a_feed_forward_layer_does_not():
+    def of(arm, metric):
+        return change(f"cross-entropy, {arm}", "cross-entropy, logQ", metric)
+
+    assert of("two layers", "recall@20")[0] < 0 < of("two layers", "recall@20")[1]
+    assert 0 < of("two layers", "mrr@20")[0] and of("two layers", "mrr@20")[1] < 0.01
+    assert of("feed-forward", "recall@20")[0] < 0 < of("feed-forward", "recall@20")[1] < 0.005
+    assert of("feed-forward", "mrr@20")[1] < 0
+
+
 @pytest.mark.claim("fast-is-faster")
 @pytest.mark.parametrize("loss", ["cross-entropy", "bpr-max"])
 @pytest.mark.parametrize("batch,times", [(32, 4.0), (128, 2.5), (512, 2.0)])

@@ -61,7 +61,7 @@ class ForgettingMF(MatrixFactorization):
     ...     model = ForgettingMF(gamma=gamma, n_factors=1, penalty=1.0, user_penalty=1.0).fit(train)
     ...     print(model.predict(["ann"], ["tea"], [41 * DAY]).round(1).item())
     3.0
-    1.6
+    2.1
     """
 
     def __init__(self, gamma=0.99, user_penalty=15.0, step=0.0, n_factors=20, penalty=15.0, bias_penalty=2.0,

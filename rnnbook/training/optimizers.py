@@ -1,4 +1,7 @@
-"""Adagrad and Adam for dense parameters and rows of large tables. Their state has names, for checkpoints."""
+"""Adagrad and Adam for dense parameters and rows of large tables, and the rows that a step uses.
+
+The state of an optimiser has names, for checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -146,3 +149,42 @@ class Adam:
     def tensors(self):
         """dict of str to Tensor: the optimiser's state. Writing into the tensors restores it."""
         return {f"{kind}.{name}": t for name, state in self.state.items() for kind, t in state.items()}
+
+
+class UsedRows:
+    """The rows of the large tables that a step uses, gathered as leaves of the autograd graph.
+
+    So the cost of the backward pass and of the optimiser depends on these rows, not on the size of the catalogue.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> model = SimpleNamespace(table=torch.zeros(3, 4))
+    >>> rows, optimizer = UsedRows(model), Adagrad({"table": model.table}, lr=0.1)
+    >>> loss = rows.read("table", torch.tensor([2, 0])).sum()
+    >>> rows.update(optimizer, torch.autograd.grad(loss, rows.leaves))
+    >>> model.table[:, 0]
+    tensor([-0.1000,  0.0000, -0.1000])
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.used: dict[str, list] = {}  # table -> [(row numbers, leaf with these rows), …]
+
+    def read(self, table, rows):
+        """The rows with these numbers, int64 [n], of a table (its name): a leaf, float [n, …]."""
+        leaf = getattr(self.model, table).detach().index_select(0, rows).requires_grad_()
+        self.used.setdefault(table, []).append((rows, leaf))
+        return leaf
+
+    @property
+    def leaves(self):
+        """list of Tensor: all leaves, table by table."""
+        return [leaf for entries in self.used.values() for _, leaf in entries]
+
+    def update(self, optimizer, gradients):
+        """Update the rows with the gradients of the leaves (in their order). Gradients of the same row are summed."""
+        of_leaves = iter(gradients)
+        for table, entries in self.used.items():
+            rows = torch.cat([rows for rows, _ in entries])
+            optimizer.step_rows(table, rows, torch.cat([next(of_leaves) for _ in entries]))
