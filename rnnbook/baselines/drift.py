@@ -1,8 +1,8 @@
 """Baselines for tastes that drift: a ridge regression that forgets, and a Kalman filter with estimated parameters.
 
 Both keep what they know of each user in a few numbers, and update them with every rating. They start from the item
-vectors of a matrix factorisation and follow the protocol of the other baselines (see `rnnbook.baselines.ratings`). An
-item without a training rating has the vector that the docstrings name; items are not learnt after the training.
+vectors of a matrix factorisation and follow the protocol of the other baselines (see `rnnbook.baselines.ratings`).
+Items are not learnt after the training.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ForgettingMF(MatrixFactorization):
 
     with ages in days. Without news the weight of what was rated falls and that of the penalty stays, so a user falls
     back to the mean user. With γ = 1 nothing is forgotten. Two sums for each user are enough to go on: a rating costs
-    the same, however many there were.
+    the same, however many there were. An item without a training rating has the vector 0.
 
     Parameters
     ----------
