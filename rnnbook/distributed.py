@@ -439,8 +439,8 @@ def _main(argv=None):
     ranks = Ranks(args.device)
     scores = evaluate_share(ranks, compiled.get("evaluate", metrics.evaluate_sessions), model, test)
     if ranks.rank == 0:
-        print(f"{train.name}, {ranks.n} ranks, {len(model.history)} epochs: loss {model.history[-1]['loss']:.4f}, "
-              f"Recall@20 {scores.recall:.4f}, MRR@20 {scores.mrr:.4f}")
+        print(f"{train.name}, {ranks.n} rank{'s' * (ranks.n > 1)}, {len(model.history)} epochs: "
+              f"loss {model.history[-1]['loss']:.4f}, Recall@20 {scores.recall:.4f}, MRR@20 {scores.mrr:.4f}")
     ranks.accelerator.end_training()
 
 

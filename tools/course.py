@@ -30,6 +30,7 @@ c.CourseDirectory.course_id = "rnnbook"
 c.ClearSolutions.code_stub = {"python": "# Your code here\\nraise NotImplementedError"}
 c.ClearSolutions.text_stub = "*Your answer here.*"
 c.ExecutePreprocessor.timeout = 120  # seconds a cell
+c.ExecutePreprocessor.iopub_timeout = 60  # seconds until its output is there, which a busy machine needs
 
 # For `nbgrader zip_collect`: files that are called ada_01_rnn.ipynb, by student and assignment.
 c.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[^/_]+)_(?P<file_id>[0-9]{2}_\\w+)\\.ipynb"
