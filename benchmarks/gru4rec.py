@@ -110,7 +110,8 @@ def yoochoose(experiment):
     for model in by_day[0]:
         if model != best:
             result["paired"] += paired_rows(best, model, by_day[0])
-    for name, scores in {"four days": four} | {f"day {-day}": by_day[day] for day in range(1, len(days))}.items():
+    groups = {"four days": four} | {f"day {-day}": by_day[day] for day in range(1, len(days))}
+    for name, scores in groups.items():
         named = {f"{name} · {model}": runs for model, runs in scores.items()}
         for model, runs in named.items():
             result["rows"] += score_rows(model, runs)

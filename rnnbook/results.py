@@ -205,7 +205,7 @@ def difference(name, a, b, metric, digits=3):
 
     Examples
     --------
-    >>> text = difference("gru4rec-yoochoose-100k", "GRU4Rec bpr-max", "Markov", "mrr@20")
+    >>> text = difference("gru4rec-yoochoose-100k", "GRU4Rec cross-entropy", "Markov", "mrr@20")
     >>> text[0], text.count(",")  # above it; the interval has two ends
     ('+', 1)
     """
@@ -328,11 +328,11 @@ def beside(name, source, metric, pairs, reference, digits=3):
 
     Examples
     --------
-    >>> pairs = {"POP": "Popularity", "GRU4Rec BPR-max (2018)": "GRU4Rec bpr-max"}
-    >>> both = beside("gru4rec-yoochoose-100k", "RSC15, as published", "recall@20", pairs,
-    ...               "GRU4Rec BPR-max (2018)")
+    >>> best = "GRU4Rec cross-entropy, samples (2018)"
+    >>> pairs = {"POP": "Popularity", best: "GRU4Rec cross-entropy"}
+    >>> both = beside("gru4rec-yoochoose-100k", "RSC15, as published", "recall@20", pairs, best)
     >>> both.loc["POP", "difference, paper"]
-    '+0.7140'
+    '+0.7062'
     """
     result = load(name)
     paper = {row["model"]: row["value"] for row in result["paper"]

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from rnnbook import metrics, results, training
 from rnnbook.baselines import ItemKNN, Markov, Popularity, PopularityTies
-from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig, NegativeSampler, fit, train_step
+from rnnbook.benchmarks.gru4rec_search import RIVALS, draws
+from rnnbook.gru4rec import LOSSES, GRU4Rec, GRU4RecConfig, NegativeSampler, fit, train_step
 from rnnbook.worlds import SessionWorld
 
 # --- Results ----------------------------------------------------------------------------------------------
@@ -85,10 +86,29 @@ def test_gru_beats_the_last_item_on_real_clicks(rival, metric):
 
 
 @pytest.mark.claim("sequence-beats-neighbours")
-@pytest.mark.parametrize("rival", ["S-KNN", "V-SKNN"])
+@pytest.mark.parametrize("rival", ["S-KNN", "V-SKNN", "STAN", "VSTAN"])
 @pytest.mark.parametrize("metric", ["recall@20", "mrr@20"])
-def test_gru_beats_the_neighbours_on_real_clicks(rival, metric):
+def test_gru_beats_the_neighbours_on_the_test_day(rival, metric):
     assert beats(rival, metric)
+
+
+@pytest.mark.claim("sequence-beats-neighbours")
+@pytest.mark.parametrize("rival", ["S-KNN", "V-SKNN", "STAN", "VSTAN"])
+def test_over_four_days_gru_leads_in_recall_and_vstan_in_mrr(rival):
+    best = results.load("gru4rec-yoochoose-100k")["best on validation"]
+    recall, mrr = (paired("gru4rec-yoochoose-100k", f"four days · {best}", f"four days · {rival}", metric)
+                   for metric in ("recall@20", "mrr@20"))
+    assert recall["low"] > 0 and (recall["difference"] < 0.0125) == (rival != "S-KNN")
+    assert mrr["high"] < 0 if rival == "VSTAN" else mrr["low"] > 0
+
+
+def test_every_arm_had_the_same_search():
+    """Twenty draws of its settings, or all that it has."""
+    trials = results.load("gru4rec-search")["trials"]
+    for arm in [*RIVALS, *LOSSES]:
+        tried = [t for t in trials if t["arm"] == arm and t.get("epochs", 2) == 2]
+        assert len(tried) == len(draws(arm)), arm
+    assert {len(draws(arm)) for arm in [*LOSSES, "Item-KNN", "S-KNN", "V-SKNN", "STAN", "VSTAN"]} == {20}
 
 
 @pytest.mark.claim("the-loss-decides")

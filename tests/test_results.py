@@ -144,7 +144,7 @@ def test_unknown_model_is_named(here, result):
 
 @pytest.mark.parametrize("name,module", [
     ("gru4rec-yoochoose-100k", "gru4rec"), ("bugs-yoochoose-100k", "bugs"), ("improved-yoochoose-100k", "improved"),
-    ("rrn-movielens-100k", "rrn"), ("rrn-movietweetings-100k", "rrn"), ("joint-gift-cards", "joint")])
+    ("rrn-movielens-100k", "rrn_logs"), ("rrn-movietweetings-100k", "rrn_logs"), ("joint-gift-cards", "joint")])
 def test_the_papers_figures_are_those_of_the_benchmark(name, module):
     assert results.load(name)["paper"] == import_module(f"rnnbook.benchmarks.{module}").PAPER
 
