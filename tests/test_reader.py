@@ -67,7 +67,20 @@ ALIKE = """() => {
         return !passes;
     };
 }"""
-AXE = Axe(f"{AXE_SCRIPT};({ALIKE})()")
+# axe-core remembers what it has found of a part in lists, and looks a part up in them from the first one on: on a long
+# page a third of its time. It gets a search that goes to the place at once; what that doesn't find is found once more.
+PLACES = """
+const search = Array.prototype.indexOf, places = new WeakMap();
+Array.prototype.indexOf = function (sought, ...from) {
+    if (this.length < 30 || from.length) return search.call(this, sought, ...from);
+    if (!places.has(this)) places.set(this, new Map());
+    const place = places.get(this);
+    for (let n = place.size; n < this.length; n++) place.set(this[n], n);
+    const at = place.get(sought);
+    return at !== undefined && this[at] === sought ? at : -1;
+};
+"""
+AXE = Axe(f"{PLACES}{AXE_SCRIPT};Array.prototype.indexOf = search;({ALIKE})()")
 
 
 def serious(tab, axe=AXE, **options):
@@ -164,10 +177,13 @@ def test_axe_would_find_it_in_code(visit):
 def test_axe_finds_the_same_where_it_looks_at_every_text(visit):
     tab = opened(visit("book/conventions"))
     tab.add_style_tag(content=".highlight :is(.n, .mi), article p:nth-child(3), .toctree-l1 a {color: #888 !important}")
+    tab.evaluate("document.querySelectorAll('article p').forEach(text => text.after(document.createElement('input')))")
     for theme in ("light", "dark"):
         tab.evaluate(WEAR, theme)
-        every = serious(tab, Axe(), runOnly=["color-contrast"])
-        assert pale(tab) == every and len(every) > 20
+        every = serious(tab, Axe())
+        assert serious(tab) == every
+        found = [rule for rule, _, _ in every]
+        assert found.count("color-contrast") > 20 and found.count("label") > 20
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
