@@ -22,6 +22,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chro
                                                 "google-chrome"))), None)
 NUMBERS = itertools.count()
 SETTLE = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
+# Two workers do these first, and not both of them what the tests of one file share; at the end small ones are left.
+LONG = {"test_course.py", "test_distributed.py", "test_reader.py"}
 PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>page</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <body style="margin: 8px; background: {ground}">{bodies}"""
@@ -30,6 +32,10 @@ PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf
 def pytest_addoption(parser):
     parser.addoption("--pictures", action="store_true",
                      help="keep a picture of each page, light, dark and on a phone, in tests/screenshots")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(autouse=True)
