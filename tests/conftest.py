@@ -125,22 +125,27 @@ def built():
     return html
 
 
+def open_page(tab, noise, built, page, theme="light"):
+    """Open a built page, or a path in the book such as "search"; what its console says and its net is asked for is
+    noise."""
+    tab.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: noise.append(str(error)))
+    tab.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
+    tab.route(re.compile("^(https?|wss?):"), lambda route: route.abort())
+    tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+    tab.goto((built / f"{getattr(page, 'docname', page)}.html").as_uri())
+    tab.wait_for_function(SETTLE)
+    return tab
+
+
 @pytest.fixture
 def visit(new_tab, noise, built):
     """visit(page, theme, width) opens a built page, or a path in the book such as "search"; at the end its console must
     be silent and its net unused."""
-    def open_page(page, theme="light", width=1280):
-        tab = new_tab(viewport={"width": width, "height": 900})
-        tab.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
-        tab.on("pageerror", lambda error: noise.append(str(error)))
-        tab.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
-        tab.route(re.compile("^(https?|wss?):"), lambda route: route.abort())
-        tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
-        tab.goto((built / f"{getattr(page, 'docname', page)}.html").as_uri())
-        tab.wait_for_function(SETTLE)
-        return tab
+    def visit(page, theme="light", width=1280):
+        return open_page(new_tab(viewport={"width": width, "height": 900}), noise, built, page, theme)
 
-    return open_page
+    return visit
 
 
 @pytest.fixture
