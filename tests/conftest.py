@@ -17,9 +17,13 @@ torch.set_num_threads(1)  # as in `make test`: on a busy machine threads wait fo
 
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# the first is the same without windows, and a fifth faster
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser",
+                                                "google-chrome"))), None)
 NUMBERS = itertools.count()
 SETTLE = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
+# Two workers do these first, and not both of them what the tests of one file share; at the end small ones are left.
+LONG = {"test_course.py", "test_distributed.py", "test_reader.py"}
 PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>page</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <body style="margin: 8px; background: {ground}">{bodies}"""
@@ -28,6 +32,10 @@ PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf
 def pytest_addoption(parser):
     parser.addoption("--pictures", action="store_true",
                      help="keep a picture of each page, light, dark and on a phone, in tests/screenshots")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(autouse=True)
@@ -117,22 +125,27 @@ def built():
     return html
 
 
+def open_page(tab, noise, built, page, theme="light"):
+    """Open a built page, or a path in the book such as "search"; what its console says and its net is asked for is
+    noise."""
+    tab.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: noise.append(str(error)))
+    tab.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
+    tab.route(re.compile("^(https?|wss?):"), lambda route: route.abort())
+    tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+    tab.goto((built / f"{getattr(page, 'docname', page)}.html").as_uri())
+    tab.wait_for_function(SETTLE)
+    return tab
+
+
 @pytest.fixture
 def visit(new_tab, noise, built):
     """visit(page, theme, width) opens a built page, or a path in the book such as "search"; at the end its console must
     be silent and its net unused."""
-    def open_page(page, theme="light", width=1280):
-        tab = new_tab(viewport={"width": width, "height": 900})
-        tab.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
-        tab.on("pageerror", lambda error: noise.append(str(error)))
-        tab.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
-        tab.route(re.compile("^(https?|wss?):"), lambda route: route.abort())
-        tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
-        tab.goto((built / f"{getattr(page, 'docname', page)}.html").as_uri())
-        tab.wait_for_function(SETTLE)
-        return tab
+    def visit(page, theme="light", width=1280):
+        return open_page(new_tab(viewport={"width": width, "height": 900}), noise, built, page, theme)
 
-    return open_page
+    return visit
 
 
 @pytest.fixture
