@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import import_module
 
+import numpy as np
 import pytest
 
 from rnnbook import cli, results
@@ -147,6 +148,26 @@ def test_unknown_model_is_named(here, result):
     ("rrn-movielens-100k", "rrn_logs"), ("rrn-movietweetings-100k", "rrn_logs"), ("joint-gift-cards", "joint")])
 def test_the_papers_figures_are_those_of_the_benchmark(name, module):
     assert results.load(name)["paper"] == import_module(f"rnnbook.benchmarks.{module}").PAPER
+
+
+def test_the_new_figures_of_what_we_had_wrong_are_those_of_the_results():
+    text = " ".join((pages.ROOT / "book" / "claims.md").read_text(encoding="utf-8").split())
+    name = "gru4rec-yoochoose-100k"
+    best = results.load(name)["best on validation"]
+    found = {(row["a"], row["b"], row["metric"]): row["difference"] for row in results.load(name)["paired"]}
+    recall, mrr = (min(found[f"four days · {best}", f"four days · {rival}", metric]
+                       for rival in ("S-KNN", "V-SKNN", "STAN", "VSTAN")) for metric in ("recall@20", "mrr@20"))
+    assert f"ahead of the best by {recall:.3f} in Recall@20, and behind by {-mrr:.3f} in MRR@20" in text
+    rmse = results.rows("joint-world", "rmse")
+
+    def share(n):
+        blind, found, best = (np.array(rmse[f"n={n} · {arm}"]["values"]) for arm in (
+            "optimum of the ratings alone", "ratings and reviews", "optimum"))
+        return ((blind - found) / (blind - best)).mean()
+
+    assert f"counted from that optimum: {share(1):.0%} and {share(3):.0%}".replace("%", " %") in text
+    cost = rmse["n=1 · reviews: rating"]["mean"] - rmse["n=1 · ratings alone"]["mean"]
+    assert f"raises the RMSE by {cost:.3f} with one" in text
 
 
 def published(name, source):
