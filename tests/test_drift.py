@@ -52,6 +52,9 @@ class TestForgettingMF(RatingContract):
         times = data.times[-1] + DAY * np.array([0, 5, 50, 500])
         away = np.abs(model.predict(["user-3"] * 4, [101] * 4, times) - model.predict(["nobody"], [101], [0.0]))
         assert (np.diff(away[:3]) < 0).all() and away[3] < 1e-9 < away[2]
+        last = data.times[data.users == 3][-1]  # an earlier time counts as this one: all ratings are used
+        at_last, earlier = model.predict(["user-3"] * 2, [101] * 2, [last, last - 9 * DAY])
+        assert at_last == earlier
 
     @pytest.mark.parametrize("gamma", [0.0, 1.1, -0.5, float("nan")])
     def test_what_gamma_may_be(self, gamma):
@@ -63,6 +66,13 @@ def drifting(n_users=150, **changes):
     world = RatingWorld(n_users=n_users, n_items=10, n_steps=60, dim=2, **changes)
     train, valid, test = world.sample().split_by_time()
     return world, concatenate(train, valid), test
+
+
+def test_what_is_not_said_is_as_documented():
+    of_factorisation = {"n_factors": 20, "penalty": 15, "bias_penalty": 2, "n_epochs": 15, "seed": 0, "biased": True,
+                        "init": None}
+    assert vars(ForgettingMF()) == of_factorisation | {"gamma": 0.99, "user_penalty": 15, "step": 0}
+    assert vars(EstimatedKalman()) == {"n_factors": 3, "penalty": 1, "step": 0, "n_epochs": 80, "seed": 0}
 
 
 def test_forgetting_helps_where_tastes_drift_and_harms_where_they_do_not():
