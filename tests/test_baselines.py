@@ -247,7 +247,7 @@ class TestSTAN(RecommenderContract):
         model = STAN(k, n_recent, *decays).fit(sessions(*lists, n_items=12, starts=starts))
         for history in random_lists(2, n=40):
             np.testing.assert_allclose(scores_after(model, *history),
-                                       slow_stan(lists, ends, history, 12, k, n_recent, decays), rtol=1e-9)
+                                       slow_stan(lists, ends, history, 12, k, n_recent, decays), rtol=1e-13)
 
     def test_histories_together_are_histories_alone(self):
         model = self.fit(sessions(*random_lists(1), n_items=13))  # item 12 has no neighbour
@@ -270,7 +270,7 @@ class TestVSTAN(RecommenderContract):
         for history in random_lists(2, n=40):
             np.testing.assert_allclose(
                 scores_after(model, *history),
-                slow_stan(lists, np.arange(60.0), history, 12, 7, 30, decays, match_decay, idf_weight), rtol=1e-9)
+                slow_stan(lists, np.arange(60.0), history, 12, 7, 30, decays, match_decay, idf_weight), rtol=1e-13)
 
 
 class TestPopularityTies(RecommenderContract):

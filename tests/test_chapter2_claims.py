@@ -100,6 +100,9 @@ def test_over_four_days_gru_leads_in_recall_and_vstan_in_mrr(rival):
                    for metric in ("recall@20", "mrr@20"))
     assert recall["low"] > 0 and (recall["difference"] < 0.0125) == (rival != "S-KNN")
     assert mrr["high"] < 0 if rival == "VSTAN" else mrr["low"] > 0
+    on_the_day = paired("gru4rec-yoochoose-100k", best, rival, "recall@20")["difference"]
+    if rival != "S-KNN":  # “about half as large”
+        assert 0.4 < recall["difference"] / on_the_day < 0.6
 
 
 def test_every_arm_had_the_same_search():
@@ -120,6 +123,8 @@ def test_losses_that_weigh_negatives_pass_the_neighbours_and_averages_do_not():
     assert all(recall_of(f"GRU4Rec {loss}") > neighbours for loss in ("cross-entropy", "bpr-max", "top1-max"))
     assert all(recall_of(f"GRU4Rec {loss}") < neighbours for loss in ("bpr", "top1", "pointwise"))
     assert abs(recall_of("GRU4Rec bpr") - recall_of("GRU4Rec pointwise")) < 0.01
+    younger = [recall_of(rival) for rival in ("STAN", "VSTAN")]
+    assert recall_of("GRU4Rec top1-max") < min(younger) < max(younger) < recall_of("GRU4Rec bpr-max")
 
 
 def change(a, b, metric="recall@20"):

@@ -38,6 +38,13 @@ def test_the_best_strength_falls_with_the_visits_only_if_the_teacher_is_biased()
     assert all(np.diff(biased) < 0) and biased[0] > 0.4 and biased[-1] <= 0.01
     assert all(chain.error(1, n, "future").mean() > chain.error(0, n, "future").mean() for n in visits if n >= 10)
     assert {best(n, "both") for n in visits} == {1.0}
+    # The variance of one soft label, its error after one visit less the bias: smallest before λ = 1 in most contexts of
+    # the biased teacher, and at λ = 1 in all of the other.
+    for sees, n_early in (("future", 4), ("both", 0)):
+        means = [(1 - s) * chain.transition + s * chain.teacher_mean(sees) for s in strengths]
+        variance = [chain.error(s, 1, sees) - ((mean - chain.transition)**2).sum(1)
+                    for s, mean in zip(strengths, means)]
+        assert (np.argmin(variance, axis=0) < len(strengths) - 1).sum() == n_early
 
 
 # --- Results ----------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def test_the_optimum_is_the_sum_over_all_jumps(changes):
     means, variances = world.best().follow_with_variance(kept)
     for k in range(kept.n_ratings):
         expected = by_enumeration(world, kept, kept.users[k], kept.items[k], int(world.steps(kept.times[k:k + 1])[0]))
-        np.testing.assert_allclose((means[k], variances[k]), expected, rtol=1e-9)
+        np.testing.assert_allclose((means[k], variances[k]), expected, rtol=0, atol=1e-12)
 
 
 def test_predict_is_follow_and_unknown_users_get_the_prior():
