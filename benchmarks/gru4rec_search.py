@@ -6,14 +6,12 @@ draws cost what ten full trainings would. The four days that test are never read
 ``python -m rnnbook reproduce gru4rec-search``
 """
 
-import math
-import random
 from dataclasses import asdict
-from itertools import product
 
 from rnnbook import baselines, data, metrics, results
 from rnnbook.baselines import PopularityTies
 from rnnbook.benchmarks.rows import mean_row
+from rnnbook.benchmarks.search import draws
 from rnnbook.benchmarks.units import Units
 from rnnbook.gru4rec import LOSSES, GRU4RecConfig, fit
 
@@ -54,19 +52,6 @@ def rival(name, settings):
     """A baseline with these settings. Neighbours and counts tie most items at 0; popularity orders these ties."""
     model = RIVALS[name][0](**settings)
     return model if "opularity" in name else PopularityTies(model)
-
-
-def draws(arm):
-    """The settings that an arm tries: the same list every time, the defaults first."""
-    space = SPACE | OWN[arm] if arm in LOSSES else RIVALS[arm][1]
-    if math.prod(map(len, space.values())) <= DRAWS:
-        return [dict(zip(space, values)) for values in product(*space.values())]
-    rng, found = random.Random(f"search {arm}"), [{}]
-    while len(found) < DRAWS:
-        drawn = {name: rng.choice(values) for name, values in space.items()}
-        if drawn not in found:
-            found.append(drawn)
-    return found
 
 
 def test_days():
@@ -128,8 +113,10 @@ def main(experiment):
         "draws per arm": DRAWS, "epochs and arms": RUNGS, "space": SPACE | {"of each loss": OWN},
         "space of the rivals": {arm: space for arm, (_, space) in RIVALS.items()}, "chosen by": "recall@20 + mrr@20"})
     units = Units(result)
-    trials = units.in_parallel(try_rival, [(arm, settings) for arm in RIVALS for settings in draws(arm)])
-    left = {loss: [GRU4RecConfig(loss=loss, **settings) for settings in draws(loss)] for loss in LOSSES}
+    trials = units.in_parallel(try_rival, [(arm, settings) for arm, (_, space) in RIVALS.items()
+                                            for settings in draws(arm, space, DRAWS)])
+    left = {loss: [GRU4RecConfig(loss=loss, **settings)
+                   for settings in draws(loss, SPACE | OWN[loss], DRAWS)] for loss in LOSSES}
     for n_epochs, n_left in RUNGS.items():
         jobs = [(config, n_epochs) for loss in LOSSES for config in left[loss][:n_left]]
         done = units.in_parallel(try_network, jobs)

@@ -1,6 +1,7 @@
 """Rows of a result file: means, differences, and the one 95 % interval for a number a seed."""
 
 import statistics
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -45,15 +46,30 @@ def score_rows(model, scores):
 
 
 def difference_row(a, b, metric, differences):
-    """The paired difference a - b from one number a seed."""
+    """The paired difference a - b from one number a seed, with the p-value of the t-test."""
     mean, low, high = t_interval(differences)
-    return {"a": a, "b": b, "metric": metric, "difference": mean, "low": low, "high": high}
+    p = p_value(mean, (high - low) / 2, partial(stats.t, len(differences) - 1)) if len(differences) > 1 else 1.0
+    return {"a": a, "b": b, "metric": metric, "difference": mean, "low": low, "high": high, "p": p}
 
 
 def paired_row(a, b, metric, scores_a, scores_b):
-    """The paired difference a - b in one metric from the scores of both, on the same units."""
+    """The paired difference a - b in one metric from the scores of both, on the same units, with its p-value."""
     mean, low, high = metrics.paired_seed_difference(scores_a, scores_b, metric.removesuffix("@20"))
-    return {"a": a, "b": b, "metric": metric, "difference": mean, "low": low, "high": high}
+    p = p_value(mean, (high - low) / 2, stats.norm)
+    return {"a": a, "b": b, "metric": metric, "difference": mean, "low": low, "high": high, "p": p}
+
+
+def p_value(mean, half, distribution):
+    """The two-sided p-value of a mean whose 95 % interval reaches ``half`` to each side.
+
+    Examples
+    --------
+    >>> p_value(0.1, 0.1, stats.norm), p_value(0.0, 0.0, stats.norm)
+    (0.05, 1.0)
+    """
+    if half == 0:  # without chance a difference is certain
+        return float(mean == 0)
+    return float(2 * distribution().sf(abs(mean) / half * distribution().ppf(0.975)))
 
 
 def paired_rows(a, b, scores):

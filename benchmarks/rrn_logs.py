@@ -5,10 +5,7 @@ Every arm gets the same number of draws of its settings on validation ratings; t
 ``rrn-movielens-latest-small``
 """
 
-import math
-import random
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 
@@ -17,6 +14,7 @@ from rnnbook.baselines import (AutoRec, Biases, EstimatedKalman, ForgettingMF, M
                                TimeSVDpp, prequential)
 from rnnbook.benchmarks.rows import paired_row, score_row
 from rnnbook.benchmarks.rrn import SEEDS, Mean
+from rnnbook.benchmarks.search import draws
 from rnnbook.benchmarks.units import Units
 from rnnbook.interactions import concatenate
 from rnnbook.rrn import RRNConfig, fit
@@ -74,18 +72,8 @@ WITHOUT = {"RRN, no newbie flag": {"newbie": False}, "RRN, no clock": {"wall_clo
 AVERAGED = "RRN and Online MF, averaged"
 
 
-def draws(arm):
-    """The settings that an arm tries: the same list every time, the defaults first."""
-    space = SPACE | NETWORKS[arm] if arm in NETWORKS else RIVALS[arm][1]
-    if math.prod(map(len, space.values())) <= DRAWS:
-        return [dict(zip(space, values)) for values in product(*space.values())]
-    rng, fixed = random.Random(f"search {arm}"), {name: v[0] for name, v in space.items() if len(v) == 1}
-    found = [fixed]
-    while len(found) < DRAWS:
-        drawn = {name: rng.choice(values) for name, values in space.items()}
-        if drawn not in found:
-            found.append(drawn)
-    return found
+def space_of(arm):
+    return SPACE | NETWORKS[arm] if arm in NETWORKS else RIVALS[arm][1]
 
 
 def load(name):
@@ -188,7 +176,8 @@ def main(experiment):
     units = Units(result)
 
     def search(arms, online=None):
-        trials = units.in_parallel(try_one, [(name, arm, settings, online) for arm in arms for settings in draws(arm)])
+        trials = units.in_parallel(try_one, [(name, arm, settings, online) for arm in arms
+                                           for settings in draws(arm, space_of(arm), DRAWS)])
         best = {arm: min((t for t in trials if t["arm"] == arm), key=lambda t: t["rmse"]) for arm in arms}
         return trials, {arm: trial["config"] for arm, trial in best.items()}
 

@@ -45,8 +45,10 @@ class Units:
     def in_parallel(self, function, jobs):
         """[function(job) for job in jobs] on all cores, one thread each, with a progress bar."""
         with multiprocessing.get_context("spawn").Pool(os.cpu_count(), torch.set_num_threads, (1,)) as pool:
-            done = pool.imap(partial(_remember_job, self, function), jobs)
-            return list(tqdm(done, total=len(jobs), unit="run"))
+            done = list(tqdm(pool.imap(partial(_remember_job, self, function), jobs), total=len(jobs), unit="run"))
+            pool.close()  # leaving the block kills the processes; closed and joined, they end and leave nothing behind
+            pool.join()
+            return done
 
     def write(self):
         """Write the result, with the seconds of the stopped runs added, and remove the units; returns its path."""

@@ -698,8 +698,7 @@ def step_loss(config, scores, columns, sampler, n_targets=None):
     elif config.loss == "cross-entropy" and config.logq:
         # An item that is often drawn as a negative would get too low a score, so its log-frequency is subtracted.
         log_q = sampler.log_support[columns]
-        log_q = torch.cat([log_q[:n_targets], sampler.alpha * log_q[n_targets:]])
-        scores = scores - config.logq * log_q
+        scores = scores - config.logq * torch.cat([log_q[:n_targets], sampler.alpha * log_q[n_targets:]])
     if config.final_activation == "tanh":
         scores = torch.tanh(scores)
     elif config.final_activation == "elu":
@@ -789,11 +788,12 @@ def train_step(model, optimizer, sampler, window, state, *, forward=forward_wind
     """
     rows = UsedRows(model)
     loss, state = forward(model, sampler, window, [h.detach() for h in state], rows)
-    gradients = torch.autograd.grad(loss / model.config.batch_size, [*model.dense.values(), *rows.leaves])
+    dense = model.dense
+    gradients = torch.autograd.grad(loss / model.config.batch_size, [*dense.values(), *rows.leaves])
     loss, *gradients = combine([loss.detach(), *gradients])
-    for name, gradient in zip(model.dense, gradients):
+    for name, gradient in zip(dense, gradients):
         optimizer.step(name, gradient)
-    rows.update(optimizer, gradients[len(model.dense):])
+    rows.update(optimizer, gradients[len(dense):])
     return loss, [h.detach() for h in state]
 
 

@@ -71,9 +71,26 @@ def _imports(module):
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:  # of a module, or of the modules of a package
-            names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update(_home(node.module, alias.name) for alias in node.names)
     return [name for name in names if _path(name) and _counts(name)]
+
+
+def _home(module, name):
+    """The module that ``from module import name`` reads: a module of that name, or the one that defines it.
+
+    A package that only hands on the names of its modules is passed through: a new module in it changes no other.
+    """
+    if _path(f"{module}.{name}"):
+        return f"{module}.{name}"
+    if _path(module) and _counts(module):
+        code = [node for node in _tree(module).body if not isinstance(node, ast.Expr)]  # all but the docstring
+        imports = [node for node in code if isinstance(node, ast.ImportFrom)]
+        handed = [node.module for node in imports if name in (alias.name for alias in node.names)]
+        only_hands_on = all(node in imports or "__all__" in ast.unparse(node) for node in code)
+        if handed and only_hands_on:
+            return _home(handed[0], name)
+    return module
 
 
 def _counts(module):

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from rnnbook import metrics, results, training
 from rnnbook.baselines import ItemKNN, Markov, Popularity, PopularityTies
-from rnnbook.benchmarks.gru4rec_search import RIVALS, draws
+from rnnbook.benchmarks.gru4rec_search import DRAWS, OWN, RIVALS, SPACE
+from rnnbook.benchmarks.search import draws
 from rnnbook.gru4rec import LOSSES, GRU4Rec, GRU4RecConfig, NegativeSampler, fit, train_step
 from rnnbook.worlds import SessionWorld
 
@@ -108,10 +109,11 @@ def test_over_four_days_gru_leads_in_recall_and_vstan_in_mrr(rival):
 def test_every_arm_had_the_same_search():
     """Twenty draws of its settings, or all that it has."""
     trials = results.load("gru4rec-search")["trials"]
-    for arm in [*RIVALS, *LOSSES]:
-        tried = [t for t in trials if t["arm"] == arm and t.get("epochs", 2) == 2]
-        assert len(tried) == len(draws(arm)), arm
-    assert {len(draws(arm)) for arm in [*LOSSES, "Item-KNN", "S-KNN", "V-SKNN", "STAN", "VSTAN"]} == {20}
+    spaces = {arm: space for arm, (_, space) in RIVALS.items()} | {loss: SPACE | OWN[loss] for loss in LOSSES}
+    lengths = {arm: len(draws(arm, space, DRAWS)) for arm, space in spaces.items()}
+    for arm, length in lengths.items():
+        assert length == sum(t["arm"] == arm and t.get("epochs", 2) == 2 for t in trials), arm
+    assert {lengths[arm] for arm in [*LOSSES, "Item-KNN", "S-KNN", "V-SKNN", "STAN", "VSTAN"]} == {20}
 
 
 @pytest.mark.claim("the-loss-decides")

@@ -8,6 +8,7 @@ import torch
 from rating_contract import RatingContract, random_ratings, ridge, rmse
 
 from rnnbook.baselines import EstimatedKalman, ForgettingMF, OnlineMF
+from rnnbook.baselines.drift import _Rounds
 from rnnbook.interactions import DAY, concatenate
 from rnnbook.worlds import RatingWorld
 
@@ -134,11 +135,11 @@ class TestEstimatedKalman(RatingContract):
                    for value in (np.log(-np.log(model.rho)), np.log(model.sigma), model.items)]
         value = self.log_likelihood(model, data, *numbers)
         value.backward()
-        steps = model._steps(data)
-        before, after, likelihood = model._filter(steps)
-        slopes = model._gradient(steps, *model._smooth(steps, before, after))
+        rounds = _Rounds(model._steps(data))
+        filtered = model._filter(rounds)
+        slopes = model._gradient(rounds, *model._smooth(rounds, filtered))
         gap = model.items[:-1] - model.items[-1]
-        assert likelihood - model.penalty / 2 * (gap**2).sum() == pytest.approx(value.item(), rel=1e-12)
+        assert filtered.log_likelihood - model.penalty / 2 * (gap**2).sum() == pytest.approx(value.item(), rel=1e-12)
         by_item = slopes[2][:-1] - model.penalty * gap
         for ours, number in zip([*slopes[:2], by_item], [numbers[0].grad, numbers[1].grad, numbers[2].grad[:-1]]):
             np.testing.assert_allclose(ours, number.numpy(), rtol=0, atol=1e-10)

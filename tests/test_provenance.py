@@ -14,6 +14,7 @@ CODE = {
     "rnnbook/metrics.py": "def recall(x):\n    return x + 1\n",
     "rnnbook/worlds/__init__.py": "from rnnbook.worlds.chain import Chain\n",
     "rnnbook/worlds/chain.py": "class Chain:\n    length = 3\n",
+    "rnnbook/worlds/longer.py": "class Chain:\n    length = 9\n",
     "rnnbook/other.py": "x = 1\n",
     "rnnbook/benchmarks/__init__.py": "EXPERIMENTS = {}\n",
     "rnnbook/benchmarks/trial.py": "from rnnbook import metrics, plots, widgets\n\n\ndef main():\n"
@@ -40,7 +41,7 @@ def digest_with(tmp_path, monkeypatch):
 def test_the_modules_are_those_that_are_imported_in_the_end(digest_with):
     digest_with()
     assert provenance.modules_of("rnnbook.benchmarks.trial") == [
-        "rnnbook.benchmarks.trial", "rnnbook.metrics", "rnnbook.worlds", "rnnbook.worlds.chain"]
+        "rnnbook.benchmarks.trial", "rnnbook.metrics", "rnnbook.worlds.chain"]
     with pytest.raises(ModuleNotFoundError, match=r"no module rnnbook\.nothing in the package"):
         provenance.code_digest("rnnbook.nothing")
 
@@ -50,6 +51,8 @@ def test_the_modules_are_those_that_are_imported_in_the_end(digest_with):
     ("rnnbook/metrics.py", "def recall(x):\n    return x + 1.0\n"),
     ("rnnbook/metrics.py", "def recall(x):\n    return x + True\n"),
     ("rnnbook/worlds/chain.py", "class Chain:\n    length = 4\n"),
+    ("rnnbook/worlds/__init__.py", "from rnnbook.worlds.chain import Chain\nChain.length = 4\n"),
+    ("rnnbook/worlds/__init__.py", "from rnnbook.worlds.longer import Chain\n"),
     ("rnnbook/benchmarks/trial.py", CODE["rnnbook/benchmarks/trial.py"] + "\n\nSEEDS = range(5)\n")])
 def test_a_change_of_code_changes_it(digest_with, name, text):
     assert digest_with() != digest_with({name: text})
@@ -62,6 +65,8 @@ def test_a_change_of_code_changes_it(digest_with, name, text):
     ("rnnbook/widgets/__init__.py", "SIZE = 2\n"),
     ("rnnbook/other.py", "x = 2\n"),
     ("rnnbook/__init__.py", "__version__ = '2'\n"),
+    ("rnnbook/worlds/__init__.py", '"""Worlds."""\nfrom rnnbook.other import x\n'  # a new module in a package
+                                   "from rnnbook.worlds.chain import Chain\n\n__all__ = ['Chain', 'x']\n"),
     ("rnnbook/benchmarks/__init__.py", "EXPERIMENTS = {'trial': 'trial'}\n")])
 def test_what_cannot_change_a_number_does_not(digest_with, name, text):
     assert digest_with() == digest_with({name: text})

@@ -10,8 +10,10 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from rnnbook import cli, results
+from rnnbook.benchmarks.rows import difference_row, p_value
 from rnnbook.improved import ImprovedConfig, ImprovedRNN
 from tools import pages
 
@@ -67,6 +69,33 @@ def test_tables(here, result):
     result["config"]["seeds"] = [0]  # one seed, timed twice
     results.write(result)
     assert "2 runs" in results.badge("trial").data
+
+
+def test_p_values_are_corrected_over_the_comparisons_of_one_metric(here, result):
+    first = result["paired"][0]
+    result["paired"] = [first | {"p": 0.02}, first | {"metric": "mrr@20", "p": 0.04}, first | {"b": "KNN", "p": 1e-5}]
+    results.write(result)  # Holm: over the comparisons of one metric
+    assert results.paired_table("trial")["p, Holm"].tolist() == ["0.020", "0.040", "< 0.001"]
+
+
+def test_holm_is_the_least_level_at_which_each_is_rejected():
+    """By its definition: in rising order, p_k must be at most level / (n − k), and so must all before it."""
+    p = np.random.default_rng(0).random(9)**3
+    ranked = np.sort(p)
+    for each, corrected in zip(p, results.holm(p)):
+        def rejected(level, each=each):
+            bounds = level / np.arange(len(p), 0, -1)
+            return (ranked <= bounds)[:np.searchsorted(ranked, each) + 1].all()
+        assert corrected == 1 or rejected(corrected + 1e-12)
+        assert not rejected(corrected - 1e-12)
+
+
+def test_p_values_are_those_of_the_intervals():
+    differences = np.random.default_rng(0).normal(0.5, 1, 8)
+    row = difference_row("a", "b", "rmse", differences)
+    assert row["p"] == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, rel=1e-12)
+    assert p_value(0.2, 0.1, stats.norm) == pytest.approx(2 * stats.norm.sf(2 * 1.959963984540054), rel=1e-12)
+    assert p_value(0.1, 0.0, stats.norm) == 0.0
 
 
 def test_beside_a_paper(here, result):

@@ -7,6 +7,8 @@ Items are not learnt after the training.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -114,6 +116,50 @@ class ForgettingMF(MatrixFactorization):
         return predicted
 
 
+class _Rounds:
+    """The ratings of all users side by side: everyone's first, then everyone's second, and so on.
+
+    The users with most ratings come first. So each round is a slice, and so are its users' ratings before.
+
+    Attributes
+    ----------
+    place : int64 [n], where each rating of the steps stands
+    others, ratings : arrays [n], as in the steps
+    gaps : float64 [n]
+        Days since the user's rating before: 0 within a step, and ∞, which forgets all, at the first.
+    before : int64 [n], where the user's rating before stands; the first round has none
+    slices : list of (slice, slice), a round and its users in the round before
+    """
+
+    def __init__(self, steps):
+        gaps = np.diff(np.repeat(steps.time, np.diff(steps.bags)), prepend=0.0) / DAY
+        gaps[steps.bags[steps.offsets[:-1]][np.diff(steps.offsets) > 0]] = np.inf
+        rounds = [places for _, places in _rounds(steps.bags[steps.offsets])]
+        order = np.concatenate([np.zeros(0, np.int64), *rounds])
+        self.place = np.empty(len(order), np.int64)
+        self.place[order] = np.arange(len(order))
+        self.others, self.ratings, self.gaps = steps.others[order], steps.ratings[order], gaps[order]
+        self.before, self.slices, start, last = np.arange(len(order)), [], 0, 0
+        for size in map(len, rounds):
+            now = slice(start, start + size)
+            self.before[now] -= start - last
+            self.slices.append((now, slice(last, last + size)))
+            start, last = now.stop, start
+
+
+class _Filtered(NamedTuple):
+    """What a Kalman filter knows at each of n ratings."""
+
+    m_before: np.ndarray  # [d, n] mean of the taste from the ratings before
+    P_before: np.ndarray  # [d, d, n] and its covariance
+    m: np.ndarray  # from this rating too
+    P: np.ndarray
+    gain: np.ndarray  # [d, n]
+    error: np.ndarray  # [n] rating − prediction
+    variance: np.ndarray  # [n] of the error
+    log_likelihood: float  # of all ratings
+
+
 class EstimatedKalman(RatingBaseline):
     r"""A Kalman filter of drifting tastes that finds its own numbers: ρ, σ and what each item is.
 
@@ -125,8 +171,7 @@ class EstimatedKalman(RatingBaseline):
 
     ρ, σ and all :math:`[\mu_j, q_j]` maximise the likelihood of the training ratings times a prior of the items,
     :math:`N([\bar\mu, \bar q], I / \lambda)` around their own mean. An item without a training rating gets that mean. A
-    Kalman filter gives the likelihood, a Rauch-Tung-Striebel smoother its gradient, and L-BFGS climbs, from the
-    vectors of a factorisation.
+    Kalman filter gives the likelihood, a smoother its gradient, and L-BFGS climbs, from the vectors of a factorisation.
 
     Parameters
     ----------
@@ -146,8 +191,8 @@ class EstimatedKalman(RatingBaseline):
 
     References
     ----------
-    H. E. Rauch, F. Tung, C. T. Striebel. "Maximum Likelihood Estimates of Linear Dynamic Systems." AIAA Journal 3(8),
-    1965.
+    A. E. Bryson, M. Frazier. "Smoothing for Linear and Nonlinear Dynamic Systems." Proceedings of the Optimum System
+    Synthesis Conference, 1963.
 
     Examples
     --------
@@ -166,21 +211,21 @@ class EstimatedKalman(RatingBaseline):
 
     def fit(self, train):
         self._start(train)
-        self.train, self.rho, self.sigma = train, 0.99, float(train.ratings.std()) / 2 or 1.0
+        self.rho, self.sigma = 0.99, float(train.ratings.std()) / 2 or 1.0
         self.log_likelihood: list[float] = []
         self._start_items(train)
         steps, rated = self._steps(train), np.unique(train.items)
-        start = self.items[rated]
+        start, rounds = self.items[rated], _Rounds(steps)
         # Items with many ratings need small steps: in these units all are about as steep.
         scale = np.sqrt(np.bincount(train.items)[rated] / self.sigma**2 + self.penalty)[:, None]
 
         def misfit(x):
             self._set(x, rated, start, scale)
-            before, after, log_likelihood = self._filter(steps)
-            slopes = self._gradient(steps, *self._smooth(steps, before, after))
+            filtered = self._filter(rounds)
+            slopes = self._gradient(rounds, *self._smooth(rounds, filtered))
             gap = self.items[rated] - self.items[-1]
             of_items = (slopes[2][rated] - self.penalty * gap) / scale
-            value = log_likelihood - self.penalty / 2 * (gap**2).sum()
+            value = filtered.log_likelihood - self.penalty / 2 * (gap**2).sum()
             self.log_likelihood.append(value)
             return -value, -np.concatenate([slopes[:2], of_items.ravel()])
 
@@ -188,6 +233,8 @@ class EstimatedKalman(RatingBaseline):
         bounds = [(-14, 3)] + [(None, None)] * (1 + start.size)  # of log(−log ρ): from standing still to no memory
         best = minimize(misfit, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": self.n_epochs})
         self._set(best.x, rated, start, scale)
+        self.train, self.steps = train, steps
+        self.tastes = self._filter(rounds).m[:, rounds.place].T  # [n, d]: after each rating, as the steps have them
         return self
 
     def _set(self, x, rated, start, scale):
@@ -217,88 +264,90 @@ class EstimatedKalman(RatingBaseline):
         kept = self.rho**days
         return kept, 1 - kept**2
 
-    @staticmethod
-    def _gaps(steps):
-        """Days since the rating before, float64 [n]: 0 within a step, and ∞, which forgets all, at a user's first."""
-        gaps = np.diff(np.repeat(steps.time, np.diff(steps.bags)), prepend=0.0) / DAY
-        gaps[steps.bags[steps.offsets[:-1]][np.diff(steps.offsets) > 0]] = np.inf
-        return gaps
+    def _filter(self, rounds):
+        """What is known of a taste at each rating, with the users along the last axis: NumPy is fast along it."""
+        q, rest = self.items[rounds.others, 1:].T, rounds.ratings - self.items[rounds.others, 0]
+        (d, n), (kept, added) = q.shape, self._fade(rounds.gaps)
+        eye = np.eye(d)[:, :, None]
+        m_before, m, gain = np.zeros((3, d, n))
+        P_before, P = np.zeros((2, d, d, n))
+        variance, error = np.empty((2, n))
+        for now, last in rounds.slices:
+            m_before[:, now] = kept[now] * m[:, last]
+            P_before[..., now] = kept[now]**2 * P[..., last] + added[now] * eye
+            Pq = (P_before[..., now] * q[:, now]).sum(1)
+            variance[now] = (q[:, now] * Pq).sum(0) + self.sigma**2
+            error[now] = rest[now] - (q[:, now] * m_before[:, now]).sum(0)
+            gain[:, now] = Pq / variance[now]
+            m[:, now] = m_before[:, now] + gain[:, now] * error[now]
+            P[..., now] = P_before[..., now] - gain[:, None, now] * Pq
+        log_likelihood = -(np.log(2 * np.pi * variance) + error**2 / variance).sum() / 2
+        return _Filtered(m_before, P_before, m, P, gain, error, variance, log_likelihood)
 
-    def _filter(self, steps):
-        """What is known of a taste at each rating, user after user, and the log-likelihood of all ratings.
+    def _smooth(self, rounds, filtered):
+        """The taste at each rating from all ratings, by the smoother of Bryson and Frazier, which inverts nothing.
 
         Returns
         -------
-        before, after : pairs of float64 arrays [n, d], [n, d, d]
-            Mean and covariance, from the ratings before, and from this one too.
-        log_likelihood : float
+        mean, covariance : float64 arrays [d, n], [d, d, n]
+        with_before : float64 array [n]
+            The trace of the covariance with the taste at the rating before; of no use where there is none.
         """
-        q, rest = self.items[steps.others, 1:], steps.ratings - self.items[steps.others, 0]
-        (n, d), eye = q.shape, np.eye(self.n_factors)
-        kept, added = self._fade(self._gaps(steps))
-        m_before, m, P_before, P = np.zeros((n, d)), np.zeros((n, d)), np.zeros((n, d, d)), np.zeros((n, d, d))
-        variance, error = np.empty(n), np.empty(n)
-        for _, now in _rounds(steps.bags[steps.offsets]):
-            a, one, new = kept[now, None], q[now], added[now, None, None] * eye
-            m_before[now], P_before[now] = a * m[now - 1], a[:, :, None]**2 * P[now - 1] + new
-            Pq = (P_before[now] @ one[:, :, None])[..., 0]
-            variance[now] = (one * Pq).sum(1) + self.sigma**2
-            error[now] = rest[now] - (one * m_before[now]).sum(1)
-            gain = Pq / variance[now, None]
-            m[now] = m_before[now] + gain * error[now, None]
-            P[now] = P_before[now] - gain[:, :, None] * Pq[:, None, :]
-        return (m_before, P_before), (m, P), -(np.log(2 * np.pi * variance) + error**2 / variance).sum() / 2
+        m_before, P_before, _, P, gain, error, variance, _ = filtered
+        q, kept = self.items[rounds.others, 1:].T, self._fade(rounds.gaps)[0]
+        # What the ratings from here on say about the taste: r and N; first from the ratings after this one alone
+        r, N = np.zeros_like(m_before), np.zeros_like(P_before)
+        for now, last in reversed(rounds.slices):
+            one, k = q[:, now], gain[:, now]
+            Nk = (N[..., now] * k).sum(1)
+            r[:, now] += one * (error[now] / variance[now] - (k * r[:, now]).sum(0))
+            N[..., now] += one[:, None] * (one * ((k * Nk).sum(0) + 1 / variance[now]) - Nk) - Nk[:, None] * one
+            if now.start:
+                r[:, last], N[..., last] = kept[now] * r[:, now], kept[now]**2 * N[..., now]
+        NP = np.einsum("ijn,jkn->ikn", N, P_before)
+        mean = m_before + (P_before * r).sum(1)
+        covariance = P_before - np.einsum("ijn,jkn->ikn", P_before, NP)
+        P_last = P[..., rounds.before]
+        return mean, covariance, kept * (np.einsum("iin->n", P_last) - np.einsum("ijn,jin->n", P_last, NP))
 
-    def _smooth(self, steps, before, after):
-        """The taste at each rating from all ratings: mean, covariance, and the covariance with the one before."""
-        (m_before, P_before), (m, P) = before, (after[0].copy(), after[1].copy())
-        with_last, kept = np.zeros_like(P), self._fade(self._gaps(steps))[0]
-        for _, now in reversed(list(_rounds(steps.bags[steps.offsets]))[1:]):
-            back = P[now - 1] * kept[now, None, None] @ np.linalg.inv(P_before[now])
-            m[now - 1] += (back @ (m[now] - m_before[now])[:, :, None])[..., 0]
-            P[now - 1] += back @ (P[now] - P_before[now]) @ back.transpose(0, 2, 1)
-            with_last[now] = P[now] @ back.transpose(0, 2, 1)
-        return m, P, with_last
-
-    def _gradient(self, steps, m, P, with_last):
+    def _gradient(self, rounds, m, P, with_before):
         """The gradient of the log-likelihood by log(−log ρ), log σ and the items [n_items + 1, 1 + d].
 
         It is that of the expected log-likelihood of ratings and tastes together, where the tastes have the distribution
         that all ratings give them (Fisher's identity).
         """
-        P = P + m[:, :, None] * m[:, None, :]  # E[u uᵀ]
-        gaps = self._gaps(steps)
-        later = np.flatnonzero(np.isfinite(gaps) & (gaps > 0))
-        now, last = (np.einsum("sii->s", P[at]) for at in (later, later - 1))
-        both = np.einsum("sii->s", with_last[later]) + (m[later] * m[later - 1]).sum(1)
-        days = -np.log(self.rho) * gaps[later]
+        P = P + m * m[:, None]  # E[u uᵀ]
+        later = np.flatnonzero(np.isfinite(rounds.gaps) & (rounds.gaps > 0))
+        last = rounds.before[later]
+        now, before = np.einsum("iin->n", P)[later], np.einsum("iin->n", P)[last]
+        both = with_before[later] + (m[:, later] * m[:, last]).sum(0)
+        days = -np.log(self.rho) * rounds.gaps[later]
         kept, free = np.exp(-days), -np.expm1(-2 * days)  # a = ρ^Δ and 1 − a²
-        squares = now - 2 * kept * both + kept**2 * last  # E |u − a u'|²
-        by_kept = (both - kept * last + kept * (self.n_factors - squares / free)) / free
+        squares = now - 2 * kept * both + kept**2 * before  # E |u − a u'|²
+        by_kept = (both - kept * before + kept * (self.n_factors - squares / free)) / free
         by_rate = -(by_kept * kept * days).sum()
 
-        loadings = self.items[steps.others]
-        error = steps.ratings - loadings[:, 0] - (loadings[:, 1:] * m).sum(1)
-        with_taste = (P @ loadings[:, 1:, None])[..., 0]  # E[u uᵀ] q
-        with_taste = (steps.ratings - loadings[:, 0])[:, None] * m - with_taste  # E[(r − μ − q·u) u]
+        q, rest = self.items[rounds.others, 1:].T, rounds.ratings - self.items[rounds.others, 0]
+        error = rest - (q * m).sum(0)
+        with_taste = rest * m - (P * q).sum(1)  # E[(r − μ − q·u) u]
         by_item = np.zeros_like(self.items)
-        np.add.at(by_item, steps.others, np.column_stack([error, with_taste]) / self.sigma**2)
+        np.add.at(by_item, rounds.others, np.vstack([error, with_taste]).T / self.sigma**2)
         # E[e²] = e (r − μ) − q · E[e u], as e = r − μ − q·u
-        squares = error * (steps.ratings - loadings[:, 0]) - (loadings[:, 1:] * with_taste).sum(1)
+        squares = error * rest - (q * with_taste).sum(0)
         return by_rate, (squares / self.sigma**2 - 1).sum(), by_item
 
     def _predict(self, users, items, times):
-        steps = self._steps(self.train)
-        times = steps.round(times)
-        n_before = steps.count_before(users, times)
-        last = np.where(n_before > 0, steps.offsets[users] + n_before - 1, -1)  # the last step
-        m = np.vstack([self._filter(steps)[1][0], np.zeros(self.n_factors)])[steps.bags[last + 1] - 1]
-        days = np.where(n_before > 0, (times - np.append(steps.time, 0)[last]) / DAY, np.inf)
+        times = self.steps.round(times)
+        n_before = self.steps.count_before(users, times)
+        last = np.where(n_before > 0, self.steps.offsets[users] + n_before - 1, -1)  # the last step
+        m = np.vstack([self.tastes, np.zeros(self.n_factors)])[self.steps.bags[last + 1] - 1]
+        days = np.where(n_before > 0, (times - np.append(self.steps.time, 0)[last]) / DAY, np.inf)
         return self.items[items, 0] + (self.items[items, 1:] * m).sum(1) * self._fade(days)[0]
 
     def follow(self, data):
         self._check_goes_on(data)
         steps = self._steps(concatenate(self.train, data))
+        rounds = _Rounds(steps)
         first = steps.bags[steps.step_of[self.train.n_ratings:]]  # ratings of one step do not see each other
-        taste = self._filter(steps)[0][0][first]
+        taste = self._filter(rounds).m_before[:, rounds.place[first]].T
         return self.items[data.items, 0] + (self.items[data.items, 1:] * taste).sum(1)

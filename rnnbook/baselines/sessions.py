@@ -330,16 +330,15 @@ class SessionKNN(HistoryRecommender):
     def fit(self, train):
         """Sort the sessions by time, and index which of them contain each item."""
         self.item_ids = train.item_ids
-        train = self._by_last_click(train)
-        self.sessions = _item_sets(train)  # [n_sessions, n_items], the latest last
+        self._take_in(train.take(np.argsort(train.times[train.offsets[1:] - 1], kind="stable")))
+        return self
+
+    def _take_in(self, train):
+        """Take in the sessions, the one with the latest last click last."""
+        self.sessions = _item_sets(train)  # [n_sessions, n_items]
         self.sizes = np.diff(self.sessions.indptr)
         self._sessions_of = self.sessions.tocsc()  # column i: the sessions with item i, the latest last
         self._sessions_of.sort_indices()
-        return self
-
-    @staticmethod
-    def _by_last_click(train):
-        return train.take(np.argsort(train.times[train.offsets[1:] - 1], kind="stable"))
 
     def scores_after(self, histories):
         found = [self._neighbours(history) for history in histories]
@@ -471,17 +470,15 @@ class STAN(SessionKNN):
         super().__init__(k, n_recent)
         self.click_decay, self.session_decay, self.item_decay = click_decay, session_decay, item_decay
 
-    def fit(self, train):
+    def _take_in(self, train):
         """As :class:`SessionKNN`, and note when each session ended and where its items stand."""
-        super().fit(train)
-        train = self._by_last_click(train)
+        super()._take_in(train)
         ends = train.times[train.offsets[1:] - 1]
         self.recency = np.exp((ends - ends[-1]) / DAY / self.session_decay)
         session = np.repeat(np.arange(train.n_sessions), train.lengths)
         order = np.lexsort((train.items, session))  # stable: the last click on an item stays its last
         is_last = np.append((np.diff(train.items[order]) != 0) | (np.diff(session[order]) != 0), True)
         self.positions = (np.arange(train.n_events) - train.offsets[session])[order[is_last]]  # as `sessions.indices`
-        return self
 
     def _compare(self, sessions, place, age, newest_age, history):
         weights = np.bincount(place, weights=np.exp(-age / self.click_decay))
