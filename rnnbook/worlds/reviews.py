@@ -191,6 +191,11 @@ class ReviewWorld:
         """q: float64 [n_items]."""
         return np.random.default_rng([self.seed, 0]).standard_normal(self.n_items)
 
+    @property
+    def path(self):
+        """float64 [n + 1, n_items]: the quality on each day; here it stays what it is."""
+        return np.broadcast_to(self.quality, (self.n + 1, self.n_items))
+
     # The data
 
     def sample(self, seed=0):
@@ -204,7 +209,7 @@ class ReviewWorld:
         items = rng.permuted(np.tile(np.arange(self.n_items), (self.n + 1, 1)), axis=1)
         users = rng.integers(self.n_users, size=shape)
         times = START + DAY * (np.arange(self.n + 1)[:, None] + np.sort(rng.random(shape), axis=1))
-        q = self.quality[items]
+        q = np.take_along_axis(self.path, items, axis=1)
         ratings = q + self.noise * rng.standard_normal(shape)
         if self.text == "rating":
             y = ratings
@@ -292,12 +297,14 @@ class ReviewWorld:
 
     def _moments(self, known):
         """Posterior mean and variance of q [n], and the probabilities of the next review's word [n, n_words]."""
-        grid, words, moments = self._grid, np.exp(self.log_words(self._grid)).T, []
-        for rows in np.array_split(known, 1 + len(known) // 4096):  # in pieces that fit into memory
-            p = softmax(self._log_joint(rows, grid), axis=1)
-            mean = p @ grid
-            moments.append((mean, p @ grid**2 - mean**2, p @ words))
-        return map(np.concatenate, zip(*moments))
+        pieces = np.array_split(known, 1 + len(known) // 4096)  # that fit into memory
+        return map(np.concatenate, zip(*(self._moments_of(softmax(self._log_joint(rows, self._grid), axis=1))
+                                         for rows in pieces)))
+
+    def _moments_of(self, p):
+        """The same from probabilities of the qualities on the grid, [n, n_grid]."""
+        mean = p @ self._grid
+        return mean, p @ self._grid**2 - mean**2, p @ np.exp(self.log_words(self._grid)).T
 
     def posterior(self, ratings, tokens=None):
         """Mean and standard deviation of the posterior of qualities, after some ratings and the words of their reviews.
@@ -354,9 +361,7 @@ class ReviewWorld:
             raise ValueError(f"the item_ids of {seen.name} differ from those of the world; take the data from its "
                              "sample()")
         tokens, n = np.concatenate([self.tokens(part) for part in parts]), data.n_ratings
-        known = _before(seen.items, _known(seen.ratings[:, None], tokens[:, None]))[-n:]
-        blind = known * (np.arange(known.shape[1]) < 2)  # without the words
-        (mean, variance, words), (mean_blind, variance_blind, _) = map(self._moments, (known, blind))
+        (mean, variance, words), (mean_blind, variance_blind, _) = self._forecasts(seen, tokens, n)
         rmse, rmse_blind = (float(np.sqrt(((m - data.ratings.ratings)**2).mean())) for m in (mean, mean_blind))
         expected, expected_blind = (float(np.sqrt(v.mean() + self.noise**2)) for v in (variance, variance_blind))
         said = np.count_nonzero(data.characters == ord(" ")) / n + 1
@@ -364,6 +369,12 @@ class ReviewWorld:
             rmse, rmse_blind, expected, expected_blind,
             _nats(-np.log(words[np.arange(n), tokens[-n:]]).mean(), said, data.n_characters / n),
             _nats(-xlogy(words, words).sum(1).mean(), _MEAN_WORDS, (words @ _MEAN_LENGTHS).mean()))
+
+
+    def _forecasts(self, seen, tokens, n):
+        """What `_moments` says before each of the last n ratings of ``seen``: from all, and without the words."""
+        known = _before(seen.items, _known(seen.ratings[:, None], tokens[:, None]))[-n:]
+        return [self._moments(known), self._moments(known * (np.arange(known.shape[1]) < 2))]
 
 
 def _nats(of_word, words, characters):
