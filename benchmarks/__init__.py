@@ -26,6 +26,7 @@ EXPERIMENTS = {
     "rrn-descent": "rrn_scale",
     "rrn-surprise": "rrn_surprise",
     "joint-world": "joint",
+    "joint-moving": "joint",
     "joint-gift-cards": "joint",
     "joint-cost": "joint_cost",
     "joint-large": "joint_cost",
