@@ -67,6 +67,7 @@ def train_world(job):
             arm("ratings alone", train, valid, test, text_weight=0.0, n_epochs=20)  # longer: it does better so
             arm("ratings and reviews", train, valid, test)
             arm("shuffled reviews", world.shuffled(train, seed), valid, test)
+            arm("a vector of each item for the writer", train, valid, test, writer_item_size=50)
             if settings.dynamic:
                 arm("ratings and reviews, no LSTMs", train, valid, test, dynamic=False, learning_rate=1e-2, n_epochs=12)
             best = world.oracle(train, test)

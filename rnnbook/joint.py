@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from rnnbook import rrn
 from rnnbook import training
+from rnnbook.interactions.lookup import find_ids
 from rnnbook.interactions.ragged import concatenated_ranges
 from rnnbook.rrn import RRN, RRNConfig
 from rnnbook.training import Count, Size, Weight, as_tensor
@@ -179,6 +180,7 @@ class JointConfig(RRNConfig):
     text_weight: Weight = 1.0  # λ, of the nats per character of a review; 0 trains on the ratings alone
     character_size: Size = 30
     joint_size: Size = 40
+    writer_item_size: Count = 0  # of a vector of each item that the writer alone reads; the paper has 50
     text_hidden_size: Size = 128
     text_layers: Size = 2
     min_count: Size = 5  # rarer characters are UNKNOWN
@@ -228,13 +230,14 @@ class Writer(nn.Module):
         self.lstm = nn.LSTM(config.character_size + config.joint_size, config.text_hidden_size, config.text_layers)
         self.out = nn.Linear(config.text_hidden_size, n_symbols)
 
-    def x_joint(self, users, items):
+    def x_joint(self, users, items, *own):
         r""":math:`x_\mathrm{joint} = \tanh(W [u_{it}, m_{jt}, u_i, m_j] + b)`, float [k, g], from the Terms of both.
 
         The paper leaves φ open; tanh is ours. u_i and m_j are the static terms: anchor, stationary factors and bias.
+        If items have vectors that the writer alone reads, ``own`` are those, float [k, writer_item_size].
         """
         pairs = zip(users._replace(bias=users.bias[:, None]), items._replace(bias=items.bias[:, None]))
-        terms = torch.cat([term for pair in pairs for term in pair], dim=1)
+        terms = torch.cat([*(term for pair in pairs for term in pair), *own], dim=1)
         return F.dropout(torch.tanh(self.to_joint(terms)), self.dropout, self.training)
 
     def forward(self, symbols, x_joint, state=None):
@@ -283,8 +286,18 @@ class Joint(RRN):
         super().__init__(item_ids, config, device, user_ids=user_ids, scale=scale)
         self.alphabet = alphabet
         with torch.device(device):
-            terms_size = 2 * (2 * config.dynamic_size + config.stationary_size + 1)
+            terms_size = 2 * (2 * config.dynamic_size + config.stationary_size + 1) + config.writer_item_size
             self.writer = Writer(len(alphabet) + 2, terms_size, config)
+            if config.writer_item_size:  # the last row is for new items, and stays zero
+                self.writer_items = nn.Embedding(len(item_ids) + 1, config.writer_item_size, sparse=True)
+                nn.init.zeros_(self.writer_items.weight)
+
+    def x_joint(self, users, items, indices):
+        """`Writer.x_joint` of the Terms of both, and of items with these indices, int64 array [k]; −1 is a new one."""
+        if not self.config.writer_item_size:
+            return self.writer.x_joint(users, items)
+        rows = self.items.rows(as_tensor(indices, self.writer_items.weight))
+        return self.writer.x_joint(users, items, self.writer_items(rows))
 
     @torch.no_grad()
     def write(self, user, item, *, rating=None, time=None, temperature=1.0, max_length=500, seed=0):
@@ -327,7 +340,7 @@ class Joint(RRN):
         if rating is not None:
             [predicted] = self.ratings(users, items)
             items = items._replace(bias=items.bias + (rating - predicted) / self.scale["std"])
-        x, state = self.writer.x_joint(users, items), None
+        x, state = self.x_joint(users, items, find_ids([item], self.item_ids)), None
         rng, symbol = np.random.default_rng(seed), END
         for _ in range(max_length):
             h, state = self.writer(torch.full((1, 1), symbol, device=self.device), x, state)
@@ -461,7 +474,7 @@ def batch_loss(model, train, steps, batch, texts):
     config, k = model.config, len(batch.ratings)
     if config.text_weight == 0:
         return loss, error
-    x_joint = model.writer.x_joint(batch.users, batch.items)
+    x_joint = model.x_joint(batch.users, batch.items, train.items[batch.ratings])
     text = text_loss(model.writer, texts, batch.ratings, x_joint, config.text_weight / k, config.text_batch)
     return loss + text, error
 
@@ -584,7 +597,8 @@ def evaluate_text(model, reviews):
     >>> round(scores.perplexity, 3) == len(model.alphabet) + 2, scores.nats.shape
     (True, (10,))
     """
-    x_joint = model.eval().writer.x_joint(*model.terms_following(reviews.ratings))
+    known = find_ids(reviews.ratings.item_ids, model.item_ids)
+    x_joint = model.eval().x_joint(*model.terms_following(reviews.ratings), known[reviews.ratings.items])
     texts = Texts(reviews, model.alphabet, model.device)
     written = np.flatnonzero(reviews.lengths)
     if not len(written):

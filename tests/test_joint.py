@@ -196,6 +196,46 @@ def test_nats_and_x_joint_are_those_of_the_equations(float64):
         assert nats[k].item() == pytest.approx(by_hand.item(), rel=1e-10)
 
 
+def test_an_items_own_vector_is_for_the_writer_alone(float64):
+    model = untrained(writer_item_size=4)
+    table = model.writer_items.weight
+    assert table.shape == (N_ITEMS + 1, 4) and not table.any()
+    with torch.no_grad():
+        table[:-1] = torch.randn(N_ITEMS, 4)
+    steps, batch = everything(model)
+    assert set(model.state_dict()) - set(untrained().state_dict()) == {"writer_items.weight"}
+    indices = TRAIN.ratings.items[batch.ratings]
+    x = model.x_joint(batch.users, batch.items, indices)
+    plain = model.writer.x_joint(batch.users, batch.items, torch.zeros(len(indices), 4))
+    weight = model.writer.to_joint.weight[:, -4:]
+    np.testing.assert_allclose(torch.atanh(x).detach(), (torch.atanh(plain) + table[indices] @ weight.T).detach())
+    loss, _ = batch_loss(model, TRAIN.ratings, steps, batch, Texts(TRAIN, model.alphabet, "cpu"))
+    loss.backward()
+    assert model.writer_items.weight.grad.to_dense()[:-1].abs().sum(1).all()
+    # A new item has the vector 0, in whichever catalogue it stands; ratings never see the table.
+    later = LATER.ratings
+    stranger = replace(LATER, ratings=replace(later, item_ids=np.append(later.item_ids[1:], "item-new").astype(object)))
+    scores = evaluate_text(model, stranger)
+    with torch.no_grad():
+        table[:-1] = table[:-1].roll(-1, dims=0)
+    rolled = evaluate_text(model, stranger)
+    new = stranger.ratings.items[stranger.lengths > 0] == N_ITEMS - 1
+    assert new.any() and np.array_equal(scores.nats[new], rolled.nats[new]) and (scores.nats != rolled.nats)[~new].all()
+    asked = [100], ["item-2"], [later.times[0]]
+    before = model.predict(*asked)
+    with torch.no_grad():
+        table.zero_()
+    assert model.predict(*asked) == before
+
+
+def test_a_model_with_vectors_for_the_writer_trains_and_loads(tmp_path):
+    model = fit(TRAIN, replace(SMALL, writer_item_size=4), device="cpu", progress=False)
+    assert model.writer_items.weight[:-1].abs().sum(1).all() and not model.writer_items.weight[-1].any()
+    model.save(tmp_path / "model")
+    loaded = Joint.load(tmp_path / "model", device="cpu")
+    assert loaded.write(100, "item-2", seed=1) == model.write(100, "item-2", seed=1)
+
+
 def slow_loss(model):
     """The loss of `everything`, written out review by review."""
     steps, batch = everything(model)
@@ -416,7 +456,8 @@ def test_settings_of_the_ratings_are_checked_too():
 def test_default_settings_are_those_of_the_paper_and_of_the_results():
     own = {field.name: field.default for field in OWN}
     assert own == {"character_size": 30, "joint_size": 40, "text_layers": 2,  # the paper's
-                   "text_weight": 1.0, "text_hidden_size": 128, "min_count": 5, "text_batch": 4096, "warm_up": 1}
+                   "text_weight": 1.0, "text_hidden_size": 128, "min_count": 5, "text_batch": 4096, "warm_up": 1,
+                   "writer_item_size": 0}  # the paper's 50 are in none of its equations
     assert JointConfig() == JointConfig(**asdict(rrn.RRNConfig()))
 
 
