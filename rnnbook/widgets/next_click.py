@@ -7,16 +7,17 @@ import traitlets
 from rnnbook.widgets.base import HERE, Widget, source
 
 ITEMS = ("tent", "stove", "boots", "socks", "jeans", "shirt")
-MOODS = ((0.24, 0.25, 0.30, 0.17, 0.02, 0.02),  # P(item | mood) of a customer who goes to the mountains
-         (0.02, 0.02, 0.04, 0.17, 0.40, 0.35))  # and of one who goes to the office; both buy socks equally often
+MOODS = ((0.15, 0.15, 0.46, 0.20, 0.02, 0.02),  # P(item | mood) of a customer who goes to the mountains
+         (0.02, 0.02, 0.03, 0.20, 0.48, 0.25))  # and of one who goes to the office; both buy socks equally often
 STAY = 0.95
 
 
 class NextClick(Widget):
-    """P(next click) in a world of hidden moods: given all clicks of the session, and given only the last one.
+    """A game in a world of hidden moods: guess the next click of ten visitors, then see two other guesses.
 
-    Both are the exact probabilities, that is, the best possible predictions. The browser computes them by the forward
-    recursion of a hidden Markov chain.
+    The other guesses are P(next click) given all clicks of the session, and given only the last one. Both are exact,
+    that is, the best possible predictions. The browser computes them by the forward recursion of a hidden Markov chain.
+    Visitors are drawn from the same world. In a second mode the reader clicks, and sees both guesses change.
 
     Parameters
     ----------
@@ -27,7 +28,9 @@ class NextClick(Widget):
     stay : float
         Probability that the mood stays the same from one click to the next. All other moods are equally likely.
     clicks : sequence of int
-        The initial session, as indices into ``items``.
+        The clicks of the first visitor, as indices into ``items``.
+    seed : int, optional
+        Of the next clicks and the other visitors; by default they differ each time.
 
     Examples
     --------
@@ -43,10 +46,11 @@ class NextClick(Widget):
     moods = traitlets.List().tag(sync=True)  # [n_moods][n_items]
     stay = traitlets.Float().tag(sync=True)
     clicks = traitlets.List().tag(sync=True)
+    seed = traitlets.Int(None, allow_none=True).tag(sync=True)
 
-    def __init__(self, items=ITEMS, moods=MOODS, stay=STAY, clicks=(0, 1, 3), **kwargs):
+    def __init__(self, items=ITEMS, moods=MOODS, stay=STAY, clicks=(0, 1, 3), seed=None, **kwargs):
         super().__init__(items=list(items), moods=[list(mood) for mood in moods], stay=stay, clicks=list(clicks),
-                         **kwargs)
+                         seed=seed, **kwargs)
 
     def summary(self):
         return (f"A shop of {len(self.items)} items: {', '.join(self.items)}. Someone who has clicked "
