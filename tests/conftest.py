@@ -106,7 +106,8 @@ def show(new_tab, noise, serve):
         url = path.as_uri() if over == "file" else f"{address}/{path.name}"
         page.on("console", lambda message: noise.append(message.text))
         page.on("pageerror", lambda error: noise.append(str(error)))
-        page.on("request", lambda request: request.url in (url, "data:,") or noise.append(request.url))
+        own = (url, "data:", "blob:")  # a blob is what the page made itself, such as a worker
+        page.on("request", lambda request: request.url.startswith(own) or noise.append(request.url))
         page.goto(url)
         # a widget draws once it has a width: on a busy machine that is after the page has loaded
         drawn = "document.querySelectorAll('.rnnbook-widget [role=status]:not(:empty)')"

@@ -38,6 +38,7 @@ OTHERS = [
 ]
 # Two frames later all that a key has changed is on the page.
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+PLAYING = ["from rnnbook.widgets import LiveTraining, NextClick\nNextClick(seed=1)", "LiveTraining()"]
 WRITING = ["from test_widgets_reviewer import ITEMS, REVIEWS, USERS, sharp\nfrom rnnbook.widgets import Reviewer\n"
            "Reviewer(sharp(REVIEWS), USERS, ITEMS, (-1.25, 0), length=30, temperature=0.0)"]
 
@@ -114,6 +115,14 @@ def test_every_other_widget_answers(run_all, screenshots):
                 break
         assert told.text_content() != before, before
     page.screenshot(path=screenshots / "jupyterlab-widgets.png")
+
+
+def test_the_game_is_played_and_a_network_trained_in_the_browser(run_all):
+    page = run_all("playing", PLAYING)
+    page.get_by_role("button", name="boots").click()
+    page.get_by_text("You guessed boots").wait_for()
+    page.get_by_role("button", name="One update").click()
+    page.get_by_text("Update 1, loss").wait_for()
 
 
 def test_the_kernel_writes_a_review_for_who_asks(run_all, screenshots):

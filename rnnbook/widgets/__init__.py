@@ -10,6 +10,7 @@ from rnnbook.widgets.ranking_loss import RankingLossExplorer
 from rnnbook.widgets.reviewer import Reviewer
 from rnnbook.widgets.session_parallel import SessionParallelStepper
 from rnnbook.widgets.tastes import TasteExplorer, TimeTravel
+from rnnbook.widgets.training import LiveTraining
 
-__all__ = ["DistillationExplorer", "Evidence", "GradientFlowExplorer", "LossCurves", "NextClick", "PrefixExplorer",
-           "RankingLossExplorer", "Reviewer", "SessionParallelStepper", "TasteExplorer", "TimeTravel"]
+__all__ = ["DistillationExplorer", "Evidence", "GradientFlowExplorer", "LiveTraining", "LossCurves", "NextClick",
+           "PrefixExplorer", "RankingLossExplorer", "Reviewer", "SessionParallelStepper", "TasteExplorer", "TimeTravel"]

@@ -14,9 +14,9 @@ _MOUNT = (HERE / "mount.js").read_text(encoding="utf-8")
 _numbers = itertools.count(1)
 
 
-def source(name):
-    """The JavaScript file ``name`` with the shared helpers before it, as the source of one ES module (str)."""
-    return "\n".join((HERE / part).read_text(encoding="utf-8") for part in ("common.js", name))
+def source(*names):
+    """The JavaScript files ``names`` with the shared helpers before them, as the source of one ES module (str)."""
+    return "\n".join((HERE / part).read_text(encoding="utf-8") for part in ("common.js", *names))
 
 
 class Widget(anywidget.AnyWidget):

@@ -167,7 +167,7 @@ function engine() {
     /** P(next item | last click). */
     const lastItem = (clicks) => nextGivenLast.subarray(clicks.at(-1) * n, (clicks.at(-1) + 1) * n);
 
-    return { n, S, emission, transition, popularity, sample, believe, optimum, lastItem };
+    return { n, S, firstOrder, emission, transition, popularity, sample, believe, optimum, lastItem };
   }
 
   // --- Losses: of the scores of one row, the target in column i; they return the loss and fill the slopes ----
@@ -478,5 +478,52 @@ function engine() {
     return (item) => { ({ h } = gruStep(model, [item], h)); return scores(model, h); };
   };
 
-  return { generator, world, losses, newModel, gruStep, scores, rankOf, adagrad, trainEpoch, evaluate, reader, NAMES };
+  /** For `evaluate`: the optimum, which follows what can be known of a session; and the last click alone. */
+  const follower = (known) => () => {
+    if (known.firstOrder) return lastReader(known)();
+    let belief = new Float64Array(known.S).fill(1 / known.S);
+    return (item) => { belief = known.believe(belief, item); return multiply(belief, known.emission, 1, known.S, known.n); };
+  };
+  const lastReader = (known) => () => (item) => known.lastItem([item]);
+
+  /**
+   * A training to look at. `job` has the world's `spec`, `first_order`, the numbers of sessions to learn from and to
+   * `valid`ate with, `n_epochs`, `seed`, and the settings of the network. advance(ms) works for so long, at least until
+   * the next update, and returns what happened: {bounds}, {step, epoch, loss, count} of an update, {epoch, recall, mrr}.
+   */
+  function training(job) {
+    const known = world(job.spec, job.first_order), train = known.sample(job.sessions, 100), valid = known.sample(job.valid, 2);
+    const model = newModel(known.n, job.hidden_size, generator([job.seed, 0])), random = generator([job.seed, 1]);
+    const optimize = adagrad(model, job.learning_rate), perEpoch = train.items.length - (train.offsets.length - 1);
+    function* work() {
+      const last = yield* evaluate(valid, lastReader(known)), best = yield* evaluate(valid, follower(known));
+      yield { bounds: { last, best } };
+      for (let epoch = 0, step = 0; epoch < job.n_epochs; epoch++) {
+        let done = 0, measured = 0;
+        for (const { loss, count } of trainEpoch(model, optimize, job, train, random)) {
+          done += count;
+          step += 1;
+          if (!Number.isFinite(loss)) { yield { step, failed: true }; return; }
+          yield { step, epoch: epoch + done / perEpoch, loss, count };
+          if (Math.floor(4 * done / perEpoch) > measured && measured < 3) { // a look at each quarter of an epoch
+            measured += 1;
+            yield { epoch: epoch + done / perEpoch, ...(yield* evaluate(valid, reader(model))) };
+          }
+        }
+        yield { epoch: epoch + 1, ...(yield* evaluate(valid, reader(model))) };
+      }
+    }
+    const course = work();
+    return (ms) => {
+      const events = [], until = performance.now() + ms;
+      let at;
+      do {
+        at = course.next();
+        if (at.value) events.push(at.value);
+      } while (!at.done && (performance.now() < until || !events.length));
+      return { events, done: at.done };
+    };
+  }
+
+  return { generator, world, training, losses, newModel, gruStep, scores, rankOf, adagrad, trainEpoch, evaluate, reader, NAMES };
 }
