@@ -51,27 +51,38 @@ def test_a_rating_costs_twice_as_much_among_ten_million_and_memory_grows_with_ra
     assert all(peak[1:] < 10 * peak[:-1]) and peak[-1] * 2**30 < 12e9
 
 
+def closed(world, model):
+    return results.rows("rrn-world", "gap_closed")[f"{world} · {model}"]
+
+
+def against(world, rival):
+    """The paired difference of the RRN and a rival."""
+    return paired("rrn-world", f"{world} · RRN", f"{world} · {rival}")
+
+
 @pytest.mark.claim("drift-is-followed")
-@pytest.mark.parametrize("world", ["ρ=0.98", "ρ=0.995"])
-def test_the_rrn_closes_most_of_the_gap_and_beats_a_factorisation_that_hears_the_same_news(world):
+@pytest.mark.parametrize("world,least", [("ρ=0.98", 0.8), ("ρ=0.995", 0.7)])
+def test_the_rrn_closes_most_of_the_gap_and_a_ridge_that_forgets_more(world, least):
     assert results.load("rrn-world")["config"]["worlds"][world]["n_users"] == 4000
-    closed = results.rows("rrn-world", "gap_closed")
-    assert closed[f"{world} · RRN"]["low"] > 0.7
-    assert closed[f"{world} · Online MF"]["high"] < 0.15  # the gap is not closed by hearing the news alone
-    assert paired("rrn-world", f"{world} · RRN", f"{world} · Online MF")["high"] < 0
-    assert paired("rrn-world", f"{world} · RRN", f"{world} · Kalman optimum")["low"] > 0  # no one beats it
+    assert closed(world, "RRN")["low"] > least and closed(world, "Forgetting MF")["low"] > 0.95
+    assert closed(world, "Estimated Kalman filter")["low"] > 0.99  # “at the optimum, as far as one can see”
+    assert closed(world, "Online MF")["high"] < 0.15  # the gap is not closed by hearing the news alone
+    assert against(world, "Online MF")["high"] < 0 < against(world, "Forgetting MF")["low"]
+    assert against(world, "Optimum")["low"] > 0  # no one beats it
 
 
 @pytest.mark.claim("other-drifts-are-followed")
-@pytest.mark.parametrize("kind", ["level shift", "season", "new users", "1,000 users"])
+@pytest.mark.parametrize("kind", ["level shift", "season", "new users"])
 def test_the_rrn_follows_shifts_seasons_and_newcomers_too(kind):
     world = f"ρ=0.98, {kind}"
-    assert paired("rrn-world", f"{world} · RRN", f"{world} · Online MF")["high"] < 0
-    closed = results.rows("rrn-world", "gap_closed")[f"{world} · RRN"]
-    if kind in ("level shift", "season"):
-        assert closed["low"] > 0.7
-    if kind == "1,000 users":  # every draw closes less than every draw with four times the users
-        assert max(closed["values"]) < min(results.rows("rrn-world", "gap_closed")["ρ=0.98 · RRN"]["values"])
+    assert against(world, "Online MF")["high"] < 0 and closed(world, "RRN")["low"] > 0.7
+    assert (against(world, "Forgetting MF")["high"] < 0) == (kind == "level shift")
+    assert against(world, "Estimated Kalman filter")["low"] > (-0.02 if kind == "season" else 0)
+    if kind == "season":  # “at about the same place”
+        rivals = "RRN", "Forgetting MF", "Estimated Kalman filter"
+        assert np.ptp([closed(world, model)["mean"] for model in rivals]) < 0.05
+    if kind == "new users":  # “loses a little by it”
+        assert -0.06 < closed(world, "RRN")["mean"] - closed("ρ=0.98", "RRN")["mean"] < 0
 
 
 @pytest.mark.claim("anchors-carry-it")
@@ -84,9 +95,9 @@ def test_where_nothing_moves_the_rrn_is_worse_than_a_factorisation():
     rmse, loss = results.rows("rrn-world", "rmse"), paired("rrn-world", "ρ=1 · RRN", "ρ=1 · MF")
     assert 0 < loss["low"] and loss["high"] < 0.01 * rmse["ρ=1 · MF"]["mean"]
     chosen = results.load("rrn-world")["config"]["chosen"]
-    assert set(chosen["ρ=1"]) == {"at home"} and set(chosen["ρ=0.98"] + chosen["ρ=0.995"]) == {"as a stranger"}
+    assert chosen["ρ=1"] == "own parameters" and chosen["ρ=0.98"] == chosen["ρ=0.995"] == "memory"
     # The control is sound: the static model is the optimum there.
-    assert abs(rmse["ρ=1 · Static, items known, kept up to date"]["mean"] - rmse["ρ=1 · Kalman optimum"]["mean"]) < 1e-9
+    assert abs(rmse["ρ=1 · Static, items known, kept up to date"]["mean"] - rmse["ρ=1 · Optimum"]["mean"]) < 1e-9
 
 
 @pytest.mark.claim("new-users-are-met")

@@ -45,11 +45,10 @@ def page_model(item_ids, config, seed):
     """
     model, d = GRU4Rec(item_ids, config), config.hidden_size
     rng = np.random.default_rng([seed, 0])
-    [layer] = model.layers
-    for weight, bound in ((model.output, (6 / (len(model.item_ids) + d)) ** 0.5), (layer.weight_ih, (3 / d) ** 0.5),
-                          (layer.weight_hh, (3 / d) ** 0.5)):
-        drawn = (2 * rng.random(weight.numel()) - 1) * bound
-        weight.data.copy_(torch.from_numpy(drawn).view_as(weight))
+    weights, table, square = model.state_dict(), (6 / (len(model.item_ids) + d)) ** 0.5, (3 / d) ** 0.5
+    for name, bound in ("output", table), ("layers.0.weight_ih", square), ("layers.0.weight_hh", square):
+        drawn = (2 * rng.random(weights[name].numel()) - 1) * bound
+        weights[name].copy_(torch.from_numpy(drawn).view_as(weights[name]))
     return model
 
 

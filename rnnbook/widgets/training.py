@@ -23,7 +23,7 @@ CHOICES = {
 }
 DEFAULT = {"world": "hidden moods", "loss": "cross-entropy", "sessions": 3000, "batch_size": 32, "n_sample": 64,
            "sample_alpha": 0.5, "learning_rate": 0.1, "hidden_size": 32, "bptt": 1, "seed": 0}
-PRESETS = [
+PRESETS: list[tuple[str, str, dict]] = [
     ("A good start", "Three thousand sessions. After how many epochs does it pass the guess from the last click?", {}),
     ("Popular negatives", "Negatives are drawn in proportion to their clicks, and BPR does not correct for it.",
      {"loss": "bpr", "sample_alpha": 1.0}),
