@@ -22,6 +22,7 @@ EXPERIMENTS = {
     "rrn-movietweetings-100k": "rrn_logs",
     "rrn-movielens-latest-small": "rrn_logs",
     "rrn-world": "rrn",
+    "rrn-users": "rrn_users",
     "rrn-scale": "rrn_scale",
     "rrn-descent": "rrn_scale",
     "rrn-surprise": "rrn_surprise",

@@ -10,7 +10,7 @@ from rnnbook import metrics, results
 from rnnbook.baselines import EstimatedKalman, ForgettingMF, MatrixFactorization, OnlineMF
 from rnnbook.interactions import DAY, concatenate
 from rnnbook.rrn import RRNConfig, fit, new_model
-from rnnbook.worlds import RatingWorld
+from rnnbook.worlds import JumpWorld, RatingWorld
 
 REAL = ("rrn-movielens-100k", "rrn-movietweetings-100k")
 
@@ -83,6 +83,17 @@ def test_the_rrn_follows_shifts_seasons_and_newcomers_too(kind):
         assert np.ptp([closed(world, model)["mean"] for model in rivals]) < 0.05
     if kind == "new users":  # “loses a little by it”
         assert -0.06 < closed(world, "RRN")["mean"] - closed("ρ=0.98", "RRN")["mean"] < 0
+
+
+@pytest.mark.claim("jumps-are-not-learned")
+def test_where_tastes_jump_the_rrn_does_not_pass_the_linear_filter():
+    world = "ρ=0.97, jumps"
+    assert against(world, "Estimated Kalman filter")["low"] > 0
+    rmse = {model: results.rows("rrn-world", "rmse")[f"{world} · {model}"] for model in (
+        "MF", "RRN", "Forgetting MF", "Estimated Kalman filter", "Best linear filter", "Optimum")}
+    assert rmse["Optimum"]["high"] + 0.02 < rmse["Best linear filter"]["low"]  # there is something to be gained
+    assert rmse["Best linear filter"]["mean"] < rmse["Estimated Kalman filter"]["mean"] < rmse["RRN"]["mean"]
+    assert rmse["Forgetting MF"]["mean"] < rmse["RRN"]["mean"] < 0.8 * rmse["MF"]["mean"]
 
 
 @pytest.mark.claim("anchors-carry-it")
@@ -206,6 +217,18 @@ def test_one_number_is_enough_to_pass_a_small_rrn(error_in):
 @pytest.mark.claim("forgetting-is-the-rival")
 def test_where_nothing_moves_nothing_is_forgotten():
     assert forgetting_ridge("ρ=1")[0] == 1.0
+
+
+@pytest.mark.twin("jumps-are-not-learned")
+def test_a_small_rrn_does_not_pass_the_linear_filter_where_tastes_jump():
+    past, test = parts(JumpWorld(n_users=300, rho=0.97))
+    filtered = rmse(EstimatedKalman(3, step=DAY).fit(past), test)
+    still = rmse(MatrixFactorization(n_factors=3, penalty=10.0, bias_penalty=10.0).fit(past), test)
+
+    def holds(model):
+        return filtered + 0.02 < rmse(model, test) < still - 0.05
+
+    assert holds(fit(past, SMALL, device="cpu", progress=False)) and not holds(new_model(past, SMALL, device="cpu"))
 
 
 @pytest.mark.twin("anchors-carry-it")
