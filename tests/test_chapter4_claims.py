@@ -91,7 +91,8 @@ def test_where_tastes_jump_the_rrn_does_not_pass_the_linear_filter():
     assert against(world, "Estimated Kalman filter")["low"] > 0
     rmse = {model: results.rows("rrn-world", "rmse")[f"{world} · {model}"] for model in (
         "MF", "RRN", "Forgetting MF", "Estimated Kalman filter", "Best linear filter", "Optimum")}
-    assert rmse["Optimum"]["high"] + 0.02 < rmse["Best linear filter"]["low"]  # there is something to be gained
+    possible = np.subtract(rmse["Best linear filter"]["values"], rmse["Optimum"]["values"])
+    assert possible.min() > 0.04  # there is something to be gained
     assert rmse["Best linear filter"]["mean"] < rmse["Estimated Kalman filter"]["mean"] < rmse["RRN"]["mean"]
     assert rmse["Forgetting MF"]["mean"] < rmse["RRN"]["mean"] < 0.8 * rmse["MF"]["mean"]
 
