@@ -187,6 +187,10 @@ def test_the_new_figures_of_what_we_had_wrong_are_those_of_the_results():
     recall, mrr = (min(found[f"four days · {best}", f"four days · {rival}", metric]
                        for rival in ("S-KNN", "V-SKNN", "STAN", "VSTAN")) for metric in ("recall@20", "mrr@20"))
     assert f"ahead of the best by {recall:.3f} in Recall@20, and behind by {-mrr:.3f} in MRR@20" in text
+    closed = results.rows("rrn-world", "gap_closed")
+    rrn, ridge, kalman = (closed[f"ρ=0.98 · {model}"]["mean"] for model in (
+        "RRN", "Forgetting MF", "Estimated Kalman filter"))
+    assert f"the RRN closes {rrn:.0%}, the ridge {ridge:.0%} and the filter {kalman:.1%}".replace("%", " %") in text
     rmse = results.rows("joint-world", "rmse")
 
     def share(n):
