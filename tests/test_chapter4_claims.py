@@ -71,6 +71,18 @@ def test_the_rrn_closes_most_of_the_gap_and_a_ridge_that_forgets_more(world, lea
     assert against(world, "Optimum")["low"] > 0  # no one beats it
 
 
+@pytest.mark.claim("drift-is-followed")
+def test_with_every_doubling_of_the_users_the_rrn_comes_closer_and_the_rivals_need_none():
+    rmse, fewer = results.rows("rrn-world", "rmse"), results.rows("rrn-users", "rmse")
+    worlds = [f"ρ=0.98, {n}" for n in ("500 users", "1,000 users", "2,000 users")] + ["ρ=0.98", "ρ=0.98, 8,000 users"]
+    rrn = [fewer[f"{n} users · RRN"] for n in (500, 1000, 2000)] + [rmse[f"{world} · RRN"] for world in worlds[3:]]
+    assert (np.diff([row["mean"] for row in rrn]) < 0).all()
+    assert max(rrn[0]["values"]) > 0.9 > sorted(rrn[0]["values"])[1]  # “one draw of the three hardly found a rule”
+    for world, row in zip(worlds, rrn):
+        ridge, kalman = (rmse[f"{world} · {model}"] for model in ("Forgetting MF", "Estimated Kalman filter"))
+        assert min(row["values"]) > ridge["mean"] > kalman["mean"] and closed(world, "Forgetting MF")["mean"] > 0.95
+
+
 @pytest.mark.claim("other-drifts-are-followed")
 @pytest.mark.parametrize("kind", ["level shift", "season", "new users"])
 def test_the_rrn_follows_shifts_seasons_and_newcomers_too(kind):
