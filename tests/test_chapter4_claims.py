@@ -51,7 +51,7 @@ def test_a_rating_costs_twice_as_much_among_ten_million_and_memory_grows_with_ra
     assert all(peak[1:] < 10 * peak[:-1]) and peak[-1] * 2**30 < 12e9
 
 
-def closed(world, model):
+def gap_closed(world, model):
     return results.rows("rrn-world", "gap_closed")[f"{world} · {model}"]
 
 
@@ -64,9 +64,9 @@ def against(world, rival):
 @pytest.mark.parametrize("world,least", [("ρ=0.98", 0.8), ("ρ=0.995", 0.7)])
 def test_the_rrn_closes_most_of_the_gap_and_a_ridge_that_forgets_more(world, least):
     assert results.load("rrn-world")["config"]["worlds"][world]["n_users"] == 4000
-    assert closed(world, "RRN")["low"] > least and closed(world, "Forgetting MF")["low"] > 0.95
-    assert closed(world, "Estimated Kalman filter")["low"] > 0.99  # “at the optimum, as far as one can see”
-    assert closed(world, "Online MF")["high"] < 0.15  # the gap is not closed by hearing the news alone
+    assert gap_closed(world, "RRN")["low"] > least and gap_closed(world, "Forgetting MF")["low"] > 0.95
+    assert gap_closed(world, "Estimated Kalman filter")["low"] > 0.99  # “at the optimum, as far as one can see”
+    assert gap_closed(world, "Online MF")["high"] < 0.15  # the gap is not closed by hearing the news alone
     assert against(world, "Online MF")["high"] < 0 < against(world, "Forgetting MF")["low"]
     assert against(world, "Optimum")["low"] > 0  # no one beats it
 
@@ -80,21 +80,21 @@ def test_with_every_doubling_of_the_users_the_rrn_comes_closer_and_the_rivals_ne
     assert max(rrn[0]["values"]) > 0.9 > sorted(rrn[0]["values"])[1]  # “one draw of the three hardly found a rule”
     for world, row in zip(worlds, rrn):
         ridge, kalman = (rmse[f"{world} · {model}"] for model in ("Forgetting MF", "Estimated Kalman filter"))
-        assert min(row["values"]) > ridge["mean"] > kalman["mean"] and closed(world, "Forgetting MF")["mean"] > 0.95
+        assert min(row["values"]) > ridge["mean"] > kalman["mean"] and gap_closed(world, "Forgetting MF")["mean"] > 0.95
 
 
 @pytest.mark.claim("other-drifts-are-followed")
 @pytest.mark.parametrize("kind", ["level shift", "season", "new users"])
 def test_the_rrn_follows_shifts_seasons_and_newcomers_too(kind):
     world = f"ρ=0.98, {kind}"
-    assert against(world, "Online MF")["high"] < 0 and closed(world, "RRN")["low"] > 0.7
+    assert against(world, "Online MF")["high"] < 0 and gap_closed(world, "RRN")["low"] > 0.7
     assert (against(world, "Forgetting MF")["high"] < 0) == (kind == "level shift")
     assert against(world, "Estimated Kalman filter")["low"] > (-0.02 if kind == "season" else 0)
     if kind == "season":  # “at about the same place”
         rivals = "RRN", "Forgetting MF", "Estimated Kalman filter"
-        assert np.ptp([closed(world, model)["mean"] for model in rivals]) < 0.05
+        assert np.ptp([gap_closed(world, model)["mean"] for model in rivals]) < 0.05
     if kind == "new users":  # “loses a little by it”
-        assert -0.06 < closed(world, "RRN")["mean"] - closed("ρ=0.98", "RRN")["mean"] < 0
+        assert -0.06 < gap_closed(world, "RRN")["mean"] - gap_closed("ρ=0.98", "RRN")["mean"] < 0
 
 
 @pytest.mark.claim("jumps-are-not-learned")

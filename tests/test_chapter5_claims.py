@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from rnnbook import metrics, results
-from rnnbook.benchmarks.joint import WORLD_CONFIG
+from rnnbook.benchmarks.joint import MOVING_CONFIG, WORLD_CONFIG
 from rnnbook.benchmarks.rows import t_interval
 from rnnbook.joint import evaluate_text, fit, new_model
-from rnnbook.worlds import ReviewWorld
+from rnnbook.worlds import MovingReviewWorld, ReviewWorld
 
 NAME = "joint-world"
 
@@ -42,6 +42,38 @@ def test_reviews_that_cannot_help_do_not(n, arm):
     possible = rmse[f"n={n} · optimum of the ratings alone"]["mean"] - rmse[f"n={n} · optimum"]["mean"]
     assert paired(n, arm)["high"] > 0 and paired(n, arm)["low"] > -0.1 * possible
     assert paired(n, arm)["low"] > 0 or arm == "shuffled reviews"  # the others cost something
+
+
+def moving(n):
+    """{arm: RMSE of each draw} where qualities move."""
+    return {name.removeprefix(f"n={n} · "): np.array(row["values"])
+            for name, row in results.rows("joint-moving", "rmse").items() if name.startswith(f"n={n} ")}
+
+
+@pytest.mark.claim("moving-reviews-buy")
+@pytest.mark.parametrize("n", [1, 3])
+def test_where_qualities_move_the_text_gains_and_empty_words_do_not(n):
+    config = results.load("joint-moving")["config"]
+    assert config["world"]["rho"] == 0.95 and config["model"]["dynamic"]
+    rmse = moving(n)
+    blind, best = rmse["optimum of the ratings alone"], rmse["optimum"]
+    assert len(blind) == 3 and (rmse["ratings and reviews"] < blind).all() and (blind - best > 0.05).all()
+    share = results.rows("joint-moving", "gain_share")[f"n={n} · ratings and reviews"]
+    assert share["low"] > (2 / 5 if n == 3 else 0) and (share["mean"] > 0.5) == (n == 3)
+    for arm in ("shuffled reviews", "reviews: independent", "reviews: rating"):
+        assert (rmse["ratings alone"] - rmse[arm] < 0.1 * (blind - best)).all(), arm
+    lstms = rmse["ratings and reviews"] - rmse["ratings and reviews, no LSTMs"]
+    low, high = t_interval(lstms)[1:]
+    assert low < 0 < high  # “neither help nor harm that one could see”
+
+
+@pytest.mark.claim("writers-own-memory")
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_memory_of_its_own_takes_the_lesson_from_the_ratings(n):
+    rmse = moving(n)
+    gain, own = (rmse["ratings alone"] - rmse[arm] for arm in (
+        "ratings and reviews", "a vector of each item for the writer"))
+    assert (own < gain / 4).all() and gain.min() > 0.03
 
 
 @pytest.mark.claim("writes-near-the-optimum")
@@ -115,6 +147,33 @@ def test_reviews_buy_something_in_a_small_world(small, error):
         return best < error[model] < error["ratings alone"] - 0.01
 
     assert holds("ratings and reviews") and not holds("untrained")
+
+
+@pytest.mark.twin("writers-own-memory")
+def test_a_memory_of_its_own_takes_the_lesson_in_a_small_world(small, error):
+    train, test = small[1:]
+    own = fit(train, replace(SMALL, writer_item_size=50), device="cpu", progress=False)
+
+    def holds(shared):
+        gain = error["ratings alone"] - error[shared]
+        return gain > 0.01 and error["ratings alone"] - rmse(own, test) < gain / 2
+
+    assert holds("ratings and reviews") and not holds("untrained")
+
+
+@pytest.mark.twin("moving-reviews-buy")
+def test_reviews_buy_something_in_a_small_world_that_moves():
+    world = MovingReviewWorld(n_items=1200, n=3, rho=0.95)
+    train, valid, test = world.split(world.sample(0))
+    config = replace(MOVING_CONFIG, batch_size=256, n_epochs=8, warm_up=3)
+    best = world.oracle(train, valid, test).rmse
+    alone = rmse(fit(train, replace(config, text_weight=0.0), device="cpu", progress=False), test)
+
+    def holds(model):
+        return best < rmse(model, test) < alone - 0.01
+
+    assert holds(fit(train, config, device="cpu", progress=False))
+    assert not holds(new_model(train, config, device="cpu"))
 
 
 @pytest.mark.twin("empty-words-buy-nothing")

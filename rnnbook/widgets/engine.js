@@ -7,21 +7,21 @@ function engine() {
   /** 64 × 2 hashed bits from a list of numbers below 2³²: numpy's SeedSequence. */
   function seedWords(entropy) {
     const mul = Math.imul, shift = (x) => (x ^ (x >>> 16)) >>> 0;
-    let constant = 0x43b0d7e5;
+    let constant = 0x43B0D7E5;
     const hash = (value) => {
       value ^= constant;
-      constant = mul(constant, 0x931e8875);
+      constant = mul(constant, 0x931E8875);
       return shift(mul(value, constant));
     };
-    const mix = (x, y) => shift(mul(0xca01f9dd, x) - mul(0x4973f715, y));
+    const mix = (x, y) => shift(mul(0xCA01F9DD, x) - mul(0x4973F715, y));
     const pool = [0, 1, 2, 3].map((i) => hash(entropy[i] ?? 0));
     for (let from = 0; from < 4; from++)
       for (let to = 0; to < 4; to++) if (from !== to) pool[to] = mix(pool[to], hash(pool[from]));
     for (const value of entropy.slice(4)) for (let to = 0; to < 4; to++) pool[to] = mix(pool[to], hash(value));
-    constant = 0x8b51f9dd;
+    constant = 0x8B51F9DD;
     return Array.from({ length: 8 }, (_, i) => {
       let value = pool[i % 4] ^ constant;
-      constant = mul(constant, 0x58f38ded);
+      constant = mul(constant, 0x58F38DED);
       return shift(mul(value, constant));
     });
   }

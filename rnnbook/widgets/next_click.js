@@ -33,7 +33,7 @@ function render({ model, el }) {
   // Visitors come from the world's own law: the same ones for the same seed.
   let state = seed ?? Math.floor(Math.random() * 2 ** 32);
   const random = () => { // mulberry32
-    state = (state + 0x6d2b79f5) | 0;
+    state = (state + 0x6D2B79F5) | 0;
     let t = Math.imul(state ^ (state >>> 15), 1 | state);
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
