@@ -370,7 +370,6 @@ class ReviewWorld:
             _nats(-np.log(words[np.arange(n), tokens[-n:]]).mean(), said, data.n_characters / n),
             _nats(-xlogy(words, words).sum(1).mean(), _MEAN_WORDS, (words @ _MEAN_LENGTHS).mean()))
 
-
     def _forecasts(self, seen, tokens, n):
         """What `_moments` says before each of the last n ratings of ``seen``: from all, and without the words."""
         known = _before(seen.items, _known(seen.ratings[:, None], tokens[:, None]))[-n:]
