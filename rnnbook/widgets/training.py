@@ -21,10 +21,10 @@ CHOICES = {
     "bptt": [1, 2, 3, 4],
     "seed": list(range(10)),
 }
-DEFAULT = {"world": "hidden moods", "loss": "cross-entropy", "sessions": 3000, "batch_size": 32, "n_sample": 64,
-           "sample_alpha": 0.5, "learning_rate": 0.1, "hidden_size": 32, "bptt": 1, "seed": 0}
+DEFAULT = {"world": "hidden moods", "loss": "cross-entropy", "sessions": 10000, "batch_size": 32, "n_sample": 64,
+           "sample_alpha": 0.5, "learning_rate": 0.1, "hidden_size": 32, "bptt": 2, "seed": 0}
 PRESETS: list[tuple[str, str, dict]] = [
-    ("A good start", "Three thousand sessions. After how many epochs does it pass the guess from the last click?", {}),
+    ("A good start", "Ten thousand sessions. After how many epochs does it pass the guess from the last click?", {}),
     ("Popular negatives", "Negatives are drawn in proportion to their clicks, and BPR does not correct for it.",
      {"loss": "bpr", "sample_alpha": 1.0}),
     ("BPR and 2,048 negatives", "In the mean over so many negatives the hard ones hardly count. Compare BPR-max.",
@@ -50,7 +50,7 @@ class LiveTraining(Widget):
     Examples
     --------
     >>> LiveTraining().summary()[:42]
-    'Train a GRU4Rec in the page, on 3,000 sess'
+    'Train a GRU4Rec in the page, on 10,000 ses'
     """
 
     _esm = source("engine.js", "training.js")
