@@ -63,7 +63,9 @@ def against(world, rival):
 @pytest.mark.claim("drift-is-followed")
 @pytest.mark.parametrize("world,least", [("ρ=0.98", 0.8), ("ρ=0.995", 0.7)])
 def test_the_rrn_closes_most_of_the_gap_and_a_ridge_that_forgets_more(world, least):
-    assert results.load("rrn-world")["config"]["worlds"][world]["n_users"] == 4000
+    config = results.load("rrn-world")["config"]
+    assert config["worlds"][world]["n_users"] == 4000
+    assert np.prod([len(values) for values in config["forgetting"].values()]) == 18  # “tries 18 pairs”
     assert gap_closed(world, "RRN")["low"] > least and gap_closed(world, "Forgetting MF")["low"] > 0.95
     assert gap_closed(world, "Estimated Kalman filter")["low"] > 0.99  # “at the optimum, as far as one can see”
     assert gap_closed(world, "Online MF")["high"] < 0.15  # the gap is not closed by hearing the news alone

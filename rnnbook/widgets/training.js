@@ -2,24 +2,31 @@
 
 /** work(ms) of a training in a worker; where the browser refuses one, in slices of the page's own time. */
 function trainer(job) {
+  let advance = null, worker = null, answered = false;
+  const slice = (ms) => new Promise((done) => {
+    setTimeout(() => { advance ??= engine().training(job); done(advance(Math.min(ms, 12))); });
+  });
   try {
     const text = `const work = (${engine})().training; let advance;
       onmessage = ({ data }) => { if (data.job) advance = work(data.job); else postMessage(advance(data.ms)); };`;
     const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-    const worker = new Worker(address);
+    worker = new Worker(address);
     URL.revokeObjectURL(address);
     worker.postMessage({ job });
-    const ask = (ms) => new Promise((done, failed) => {
-      worker.onmessage = ({ data }) => done(data);
-      worker.onerror = failed;
-      worker.postMessage({ ms });
-    });
-    return { work: (ms) => ask(ms), end: () => worker.terminate() };
-  } catch {
-    let advance = null;
-    const slice = (ms) => { advance ??= engine().training(job); return advance(Math.min(ms, 12)); };
-    return { work: (ms) => new Promise((done) => { setTimeout(() => done(slice(ms))); }), end: () => {} };
-  }
+  } catch { worker = null; }
+  const ask = (ms) => new Promise((done, failed) => {
+    worker.onmessage = ({ data }) => { answered = true; done(data); };
+    worker.onerror = (event) => { // some browsers refuse a worker only after they have made it
+      if (answered) { failed(event); return; }
+      event.preventDefault();
+      worker = null;
+      done(slice(ms));
+    };
+    worker.postMessage({ ms });
+  });
+  let last = Promise.resolve(); // one request after another, however fast the reader clicks
+  const work = (ms) => (last = last.then(() => (worker ? ask(ms) : slice(ms))));
+  return { work, end: () => worker?.terminate() };
 }
 
 function render({ model, el }) {
@@ -29,7 +36,7 @@ function render({ model, el }) {
     n_sample: "negatives", sample_alpha: "α of those", learning_rate: "learning rate",
     hidden_size: "units", bptt: "steps back", seed: "seed" };
   let config = { ...presets[0].config, ...fromAddress() }, run = null, running = false, told = "";
-  let losses, recalls, bounds, sum, step, failed, finished;
+  let losses, recalls, bounds, sum, step, failed, finished, turn = 0;
 
   function fromAddress() { // #train:loss=bpr&seed=3
     const [, text] = location.hash.match(/^#train:(.*)$/) ?? [null, ""], found = {};
@@ -77,8 +84,8 @@ function render({ model, el }) {
   async function play() {
     running = !running;
     draw();
-    const mine = start();
-    while (running && run === mine) {
+    const mine = start(), now = ++turn;
+    while (running && run === mine && turn === now) {
       const found = await mine.work(100);
       if (run !== mine || !take(found)) break;
     }
