@@ -78,8 +78,8 @@ def test_the_copied_cell_gives_the_curve_of_the_page(show, small, over, refusal)
 def test_with_too_high_a_learning_rate_most_gates_are_stuck():
     """As the preset says: of the reset and update gates, over 300 clicks after an epoch."""
     def stuck(rate):
-        config = GRU4RecConfig(hidden_size=32, hidden_dropout=0.0, batch_size=32, n_sample=64, learning_rate=rate, bptt=2,
-                               n_epochs=1)
+        config = GRU4RecConfig(hidden_size=32, hidden_dropout=0.0, batch_size=32, n_sample=64, learning_rate=rate,
+                               bptt=2, n_epochs=1)
         model = fit_as_in_the_page(SessionWorld().sample(1000, 100), config, seed=0, progress=False)
         [layer], state, shares = model.layers, model.initial_state(1), []
         for item in SessionWorld().sample(50, 2).items[:300].tolist():
