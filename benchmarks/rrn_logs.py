@@ -66,7 +66,8 @@ SPACE = {"learning_rate": [5e-4, 1e-3, 1.5e-3, 3e-3], "table_learning_rate": [No
          "dropout": [0.2, 0.5], "penalty": [10.0, 30.0, 60.0], "hidden_size": [20, 40, 80],
          "dynamic_size": [10, 20, 40], "stationary_size": [20, 160], "cold_start": [0.3, 0.5, 0.8]}
 # With a search of their own, and with the settings that the RRN got
-NETWORKS = {"RRN": {}, "RRN on Online MF": {}, "RRN, no dynamic part": {"dynamic": [False]}}
+NETWORKS = {"RRN": {}, "RRN on Online MF": {"learning_rate": [1e-4, 2e-4, 5e-4, 1e-3]},  # little is left to learn
+            "RRN, no dynamic part": {"dynamic": [False]}}
 WITHOUT = {"RRN, no newbie flag": {"newbie": False}, "RRN, no clock": {"wall_clock": False},
            "RRN, no stationary part": {"stationary": False}, "RRN, no anchors": {"anchored": False}}
 AVERAGED = "RRN and Online MF, averaged"
