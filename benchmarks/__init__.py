@@ -13,7 +13,7 @@ EXPERIMENTS = {
     "gru4rec-network": "network",
     "improved-search": "improved_search",
     "improved-yoochoose-100k": "improved",
-    "improved-noise": "improved",
+    "improved-noise": "improved_noise",
     "improved-drift": "improved",
     "improved-privileged": "improved",
     "improved-catalogue": "improved",

@@ -1,7 +1,7 @@
 """The four ideas of the improved RNN, on worlds whose optimum is known and on YooChoose-100k.
 
-``python -m rnnbook reproduce improved-yoochoose-100k``, and so ``improved-noise``, ``improved-drift``,
-``improved-privileged`` and ``improved-catalogue``
+``python -m rnnbook reproduce improved-yoochoose-100k``, and so ``improved-drift``, ``improved-privileged`` and
+``improved-catalogue``
 """
 
 import time
@@ -150,48 +150,6 @@ def yoochoose(experiment):
                 result["paired"] += paired_rows(name, reference, scores)
     result["paired"] += paired_rows("M + prefixes", "M, whole sessions", scores)
     result["paper"] = PAPER
-    units.write()
-
-
-# --- Click noise: what deleting clicks is worth -------------------------------------------------------------
-
-NOISE, DELETION = (0.0, 0.2, 0.4), (0.0, 0.1, 0.25)
-NOISE_TRAIN, NOISE_TEST = 2_500, 2_000
-NOISE_CONFIG = ImprovedConfig(embedding_size=64, hidden_size=64, embedding_dropout=0.0, output_dropout=0.2,
-                              click_dropout=0.0, batch_size=128, learning_rate=4e-3, n_epochs=8, output="shared")
-
-
-def train_noise(job):
-    noise, seed = job
-    world = SessionWorld(noise=noise)
-    train, valid, test = (world.sample(n, seed=s) for n, s in ((NOISE_TRAIN, 100 + seed), (300, 50), (NOISE_TEST, 2)))
-    return {deletion: metrics.evaluate_sessions(
-        fit(train, replace(NOISE_CONFIG, click_dropout=deletion), device="cpu", seed=seed, valid=valid,
-            progress=False), test) for deletion in DELETION}
-
-
-def noise(experiment):
-    """Recall@20 by share of random clicks and rate of deletion; the optimum knows the noise."""
-    world = SessionWorld()
-    data = results.describe(world.sample(NOISE_TRAIN, 100), world.sample(NOISE_TEST, 2))
-    result = results.new_result(experiment, data, {
-        "seeds": list(SEEDS), "world": asdict(world), "noise": NOISE, "deletion": DELETION,
-        "model": asdict(NOISE_CONFIG)})
-    jobs = [(share, seed) for share in NOISE for seed in SEEDS]
-    units = Units(result)
-    done = dict(zip(jobs, units.in_parallel(train_noise, jobs)))
-    for share in NOISE:
-        by_rate = collect([done[share, seed] for seed in SEEDS])
-        scores = {f"noise {share:g} · deletion {rate:g}": by_rate[rate] for rate in DELETION}
-        plain = f"noise {share:g} · deletion 0"
-        for name in scores:
-            result["rows"] += score_rows(name, scores[name])
-            if name != plain:
-                result["paired"] += paired_rows(name, plain, scores)
-        noisy = SessionWorld(noise=share)
-        for name, model in (("Bayes optimum", noisy.bayes()), ("Last-item ceiling", noisy.last_item())):
-            result["rows"] += score_rows(f"noise {share:g} · {name}",
-                                         [metrics.evaluate_sessions(model, noisy.sample(NOISE_TEST, seed=2))])
     units.write()
 
 
@@ -378,5 +336,5 @@ def catalogue(experiment):
 
 
 def main(experiment):
-    {"improved-yoochoose-100k": yoochoose, "improved-noise": noise, "improved-drift": drift,
-     "improved-privileged": privileged, "improved-catalogue": catalogue}[experiment](experiment)
+    {"improved-yoochoose-100k": yoochoose, "improved-drift": drift, "improved-privileged": privileged,
+     "improved-catalogue": catalogue}[experiment](experiment)
