@@ -21,9 +21,9 @@ CONFIG = GRU4RecConfig(hidden_size=64, batch_size=256, hidden_dropout=0.0, n_sam
 WORLD, MOST = SessionWorld(), 8  # R² is also reported after 1, 2, …, 8 clicks
 
 
-def divergence(belief, scores):
+def divergence(world, belief, scores):
     """The mean KL divergence, in nats, from the optimum's prediction with this belief to the softmax of scores."""
-    best = belief @ WORLD.emission
+    best = belief @ world.emission
     log_p = torch.from_numpy(scores).log_softmax(1).numpy()
     return float((best * (np.log(best) - log_p)).sum(1).mean())
 
@@ -69,7 +69,7 @@ def one_seed(seed):
     table, bias = model.output.detach().double().numpy(), model.bias.detach().double().numpy()
     moved = {"not moved": h, "moved along the probe": along, "moved as far at random": h + random,
              "the state of the other": h[other]}
-    kl = {name: divergence(beliefs_test[other], state @ table.T + bias) for name, state in moved.items()}
+    kl = {name: divergence(WORLD, beliefs_test[other], state @ table.T + bias) for name, state in moved.items()}
     return r2, kl
 
 

@@ -118,4 +118,5 @@ class LinearProbe:
 
         A change that no move can make, as one of a sum that is always 1, is made as far as it can be.
         """
-        return states + changes @ np.linalg.pinv(self.weight)
+        # Targets that sum to 1 leave a direction in which the weight is 0 but for rounding; it must not count.
+        return states + changes @ np.linalg.pinv(self.weight, rcond=1e-9)

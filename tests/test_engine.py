@@ -10,7 +10,7 @@ from rnnbook import metrics
 from rnnbook.gru4rec import LOSSES, GRU4RecConfig, NegativeSampler, session_parallel, step_loss
 from rnnbook.training import Adagrad
 from rnnbook.widgets.base import HERE
-from rnnbook.widgets.engine import page_model, spec_of, train_epoch_of_the_page
+from rnnbook.widgets.engine import packed, page_model, spec_of, train_epoch_of_the_page
 from rnnbook.worlds import SessionWorld
 
 ENGINE = (HERE / "engine.js").read_text(encoding="utf-8")
@@ -80,6 +80,15 @@ def test_what_is_known_of_a_session_is_what_the_world_knows(run):
     np.testing.assert_allclose(nothing, world.popularity, rtol=0, atol=1e-13)
 
 
+def test_numbers_of_16_bits_are_read_exactly(run):
+    numbers = np.concatenate([np.random.default_rng(0).normal(size=500).astype(np.float16),
+                              np.array([0, 1, -1, 65504, -65504, 2**-14, 2**-24, -(2**-24), 1e-5], np.float16)])
+    assert run("return [...E.unpack(given.text)];", text=packed(numbers)) == numbers.astype(float).tolist()
+    for wrong in (1e6, np.nan):
+        with pytest.raises(ValueError, match="65,504"):
+            packed([wrong])
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_and_their_slopes_are_those_of_the_package(run, name):
     drawn = 3 * np.random.default_rng(0).standard_normal((5, 12))
@@ -111,7 +120,7 @@ def test_gates_and_scores_are_those_of_the_package(run):
     found = run(MODEL + """
         let h = new Float64Array(d);
         return given.clicks.map((item) => {
-          const step = E.gruStep(model, [item], h), swapped = E.gruStep(model, [item], h, true);
+          const step = E.gruStep(model, [item], h), swapped = E.gruStep(model, [item], h, "swapped");
           h = step.h;
           return [step.r, step.z, step.candidate, h, E.scores(model, h), swapped.r, swapped.z].map((a) => [...a]);
         });""", model=as_given(model), clicks=clicks)

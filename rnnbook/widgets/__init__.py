@@ -3,6 +3,7 @@
 from rnnbook.widgets.distillation import DistillationExplorer
 from rnnbook.widgets.evidence import Evidence
 from rnnbook.widgets.gradient_flow import GradientFlowExplorer
+from rnnbook.widgets.inside import InsideGRU4Rec
 from rnnbook.widgets.loss_curves import LossCurves
 from rnnbook.widgets.next_click import NextClick
 from rnnbook.widgets.prefix_explorer import PrefixExplorer
@@ -12,5 +13,6 @@ from rnnbook.widgets.session_parallel import SessionParallelStepper
 from rnnbook.widgets.tastes import TasteExplorer, TimeTravel
 from rnnbook.widgets.training import LiveTraining
 
-__all__ = ["DistillationExplorer", "Evidence", "GradientFlowExplorer", "LiveTraining", "LossCurves", "NextClick",
-           "PrefixExplorer", "RankingLossExplorer", "Reviewer", "SessionParallelStepper", "TasteExplorer", "TimeTravel"]
+__all__ = ["DistillationExplorer", "Evidence", "GradientFlowExplorer", "InsideGRU4Rec", "LiveTraining", "LossCurves",
+           "NextClick", "PrefixExplorer", "RankingLossExplorer", "Reviewer", "SessionParallelStepper",
+           "TasteExplorer", "TimeTravel"]

@@ -28,6 +28,8 @@ const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const number = (value, digits = 3) => (value === 0 ? "0"
   : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4 ? value.toExponential(digits - 1).replace("e+", "e")
   : value.toPrecision(digits)).replaceAll("-", "−");
+/** What a link to a widget says, #name:key=value&key=value. */
+const fromHash = (name) => new URLSearchParams(location.hash.match(new RegExp(`^#${name}:(.*)$`))?.[1] ?? "");
 const list = (words) => // "a, b and c"
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 

@@ -293,22 +293,29 @@ function engine() {
 
   /**
    * One step of the GRU for B sessions: from their clicks [B] and states `before` [B × d] to what each gate does and the
-   * next states `h`. With `swapped` the reset gate does the update gate's work and the reverse, to show what they do.
+   * next states `h`. Two faults show what the parts do: "swapped", each of the gates does the other's work; and "reset
+   * inside", W (r ⊙ h) as in the first paper on the GRU, though the weights were trained for r ⊙ (W h).
    */
-  function gruStep(model, items, before, swapped = false) {
+  function gruStep(model, items, before, fault = null) {
     const { d, output, weight_ih: W, weight_hh: U, bias_ih: b, bias_hh: c } = model, size = items.length * d;
     const r = new Float64Array(size), z = new Float64Array(size), candidate = new Float64Array(size);
     const recurrent = new Float64Array(size), h = new Float64Array(size);
-    for (let row = 0, at = 0; row < items.length; row++)
-      for (let k = 0, x = items[row] * d, own = row * d; k < d; k++, at++) {
+    const [ofR, ofZ, inside] = [fault === "swapped" ? d : 0, fault === "swapped" ? 0 : d, fault === "reset inside"];
+    for (let row = 0, at = 0; row < items.length; row++) {
+      const x = items[row] * d, own = row * d;
+      for (let k = 0; k < d; k++, at++) {
         const gate = (g) => sigmoid(b[g] + c[g] + dot(W, g * d, output, x, d) + dot(U, g * d, before, own, d));
-        r[at] = gate(swapped ? d + k : k);
-        z[at] = gate(swapped ? k : d + k);
-        const g = 2 * d + k;
-        recurrent[at] = c[g] + dot(U, g * d, before, own, d);
-        candidate[at] = Math.tanh(b[g] + dot(W, g * d, output, x, d) + r[at] * recurrent[at]);
-        h[at] = candidate[at] + z[at] * (before[at] - candidate[at]);
+        r[at] = gate(ofR + k);
+        z[at] = gate(ofZ + k);
       }
+      const read = inside ? before.subarray(own, own + d).map((value, k) => value * r[own + k]) : before;
+      for (let k = 0; k < d; k++) {
+        const g = 2 * d + k, j = own + k;
+        recurrent[j] = c[g] + dot(U, g * d, read, inside ? 0 : own, d);
+        candidate[j] = Math.tanh(b[g] + dot(W, g * d, output, x, d) + (inside ? 1 : r[j]) * recurrent[j]);
+        h[j] = candidate[j] + z[j] * (before[j] - candidate[j]);
+      }
+    }
     return { r, z, candidate, recurrent, h };
   }
 
@@ -323,6 +330,16 @@ function engine() {
     let rank = 1;
     for (let i = 0; i < values.length; i++) if (i !== target && values[i] >= values[target]) rank += 1;
     return rank;
+  }
+
+  /** Numbers of 16 bits in base64, lowest byte first, as Float64Array. */
+  function unpack(text) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    return Float64Array.from({ length: bytes.length / 2 }, (_, i) => {
+      const bits = bytes[2 * i] | (bytes[2 * i + 1] << 8), exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
+      const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
+      return bits >> 15 ? -size : size;
+    });
   }
 
   // --- Training ------------------------------------------------------------------------------------------
@@ -525,5 +542,6 @@ function engine() {
     };
   }
 
-  return { generator, world, training, losses, newModel, gruStep, scores, rankOf, adagrad, trainEpoch, evaluate, reader, NAMES };
+  return { generator, search, world, training, losses, newModel, gruStep, scores, unpack, rankOf, adagrad, trainEpoch, evaluate,
+    reader, follower, lastReader, NAMES };
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -24,6 +25,48 @@ def spec_of(world):
     own = replace(world, noise=0.0).emission
     return asdict(world) | {"items": [np.flatnonzero(row).tolist() for row in own],
                             "shares": [row[row > 0].tolist() for row in own]}
+
+
+def packed(values):
+    """Numbers as the engine's `unpack` reads them: 16 bits each, in base64 (str). Three digits or so are kept.
+
+    Raises
+    ------
+    ValueError
+        A number is too large for 16 bits, or is none.
+
+    Examples
+    --------
+    >>> packed([1.0, -2.0])
+    'ADwAwA=='
+    """
+    with np.errstate(over="ignore"):
+        short = np.asarray(values, dtype="<f2")
+    if not np.isfinite(short).all():
+        raise ValueError("a weight is no number, or above 65,504, the largest that 16 bits can hold")
+    return base64.b64encode(short.tobytes()).decode()
+
+
+def weights_of(model):
+    """A GRU4Rec as the engine takes it: a dict of its weights, `packed`, by the engine's names.
+
+    Raises
+    ------
+    ValueError
+        The network has a form that the engine does not have.
+
+    Examples
+    --------
+    >>> from rnnbook.gru4rec import GRU4RecConfig
+    >>> sorted(weights_of(GRU4Rec(["a", "b"], GRU4RecConfig(hidden_size=2))))
+    ['bias', 'bias_hh', 'bias_ih', 'output', 'weight_hh', 'weight_ih']
+    """
+    config = model.config
+    if len(config.hidden_sizes) > 1 or config.input != "shared" or config.feedforward_size:
+        raise ValueError("the page runs a network with one GRU layer, no layer after it, and input='shared'")
+    [layer] = model.layers
+    named = {"output": model.output, "bias": model.bias} | dict(layer.named_parameters())
+    return {name: packed(tensor.detach().cpu().numpy()) for name, tensor in named.items()}
 
 
 def page_model(item_ids, config, seed):

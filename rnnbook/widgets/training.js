@@ -39,8 +39,8 @@ function render({ model, el }) {
   let losses, recalls, bounds, sum, step, failed, finished, turn = 0;
 
   function fromAddress() { // #train:loss=bpr&seed=3
-    const [, text] = location.hash.match(/^#train:(.*)$/) ?? [null, ""], found = {};
-    for (const [key, value] of new URLSearchParams(text)) {
+    const found = {};
+    for (const [key, value] of fromHash("train")) {
       const known = choices[key]?.find((each) => String(each) === value);
       if (known !== undefined) found[key] = known;
     }
