@@ -1,6 +1,7 @@
 """Widgets of the book. They work in JupyterLab, and on a static page without kernel or network."""
 
 from rnnbook.widgets.distillation import DistillationExplorer
+from rnnbook.widgets.draw_first import DrawFirst
 from rnnbook.widgets.evidence import Evidence
 from rnnbook.widgets.gradient_flow import GradientFlowExplorer
 from rnnbook.widgets.inside import InsideGRU4Rec
@@ -13,6 +14,6 @@ from rnnbook.widgets.session_parallel import SessionParallelStepper
 from rnnbook.widgets.tastes import TasteExplorer, TimeTravel
 from rnnbook.widgets.training import LiveTraining
 
-__all__ = ["DistillationExplorer", "Evidence", "GradientFlowExplorer", "InsideGRU4Rec", "LiveTraining", "LossCurves",
-           "NextClick", "PrefixExplorer", "RankingLossExplorer", "Reviewer", "SessionParallelStepper",
+__all__ = ["DistillationExplorer", "DrawFirst", "Evidence", "GradientFlowExplorer", "InsideGRU4Rec", "LiveTraining",
+           "LossCurves", "NextClick", "PrefixExplorer", "RankingLossExplorer", "Reviewer", "SessionParallelStepper",
            "TasteExplorer", "TimeTravel"]

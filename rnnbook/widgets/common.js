@@ -115,8 +115,9 @@ function ticks([low, high], log, count) {
 }
 
 /**
- * Draw a line chart into the SVG element `frame`. Axes: {domain: [low, high], label, log}. lines: [{points:
- * [[x, y]], style: index, strong}], dots: [{x, y, style}] on top, rules: [{y, label}] across, cursor: an x.
+ * Draw a line chart into the SVG element `frame`, and return where its plot is, in pixels. Axes: {domain: [low, high],
+ * label, log}, of x also its ticks, [[place, text]], if they are not to be round numbers. lines: [{points: [[x, y]],
+ * style: index, strong}], dots: [{x, y, style}] on top, rules: [{y, label}] across, cursor: an x.
  */
 function chart(frame, { height, x, y, lines, dots = [], rules = [], cursor = null }) {
   const width = frame.parentNode.clientWidth;
@@ -147,11 +148,12 @@ function chart(frame, { height, x, y, lines, dots = [], rules = [], cursor = nul
     ...ticks(y.domain, y.log, 5).flatMap(([v, text]) => [
       svg("line", { class: "rb-grid", x1: left, x2: left + w, y1: at(top + sy(v)), y2: at(top + sy(v)) }),
       svg("text", { x: left - 6, y: top + sy(v) + 4, "text-anchor": "end", class: "rb-muted" }, text)]),
-    ...ticks(x.domain, x.log, clamp(Math.floor(w / 50), 2, 10)).map(([v, text]) =>
+    ...(x.ticks ?? ticks(x.domain, x.log, clamp(Math.floor(w / 50), 2, 10))).map(([v, text]) =>
       svg("text", { x: left + sx(v), y: top + h + 16, "text-anchor": "middle", class: "rb-muted" }, text)),
     svg("line", { class: "rb-axis", x1: left, x2: left + w, y1: at(top + h), y2: at(top + h) }),
     svg("text", { x: left + w, y: top + h + 34, "text-anchor": "end", class: "rb-muted" }, x.label),
     plot,
     ...dots.map((d) => mark(d.style, left + sx(d.x), top + clamp(sy(d.y), 0, h), 1.4)),
     ...rules.map((r) => svg("text", { x: left + 6, y: top + sy(r.y) - 6 }, r.label)));
+  return { left, top, w, h };
 }

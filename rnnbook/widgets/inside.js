@@ -14,7 +14,8 @@ const SHOWN = 8, VISITORS = 200;
 
 function render({ model, el }) {
   el.classList.add("rnnbook-widget");
-  const E = engine(), known = E.world(model.get("spec")), { n, S } = known, d = model.get("hidden_size");
+  const E = engine(), known = E.world(model.get("spec")), { n, S } = known;
+  const [d, K] = [model.get("hidden_size"), model.get("k")];
   const read = (packed) => Object.fromEntries(Object.entries(packed).map(([name, text]) => [name, E.unpack(text)]));
   const net = { n, d, ...read(model.get("weights")) }, probe = model.get("probe") && read(model.get("probe"));
   const names = model.get("names"), letter = (s) => String.fromCharCode(65 + s);
@@ -52,7 +53,7 @@ function render({ model, el }) {
     return step ?? { item: null, before: h, ...Object.fromEntries(["r", "z", "candidate", "recurrent"].map((key) => [key, zeros()])), h };
   }
 
-  // --- What a fault costs: Recall@20 over visitors of the same world --------------------------------------
+  // --- What a fault costs: Recall@k over visitors of the same world --------------------------------------
 
   const visitors = known.sample(VISITORS, 2), costs = new Map();
   const readerOf = (key) => {
@@ -72,7 +73,7 @@ function render({ model, el }) {
   function judge(key) { // in slices, so that the page stays awake
     if (costs.has(key)) return;
     costs.set(key, null);
-    waiting.push([key, E.evaluate(visitors, judged[key] ?? readerOf(key))]);
+    waiting.push([key, E.evaluate(visitors, judged[key] ?? readerOf(key), K)]);
     judging ??= setTimeout(slice);
   }
   function slice() {
@@ -201,7 +202,7 @@ function render({ model, el }) {
     html("div", { class: "rb-machine" }, ...maps.map((map) => map.node)),
     html("div", { class: "rb-unit" }, formula, legend, terms, term.node, product),
     html("fieldset", { class: "rb-choices rb-faults" }, html("legend", { class: "rb-heading" }, "Break it"), ...radios), said,
-    html("div", { class: "rb-costs" }, html("p", { class: "rb-heading" }, `Recall@20 over ${VISITORS} other visitors`), ...costRows.map((row) => row.node)),
+    html("div", { class: "rb-costs" }, html("p", { class: "rb-heading" }, `Recall@${K} over ${VISITORS} other visitors`), ...costRows.map((row) => row.node)),
     status);
 
   // --- What is seen ----------------------------------------------------------------------------------------
@@ -236,11 +237,11 @@ function render({ model, el }) {
     said.textContent = FAULTS.find(([key]) => key === fault)[2];
     showUnit();
     showCosts();
-    const top = (values) => new Set(order(values).slice(0, 20)), theirs = top(best);
+    const top = (values) => new Set(order(values).slice(0, K)), theirs = top(best);
     const shared = [...top(p)].filter((i) => theirs.has(i)).length;
     const kl = best.reduce((sum, b, i) => sum + b * Math.log(b / p[i]), 0), sure = belief.indexOf(Math.max(...belief));
     status.textContent = `${clicks.length ? `After ${clicks.length} click${clicks.length > 1 ? "s" : ""}` : "Before the first click"}: `
-      + `mood ${letter(sure)} next with ${percent(belief[sure])}. Of GRU4Rec's 20 best items ${shared} are among the optimum's; `
+      + `mood ${letter(sure)} next with ${percent(belief[sure])}. Of GRU4Rec's ${K} best items ${shared} are among the optimum's; `
       + `its prediction is ${two(kl)} nats from the best one.`;
   }
 

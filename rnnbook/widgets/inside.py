@@ -13,7 +13,7 @@ class InsideGRU4Rec(Widget):
 
     The reader clicks items, and sees the item's vector, both gates, the candidate, the new state and the most probable
     next items; beside them the exact distribution of the mood and the optimum's items. Each gate can be opened down to
-    one multiplication. Faults can be switched on, and their cost in Recall@20 is computed in the page.
+    one multiplication. Faults can be switched on, and their cost in Recall@k is computed in the page.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ class InsideGRU4Rec(Widget):
         Reads the moods from the state. What it reads is drawn beside the exact distribution.
     clicks : sequence of int
         Item indices that are clicked at the beginning.
+    k : int
+        Recall@k is computed, and the k best items are compared.
     seed : int
         Of the visitors whom the world sends.
 
@@ -51,9 +53,10 @@ class InsideGRU4Rec(Widget):
     weights = traitlets.Dict().tag(sync=True)
     probe = traitlets.Dict(None, allow_none=True).tag(sync=True)
     clicks = traitlets.List().tag(sync=True)
+    k = traitlets.Int().tag(sync=True)
     seed = traitlets.Int().tag(sync=True)
 
-    def __init__(self, model, world, probe=None, clicks=(), seed=0, **kwargs):
+    def __init__(self, model, world, probe=None, clicks=(), k=20, seed=0, **kwargs):
         if world.n_states > 26:
             raise ValueError(f"moods are named by letters, and the world has more than 26: {world.n_states}")
         if list(model.item_ids) != list(world.item_ids):
@@ -61,7 +64,7 @@ class InsideGRU4Rec(Widget):
         reading = probe and {"weight": packed(probe.weight), "bias": packed(probe.bias)}
         super().__init__(spec=spec_of(world), names=[str(i) for i in world.item_ids], weights=weights_of(model),
                          probe=reading, hidden_size=model.config.hidden_sizes[0], clicks=[int(i) for i in clicks],
-                         seed=seed, **kwargs)
+                         k=k, seed=seed, **kwargs)
 
     def summary(self):
         return (f"A GRU4Rec with {self.hidden_size} units on a world of {len(self.names)} items and "
