@@ -27,7 +27,7 @@ const swatch = (i) => svg("svg", { class: "rb-swatch", "aria-hidden": "true" },
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const number = (value, digits = 3) => (value === 0 ? "0"
   : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4 ? value.toExponential(digits - 1).replace("e+", "e")
-  : value.toPrecision(digits)).replaceAll("-", "−");
+  : Math.abs(value) >= 10 ** digits ? value.toFixed(0) : value.toPrecision(digits)).replaceAll("-", "−");
 /** What a link to a widget says, #name:key=value&key=value. */
 const fromHash = (name) => new URLSearchParams(location.hash.match(new RegExp(`^#${name}:(.*)$`))?.[1] ?? "");
 const list = (words) => // "a, b and c"

@@ -76,7 +76,7 @@ function render({ model, el }) {
   const domain = numeric ? [places[0] - edge, places[n - 1] + edge] : [-0.5, n - 0.5];
   const ticked = () => {
     const every = numeric ? Math.ceil(45 * n / el.clientWidth) : 1;
-    return x.map((each, i) => [places[i], numeric ? number(each) : n > 1 ? String(each) : ""]).filter((_, i) => i % every === 0);
+    return x.map((each, i) => [places[i], numeric ? number(each, 2).replace(".0", "") : n > 1 ? String(each) : ""]).filter((_, i) => i % every === 0);
   };
   const lineOf = (values, look) => ({ points: places.map((at, i) => [at, values[i]]), style: look });
 
