@@ -43,6 +43,7 @@ def test_page_opens(visit, picture, page, theme):
     assert no_alt == []
     not_loaded = tab.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
     assert not_loaded == []
+    assert tab.evaluate("window.moved") < 0.05
     picture(tab, f"{page.stem}-{theme}")
 
 
@@ -51,6 +52,7 @@ def test_phone_needs_no_sideways_scrolling(visit, picture, page):
     tab = visit(page, width=360)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     assert tab.evaluate(STICKS_OUT) == []
+    assert tab.evaluate("window.moved") < 0.05
     picture(tab, f"{page.stem}-360")
 
 

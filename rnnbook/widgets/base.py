@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import itertools
 import json
+import re
 from pathlib import Path
 
 import anywidget
@@ -48,11 +49,13 @@ class Widget(anywidget.AnyWidget):
         again.
         """
         element_id = element_id or f"rnnbook-widget-{next(_numbers)}"
+        # A script that is no module runs where it stands: the widget is there before the page is drawn, nothing moves.
+        script = re.sub(r"^export (default .*)?", "", self._esm, flags=re.MULTILINE)
         # Escaping every "<" prevents "</script>" and "<!--"; json already escapes U+2028 and U+2029.
         state = json.dumps(self.state(), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
         mount = _MOUNT.replace("ELEMENT_ID", json.dumps(element_id)).replace("STATE", state)
         return (f'<div id="{element_id}" class="rnnbook-widget"><p>{html.escape(self.summary())}</p></div>\n'
-                f'<style>{self._css}</style>\n<script type="module">\n{self._esm}\n{mount}</script>')
+                f'<style>{self._css}</style>\n<script>(() => {{ "use strict";\n{script}\n{mount}}})()</script>')
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)

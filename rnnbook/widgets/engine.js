@@ -157,17 +157,19 @@ function engine() {
       return Float64Array.from(seen, (_, u) => seen.reduce((sum, b, s) => sum + b * transition[s * S + u], 0) / total);
     }
 
+    /** P(next item) of someone who knows so much about the mood, Float64Array [n_items]. */
+    const predicted = (belief) => multiply(belief, emission, 1, S, n);
+
     /** P(next item | clicks), Float64Array [n_items]: the optimum. */
     function optimum(clicks) {
       if (firstOrder) return clicks.length ? lastItem(clicks) : popularity;
-      const belief = clicks.reduce(believe, new Float64Array(S).fill(1 / S));
-      return multiply(belief, emission, 1, S, n);
+      return predicted(clicks.reduce(believe, new Float64Array(S).fill(1 / S)));
     }
 
     /** P(next item | last click). */
     const lastItem = (clicks) => nextGivenLast.subarray(clicks.at(-1) * n, (clicks.at(-1) + 1) * n);
 
-    return { n, S, firstOrder, emission, transition, popularity, sample, believe, optimum, lastItem };
+    return { n, S, firstOrder, emission, transition, popularity, sample, believe, predicted, optimum, lastItem };
   }
 
   // --- Losses: of the scores of one row, the target in column i; they return the loss and fill the slopes ----
@@ -499,7 +501,7 @@ function engine() {
   const follower = (known) => () => {
     if (known.firstOrder) return lastReader(known)();
     let belief = new Float64Array(known.S).fill(1 / known.S);
-    return (item) => { belief = known.believe(belief, item); return multiply(belief, known.emission, 1, known.S, known.n); };
+    return (item) => { belief = known.believe(belief, item); return known.predicted(belief); };
   };
   const lastReader = (known) => () => (item) => known.lastItem([item]);
 

@@ -10,7 +10,7 @@ const FAULTS = [ // [key, name, what one sees]
   ["reset inside", "reset inside", "W(r ⊙ h) as in the first paper on the GRU, with weights trained for r ⊙ (W h)."],
   ["lift", "ranked by lift", "Each probability is divided by the item's popularity, as a model without logQ learns it."],
 ];
-const SHOWN = 8, VISITORS = 200;
+const SHOWN = 8, VISITORS = 200, LEVELS = 10;
 
 function render({ model, el }) {
   el.classList.add("rnnbook-widget");
@@ -47,10 +47,15 @@ function render({ model, el }) {
     const total = p.reduce((a, b) => a + b);
     return p.map((value) => value / total);
   }
-  function run() {
-    let h = begin(fault), step = null;
-    model.get("clicks").forEach((item, place) => { step = next(fault, h, item, place); h = step.h; });
-    return step ?? { item: null, before: h, ...Object.fromEntries(["r", "z", "candidate", "recurrent"].map((key) => [key, zeros()])), h };
+  let trace = [], traced = null; // the steps of this visitor, and under which fault they were made
+  function run() { // what the last time had in common with this one is not computed again
+    const clicks = model.get("clicks"), same = clicks.findIndex((item, place) => trace[place]?.item !== item);
+    trace = traced === fault ? trace.slice(0, same < 0 ? clicks.length : same) : [];
+    traced = fault;
+    for (let place = trace.length; place < clicks.length; place++)
+      trace.push(next(fault, trace.at(-1)?.h ?? begin(fault), clicks[place], place));
+    return trace.at(-1) ?? { item: null, before: begin(fault), h: begin(fault),
+      ...Object.fromEntries(["r", "z", "candidate", "recurrent"].map((key) => [key, zeros()])) };
   }
 
   // --- What a fault costs: Recall@k over visitors of the same world --------------------------------------
@@ -103,8 +108,8 @@ function render({ model, el }) {
     put([...model.get("clicks"), item]);
   }
   function newcomer() {
-    left = model.get("clicks").length ? run().h : left;
-    mood = null;
+    left = run().h;
+    [trace, mood] = [[], null];
     put([]);
   }
   function choose(change) { pick = { ...pick, ...change }; showUnit(); }
@@ -116,10 +121,27 @@ function render({ model, el }) {
   const undo = button("← Back", () => { mood = null; put(model.get("clicks").slice(0, -1)); });
   const side = Math.ceil(Math.sqrt(d)), cell = 10;
   const maps = MAPS.map(([key, label], map) => {
-    const cells = Array.from({ length: d }, (_, k) => svg("rect", { "data-unit": k, width: cell - 1, height: cell - 1,
-      x: (k % side) * cell, y: Math.floor(k / side) * cell }));
-    const at = (event) => { const k = event.target.dataset?.unit; if (k !== undefined) choose({ map, unit: Number(k) }); };
-    const frame = svg("svg", { viewBox: `-1 -1 ${side * cell + 1} ${side * cell + 1}`, "aria-hidden": "true" }, ...cells);
+    // One path for all cells of a sign and a level: a few elements change with a click, not hundreds.
+    const levels = ["rb-plus", "rb-minus"].map((sign) => Array.from({ length: LEVELS }, (_, l) =>
+      svg("path", { class: sign, "fill-opacity": (l + 1) / LEVELS })));
+    const frameOfPick = svg("rect", { class: "rb-picked", width: cell - 1, height: cell - 1 });
+    const frame = svg("svg", { viewBox: `-1 -1 ${side * cell + 1} ${side * cell + 1}`, "aria-hidden": "true" }, ...levels.flat(), frameOfPick);
+    const at = (event) => {
+      const box = frame.getBoundingClientRect();
+      const [column, row] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]
+        .map((share) => clamp(Math.floor(share * side), 0, side - 1));
+      choose({ map, unit: Math.min(row * side + column, d - 1) });
+    };
+    const fill = (values) => levels.forEach((paths, minus) => {
+      const shapes = paths.map(() => "");
+      values.forEach((value, k) => {
+        const level = Math.min(Math.round(Math.abs(value) * LEVELS), LEVELS) - 1, [x, y] = [(k % side) * cell, Math.floor(k / side) * cell];
+        if (level < 0 || (value < 0) !== Boolean(minus)) return;
+        const [size, r] = [cell - 1, (cell - 1) / 2];
+        shapes[level] += minus ? `M${x} ${y + r}a${r} ${r} 0 1 0 ${size} 0a${r} ${r} 0 1 0-${size} 0z` : `M${x} ${y}h${size}v${size}h-${size}z`;
+      });
+      paths.forEach((path, l) => path.setAttribute("d", shapes[l]));
+    });
     const node = html("div", { class: "rb-map", tabindex: 0, role: "slider", "aria-label": `${label}, unit`, "aria-valuemin": 1,
       "aria-valuemax": d, onfocus: () => choose({ map }), onpointermove: at, onpointerdown: at,
       onkeydown: (event) => {
@@ -129,13 +151,17 @@ function render({ model, el }) {
         event.stopPropagation();
         choose({ map, unit: clamp(pick.unit + steps[event.key], 0, d - 1) });
       } }, frame, html("span", {}, label));
-    return { key, label, cells, node };
+    return { key, label, fill, frameOfPick, node };
   });
   const formula = html("p", { class: "rb-formula" }), legend = html("p", { class: "rb-muted rb-legend" });
-  const bars = Array.from({ length: 2 * d }, (_, j) => svg("rect", { "data-term": j, x: j * 4, width: 3 }));
+  const bars = ["rb-of-item", "rb-of-state", "rb-picked"].map((kind) => svg("path", { class: kind }));
+  const underPointer = (event) => {
+    const box = terms.getBoundingClientRect();
+    choose({ term: clamp(Math.floor((event.clientX - box.left) / box.width * 2 * d), 0, 2 * d - 1) });
+  };
   const terms = svg("svg", { class: "rb-terms", viewBox: `0 -30 ${8 * d} 60`, preserveAspectRatio: "none", "aria-hidden": "true",
-    onpointermove: (event) => { const j = event.target.dataset?.term; if (j !== undefined) choose({ term: Number(j) }); } },
-    svg("line", { class: "rb-axis", x1: 0, x2: 8 * d, y1: 0, y2: 0 }), ...bars);
+    onpointermove: underPointer, onpointerdown: underPointer }, svg("line", { class: "rb-axis", x1: 0, x2: 8 * d, y1: 0, y2: 0 }),
+    ...bars);
   const term = slider({ label: "one multiplication", min: 0, max: 2 * d - 1,
     format: (j) => `${j < d ? "item" : "state"} ${(j % d) + 1}`, oninput: (j) => choose({ term: j }) });
   const product = html("p", { class: "rb-formula" });
@@ -207,7 +233,7 @@ function render({ model, el }) {
 
   // --- What is seen ----------------------------------------------------------------------------------------
 
-  let step, p, best, belief;
+  let step, p, best, belief, orders;
   const two = (value) => value.toFixed(2).replace("-", "−");
   const percent = (value) => `${Math.round(100 * value)} %`.replace("-", "−");
   const factor = (value) => (value < 0 ? `(${two(value)})` : two(value));
@@ -218,34 +244,31 @@ function render({ model, el }) {
     const clicks = model.get("clicks");
     step = run();
     p = softmax(scores(fault, step.h));
-    belief = clicks.reduce(known.believe, nothing());
-    best = known.optimum(clicks);
+    const beliefs = [nothing()];
+    clicks.forEach((item) => beliefs.push(known.believe(beliefs.at(-1), item)));
+    belief = beliefs.at(-1);
+    best = known.predicted(belief);
     const values = { ...step, x: step.item === null ? zeros() : net.output.subarray(step.item * d, (step.item + 1) * d) };
     const most = values.x.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9);
-    maps.forEach(({ key, cells }) => cells.forEach((rect, k) => {
-      const value = values[key][k] / (key === "x" ? most : 1);
-      rect.setAttribute("class", value < 0 ? "rb-minus" : "rb-plus");
-      rect.setAttribute("rx", value < 0 ? cell / 2 : 1);
-      rect.setAttribute("fill-opacity", Math.min(Math.abs(value), 1).toFixed(3));
-    }));
+    maps.forEach(({ key, fill }) => fill(key === "x" ? values.x.map((value) => value / most) : values[key]));
     strip.replaceChildren(...clicks.slice(-6).map((i) => html("li", { class: "rb-card" }, names[i], html("small", {}, tag(i)))),
       html("li", { class: "rb-card rb-next" }, "?", html("small", {}, mood === null ? "next" : `truly ${letter(mood)}`)));
     undo.disabled = !clicks.length;
-    showBelief();
+    orders = [p, best].map((values) => Array.from(values.keys()).sort((a, b) => values[b] - values[a]));
+    showBelief(beliefs);
     showLists();
     radios.forEach((radio) => { radio.firstChild.checked = radio.firstChild.value === fault; });
     said.textContent = FAULTS.find(([key]) => key === fault)[2];
     showUnit();
     showCosts();
-    const top = (values) => new Set(order(values).slice(0, K)), theirs = top(best);
-    const shared = [...top(p)].filter((i) => theirs.has(i)).length;
+    const theirs = new Set(orders[1].slice(0, K)), shared = orders[0].slice(0, K).filter((i) => theirs.has(i)).length;
     const kl = best.reduce((sum, b, i) => sum + b * Math.log(b / p[i]), 0), sure = belief.indexOf(Math.max(...belief));
     status.textContent = `${clicks.length ? `After ${clicks.length} click${clicks.length > 1 ? "s" : ""}` : "Before the first click"}: `
       + `mood ${letter(sure)} next with ${percent(belief[sure])}. Of GRU4Rec's ${K} best items ${shared} are among the optimum's; `
       + `its prediction is ${two(kl)} nats from the best one.`;
   }
 
-  function showBelief() {
+  function showBelief(beliefs) {
     const readOff = probe && Array.from(belief, (_, s) => {
       let sum = probe.bias[s];
       for (let k = 0; k < d; k++) sum += step.h[k] * probe.weight[k * S + s];
@@ -260,15 +283,13 @@ function render({ model, el }) {
         + `${probe ? `, read ${percent(readOff[s])}` : ""}. Click an item of it.`);
     });
     const centre = (values) => values.reduce(([x, y], value, s) => [x + value * point(s, 44)[0], y + value * point(s, 44)[1]], [0, 0]);
-    let past = nothing();
-    const path = [past, ...model.get("clicks").map((item) => { past = known.believe(past, item); return past; })].slice(-7);
+    const path = beliefs.slice(-7);
     trail.setAttribute("d", `M${path.map((values) => centre(values).map((v) => v.toFixed(1))).join("L")}`);
     [belief, readOff].forEach((values, i) => values && dots[i].setAttribute("transform", `translate(${centre(values).map((v) => v.toFixed(1))})`));
   }
 
-  const order = (values) => Array.from(values.keys()).sort((a, b) => values[b] - values[a]);
   function showLists() {
-    const both = [p, best].map((values) => order(values).slice(0, SHOWN));
+    const both = orders.map((each) => each.slice(0, SHOWN));
     lists.forEach(({ rows }, which) => rows.forEach(({ node, name, share, bar }, k) => {
       const i = both[which][k], value = [p, best][which][i];
       node.dataset.item = i;
@@ -281,8 +302,9 @@ function render({ model, el }) {
 
   function showUnit() {
     const { map, unit: k } = pick, key = MAPS[map][0], W = net.weight_ih, U = net.weight_hh, started = step.item !== null;
-    maps.forEach(({ cells, node, label }, m) => {
-      cells.forEach((rect, j) => rect.classList.toggle("rb-picked", m === map && j === k));
+    maps.forEach(({ frameOfPick, node, label }, m) => {
+      frameOfPick.setAttribute("transform", `translate(${(k % side) * cell} ${Math.floor(k / side) * cell})`);
+      frameOfPick.style.visibility = m === map ? "visible" : "hidden";
       node.setAttribute("aria-valuenow", k + 1);
       node.setAttribute("aria-valuetext", `${label} of unit ${k + 1}: ${two({ ...step, x: rowOf() }[MAPS[m][0]][k])}`);
     });
@@ -307,12 +329,9 @@ function render({ model, el }) {
         "update gate times the state before, and the rest of the candidate"],
     }[key]();
     const largest = parts.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9), j = pick.term;
-    bars.forEach((bar, at) => {
-      const height = 30 * Math.abs(parts[at] ?? 0) / largest;
-      bar.setAttribute("y", (parts[at] ?? 0) > 0 ? -height : 0);
-      bar.setAttribute("height", height.toFixed(2));
-      bar.setAttribute("class", `${at < d ? "rb-of-item" : "rb-of-state"}${at === j && g !== null ? " rb-picked" : ""}`);
-    });
+    const shape = (from, to) => parts.slice(from, to)
+      .map((part, at) => `M${4 * (from + at)} 0v${(-30 * part / largest).toFixed(1)}h3V0z`).join("");
+    [[0, d], [d, 2 * d], [j, j + 1]].forEach(([from, to], i) => bars[i].setAttribute("d", shape(from, to)));
     term.show(j);
     term.input.disabled = g === null;
     const [from, at, weights, values] = j < d ? ["x", j, W, x] : [inside ? "(r ⊙ h)" : "h", j - d, U, past];
