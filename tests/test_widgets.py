@@ -135,6 +135,29 @@ def test_stepper_answers_clicks_keys_and_play(show, over):
     assert page.get_by_role("button", name="Play").is_visible()
 
 
+def test_a_forgotten_reset_leaves_other_visitors_clicks_in_the_hidden_row(show):
+    widget = SessionParallelStepper(batch_size=3)
+    page, schedule = show(widget), session_parallel(widget.data.offsets, 3)
+    page.get_by_label("forget the reset").check()
+    guests, stained, seen = {}, 0, 0
+    for t in range(schedule.n_steps):
+        drag_to(page, "step", t)
+        now = slice(schedule.offsets[t], schedule.offsets[t + 1])
+        for lane, session in zip(schedule.lane[now].tolist(), schedule.session[now].tolist()):
+            known = guests.setdefault(lane, [])
+            if session not in known:
+                known.append(session)
+            stained, seen = stained + (len(known) > 1), seen + 1
+            cell = page.locator("tbody tr").nth(lane).locator("td").nth(1).text_content()
+            letters = ["ABCDEFGH"[s] for s in known]
+            assert cell == (f"of {', '.join(letters[:-1])} and {letters[-1]}" if len(known) > 1
+                            else "▌ zero" if schedule.reset[now][schedule.lane[now] == lane][0] else "kept")
+        assert f"{stained} of {seen} predictions" in status(page)
+        assert "True" not in page.locator(".rb-code").text_content()
+    page.get_by_label("forget the reset").uncheck()
+    assert page.get_by_text(re.compile("^of ")).count() == 0
+
+
 def test_stepper_shows_item_ids_as_text(show):
     evil = f"{EVIL}."  # spaces at the end of an id would be trimmed
     frame = pd.DataFrame({"session": [0, 0, 1, 1], "time": [0, 1, 2, 3], "item": [evil, "b", "b", evil]})

@@ -23,6 +23,19 @@ function render({ model, el }) {
       x: items[position[i]], y: items[position[i] + 1] }));
   }
 
+  let forgotten = false; // whether the reset is
+
+  /** By lane, the sessions that have been in it up to step t: what its hidden row knows, if nothing is ever reset. */
+  function guests(t) {
+    const found = new Map();
+    for (let u = 0; u <= t; u++)
+      for (const { lane, session } of rows(u)) {
+        const known = found.get(lane) ?? [];
+        if (known.at(-1) !== session) found.set(lane, [...known, session]);
+      }
+    return found;
+  }
+
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
   const play = player({ root: el, status, get: step, set: go, last });
   const position = slider({ label: "step", min: 0, max: 1, oninput: play.go,
@@ -34,6 +47,7 @@ function render({ model, el }) {
       model.set("step", 0);
       model.save_changes();
     } });
+  const forget = html("input", { type: "checkbox", onchange: () => { forgotten = forget.checked; draw(); } });
   const sessions = svg("svg", { role: "img" });
   const lanes = svg("svg", { role: "img" });
   const body = html("tbody");
@@ -42,7 +56,7 @@ function render({ model, el }) {
   const code = html("div", { class: "rb-code" });
   el.append(
     html("div", { class: "rb-controls", role: "group", "aria-label": "Session-parallel stepper" },
-      play.node, position.node, batch.node),
+      play.node, position.node, batch.node, html("label", {}, forget, "forget the reset")),
     html("div", { class: "rb-panels" },
       html("div", {}, html("p", { class: "rb-heading" }, "Sessions, in the order they began"), sessions),
       html("div", {}, html("p", { class: "rb-heading" }, "Lanes: the rows of the hidden state"), lanes,
@@ -95,12 +109,13 @@ function render({ model, el }) {
     for (let u = first; u < Math.min(first + room, last() + 1); u++) {
       shapes.push(svg("text", { x: left(u) + wide / 2, y: 13, "text-anchor": "middle",
         class: u === t ? "" : "rb-muted" }, String(u + 1)));
-      const live = new Map(rows(u).map((r) => [r.lane, r]));
+      const live = new Map(rows(u).map((r) => [r.lane, r])), inside = guests(u);
       for (let lane = 0; lane < count; lane++) {
         const [x, y, r] = [left(u), top + lane * (HIGH + GAP), live.get(lane)];
         const kind = u === t ? "rb-input" : u > t ? "rb-future" : "";
-        shapes.push(r ? chip(x, y, r.session, r.x, letter(r.session), kind) : box(x, y, "rb-ended"));
-        if (r?.reset) shapes.push(svg("path", { class: "rb-reset", d: `M${x - 4} ${y}h3v${HIGH}h-3z` }));
+        const tag = r && (forgotten ? inside.get(lane) : [r.session]).map(letter).join("");
+        shapes.push(r ? chip(x, y, r.session, r.x, tag, kind) : box(x, y, "rb-ended"));
+        if (r?.reset && !forgotten) shapes.push(svg("path", { class: "rb-reset", d: `M${x - 4} ${y}h3v${HIGH}h-3z` }));
       }
     }
     fit(lanes, width, height, shapes);
@@ -113,6 +128,15 @@ function render({ model, el }) {
   }
 
   function describe(t, now) {
+    if (forgotten) {
+      const stained = (u) => { const inside = guests(u); return rows(u).filter((r) => inside.get(r.lane).length > 1); };
+      const [bad, all] = [0, 1].map((which) => Array.from({ length: t + 1 }, (_, u) => (which ? rows(u) : stained(u)).length)
+        .reduce((a, b) => a + b));
+      const start = now.find((r) => r.reset && guests(t).get(r.lane).length > 1);
+      const told = start ? ` Session ${letter(start.session)} starts from what ${letter(guests(t).get(start.lane).at(-2))} left.` : "";
+      return `Step ${t + 1} of ${last() + 1}.${told} So far ${bad} of ${all} predictions come from a hidden row with `
+        + "another visitor's clicks in it.";
+    }
     const fresh = now.filter((r) => r.reset);
     const [which, what] = [list(fresh.map((r) => r.lane)), list(fresh.map((r) => letter(r.session)))];
     const resets = [
@@ -134,16 +158,18 @@ function render({ model, el }) {
     batch.show(model.get("batch_size"));
     draw_sessions(now);
     draw_lanes(t);
+    const inside = guests(t);
     body.replaceChildren(...Array.from({ length: model.get("batch_size") }, (_, lane) => {
       const r = now.find((row) => row.lane === lane);
-      const cells = r ? [letter(r.session), r.reset ? "▌ zero" : "kept", item(r.x), item(r.y)]
+      const of = r && forgotten && inside.get(lane).length > 1 ? `of ${list(inside.get(lane).map(letter))}` : null;
+      const cells = r ? [letter(r.session), of ?? (r.reset ? "▌ zero" : "kept"), item(r.x), item(r.y)]
         : ["–", "ended", "–", "–"];
       return html("tr", { class: r ? "" : "rb-muted" }, html("th", { scope: "row" }, String(lane)),
         ...cells.map((cell) => html("td", {}, cell)));
     }));
     const tensor = (values) => `tensor([${values.join(", ")}])`;
     code.textContent = `X     = ${tensor(now.map((r) => r.x))}\nY     = ${tensor(now.map((r) => r.y))}\n`
-      + `reset = ${tensor(now.map((r) => (r.reset ? "True" : "False")))}`;
+      + `reset = ${tensor(now.map((r) => (r.reset && !forgotten ? "True" : "False")))}`;
     status.textContent = describe(t, now);
     sessions.setAttribute("aria-label", `Now read: sessions ${list(now.map((r) => letter(r.session)))}`);
     lanes.setAttribute("aria-label",
