@@ -42,6 +42,14 @@ def test_page_loses_scripts_that_it_does_not_use(tmp_path):
     assert "searchindex" in slim.page(text, tmp_path / "search.html")
 
 
+def test_only_a_page_with_formulas_loads_what_sets_them(tmp_path):
+    scripts = ('<script>window.MathJax = {"loader": {}}</script>\n'
+               '<script defer="defer" src="../_static/mathjax/startup.js?v=4ba68244"></script>')
+    formula = '<span class="math notranslate nohighlight">\\(m\\)</span>'
+    assert slim.page(scripts, tmp_path / "page.html") == ""
+    assert slim.page(scripts + formula, tmp_path / "page.html") == scripts + formula
+
+
 def test_pictures_say_their_size(built):
     text = (built / "book" / "02_gru4rec.html").read_text(encoding="utf-8")
     pictures = re.findall(r'<img [^>]*src="\.\./_images/[^>]*>', text)

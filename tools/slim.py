@@ -20,6 +20,7 @@ MATHJAX_ON_DEMAND = ("input/tex/extensions", "output/chtml/fonts")
 ICONS = "vendor/fontawesome/webfonts"
 ALL_ICONS = re.compile(r'\s*<script[^>]*src="[^"]*/fontawesome\.js[^"]*"[^>]*></script>')
 SEARCH = re.compile(r'\s*<script[^>]*src="[^"]*\b(?:searchtools|language_data|searchindex)\.js[^"]*"[^>]*></script>')
+FORMULAS = re.compile(r'\s*<script>window\.MathJax = .*?</script>|\s*<script[^>]*/mathjax/startup\.js[^>]*></script>', re.S)
 # The state of all widgets for a widget manager, which no page has: a widget's own HTML carries it once more.
 WIDGET_STATE = re.compile(r'\s*<script type="application/vnd\.jupyter\.widget-state\+json">.*?</script>', re.S)
 
@@ -53,6 +54,8 @@ def page(text, path):
     Pictures are not left until they come near: one who prints at once would get a page without them.
     """
     text = WIDGET_STATE.sub("", ALL_ICONS.sub("", text))
+    if 'class="math' not in text:
+        text = FORMULAS.sub("", text)
     if path.name != "search.html":
         text = SEARCH.sub("", text)
     return re.sub(r'<img (?![^>]*width=)([^>]*src="(\.\./_images/[^"]+\.png)"[^>]*>)',
