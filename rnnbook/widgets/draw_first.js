@@ -52,11 +52,16 @@ function render({ model, el }) {
     if (open) return;
     const [i, share] = point(event), [from, before] = last ?? [i, share];
     const steps = Math.abs(i - from); // a fast stroke passes over some places
-    for (let k = 1; k < steps; k++) drawn[from + Math.sign(i - from) * k] = clamp(before + (share - before) * k / steps, 0, 1);
+    for (let k = 1; k < steps; k++)
+      drawn[from + Math.sign(i - from) * k] = clamp(before + (share - before) * k / steps, 0, 1);
     last = [i, share];
     set(i, share);
   }
-  frame.addEventListener("pointerdown", (event) => { last = null; frame.setPointerCapture(event.pointerId); stroke(event); });
+  frame.addEventListener("pointerdown", (event) => {
+    last = null;
+    frame.setPointerCapture(event.pointerId);
+    stroke(event);
+  });
   frame.addEventListener("pointermove", (event) => { if (event.buttons) stroke(event); });
 
   const where = slider({ label: xlabel, min: 0, max: n - 1, format: (i) => String(x[i]),
@@ -68,7 +73,8 @@ function render({ model, el }) {
   const legend = html("p", { class: "rb-muted rb-drawn" }, swatch(1), "yours ", html("span", {}, swatch(0), "the truth"),
     ...others.map((other, k) => html("span", {}, swatch(k + 2), other.label)));
   el.append(html("p", { class: "rb-heading" }, model.get("question")), html("div", {}, frame), legend,
-    html("div", { class: "rb-controls" }, n > 1 ? where.node : "", value.node, html("div", { class: "rb-buttons" }, show)), status);
+    html("div", { class: "rb-controls" }, n > 1 ? where.node : "", value.node, html("div", { class: "rb-buttons" }, show)),
+    status);
 
   // --- What is seen ----------------------------------------------------------------------------------------
 
@@ -76,7 +82,8 @@ function render({ model, el }) {
   const domain = numeric ? [places[0] - edge, places[n - 1] + edge] : [-0.5, n - 0.5];
   const ticked = () => {
     const every = numeric ? Math.ceil(45 * n / el.clientWidth) : 1;
-    return x.map((each, i) => [places[i], numeric ? number(each, 2).replace(".0", "") : n > 1 ? String(each) : ""]).filter((_, i) => i % every === 0);
+    const text = (each) => (numeric ? number(each, 2).replace(".0", "") : n > 1 ? each : "");
+    return x.map((each, i) => [places[i], text(each)]).filter((_, i) => i % every === 0);
   };
   const lineOf = (values, look) => ({ points: places.map((at, i) => [at, values[i]]), style: look });
 
@@ -96,7 +103,8 @@ function render({ model, el }) {
     const lined = numeric ? (values, look) => [lineOf(values, look)] : () => [];
     area = chart(frame, { height: 230, x: { domain, label: n > 1 ? xlabel : "", ticks: ticked() },
       y: { domain: [low, high], label: ylabel, log },
-      lines: [...lined(mine, 1), ...(open ? lined(truth, 0) : []), ...others.flatMap((other, k) => lined(other.values, k + 2))],
+      lines: [...lined(mine, 1), ...(open ? lined(truth, 0) : []),
+        ...others.flatMap((other, k) => lined(other.values, k + 2))],
       dots: [...(numeric ? [] : dots(mine, 1)), ...(open && !numeric ? dots(truth, 0) : []),
         ...(numeric ? [] : others.flatMap((other, k) => dots(other.values, k + 2)))],
       cursor: open || n === 1 ? null : places[place] });

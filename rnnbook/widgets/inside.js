@@ -1,6 +1,7 @@
 // A trained GRU4Rec, open: every gate and number behind a prediction, beside the best that anyone could know.
 
-const MAPS = [["x", "item's vector"], ["r", "reset gate"], ["z", "update gate"], ["candidate", "candidate"], ["h", "new state"]];
+const MAPS = [["x", "item's vector"], ["r", "reset gate"], ["z", "update gate"], ["candidate", "candidate"],
+  ["h", "new state"]];
 const FAULTS = [ // [key, name, what one sees]
   ["", "as trained", ""],
   ["cut", "state cut", "Before each click the state is emptied: what is left is a guess from the last click."],
@@ -19,9 +20,9 @@ function render({ model, el }) {
   const read = (packed) => Object.fromEntries(Object.entries(packed).map(([name, text]) => [name, E.unpack(text)]));
   const net = { n, d, ...read(model.get("weights")) }, probe = model.get("probe") && read(model.get("probe"));
   const names = model.get("names"), letter = (s) => String.fromCharCode(65 + s);
-  const moodsOf = names.map((_, i) => Array.from({ length: S }, (_, s) => s).filter((s) => model.get("spec").items[s].includes(i)));
-  const tag = (i) => moodsOf[i].map(letter).join("");
-  const zeros = () => new Float64Array(d), nothing = () => new Float64Array(S).fill(1 / S); // no state; no knowledge of the mood
+  const tag = (i) => model.get("spec").items.map((own, s) => (own.includes(i) ? letter(s) : "")).join(""); // i's moods
+  const zeros = () => new Float64Array(d); // the state of nobody
+  const nothing = () => new Float64Array(S).fill(1 / S); // a belief about the mood before any click
 
   // --- The run: the clicks of this visitor, and what the network made of them -----------------------------
 
@@ -125,7 +126,8 @@ function render({ model, el }) {
     const levels = ["rb-plus", "rb-minus"].map((sign) => Array.from({ length: LEVELS }, (_, l) =>
       svg("path", { class: sign, "fill-opacity": (l + 1) / LEVELS })));
     const frameOfPick = svg("rect", { class: "rb-picked", width: cell - 1, height: cell - 1 });
-    const frame = svg("svg", { viewBox: `-1 -1 ${side * cell + 1} ${side * cell + 1}`, "aria-hidden": "true" }, ...levels.flat(), frameOfPick);
+    const frame = svg("svg", { viewBox: `-1 -1 ${side * cell + 1} ${side * cell + 1}`, "aria-hidden": "true" },
+      ...levels.flat(), frameOfPick);
     const at = (event) => {
       const box = frame.getBoundingClientRect();
       const [column, row] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]
@@ -135,15 +137,16 @@ function render({ model, el }) {
     const fill = (values) => levels.forEach((paths, minus) => {
       const shapes = paths.map(() => "");
       values.forEach((value, k) => {
-        const level = Math.min(Math.round(Math.abs(value) * LEVELS), LEVELS) - 1, [x, y] = [(k % side) * cell, Math.floor(k / side) * cell];
+        const level = Math.min(Math.round(Math.abs(value) * LEVELS), LEVELS) - 1;
         if (level < 0 || (value < 0) !== Boolean(minus)) return;
-        const [size, r] = [cell - 1, (cell - 1) / 2];
-        shapes[level] += minus ? `M${x} ${y + r}a${r} ${r} 0 1 0 ${size} 0a${r} ${r} 0 1 0-${size} 0z` : `M${x} ${y}h${size}v${size}h-${size}z`;
+        const [x, y, size, r] = [(k % side) * cell, Math.floor(k / side) * cell, cell - 1, (cell - 1) / 2];
+        shapes[level] += minus ? `M${x} ${y + r}a${r} ${r} 0 1 0 ${size} 0a${r} ${r} 0 1 0-${size} 0z` // a dot
+          : `M${x} ${y}h${size}v${size}h-${size}z`; // a square
       });
       paths.forEach((path, l) => path.setAttribute("d", shapes[l]));
     });
-    const node = html("div", { class: "rb-map", tabindex: 0, role: "slider", "aria-label": `${label}, unit`, "aria-valuemin": 1,
-      "aria-valuemax": d, onfocus: () => choose({ map }), onpointermove: at, onpointerdown: at,
+    const node = html("div", { class: "rb-map", tabindex: 0, role: "slider", "aria-label": `${label}, unit`,
+      "aria-valuemin": 1, "aria-valuemax": d, onfocus: () => choose({ map }), onpointermove: at, onpointerdown: at,
       onkeydown: (event) => {
         const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -side, ArrowDown: side };
         if (!(event.key in steps)) return;
@@ -159,14 +162,15 @@ function render({ model, el }) {
     const box = terms.getBoundingClientRect();
     choose({ term: clamp(Math.floor((event.clientX - box.left) / box.width * 2 * d), 0, 2 * d - 1) });
   };
-  const terms = svg("svg", { class: "rb-terms", viewBox: `0 -30 ${8 * d} 60`, preserveAspectRatio: "none", "aria-hidden": "true",
-    onpointermove: underPointer, onpointerdown: underPointer }, svg("line", { class: "rb-axis", x1: 0, x2: 8 * d, y1: 0, y2: 0 }),
-    ...bars);
+  const terms = svg("svg", { class: "rb-terms", viewBox: `0 -30 ${8 * d} 60`, preserveAspectRatio: "none",
+    "aria-hidden": "true", onpointermove: underPointer, onpointerdown: underPointer },
+    svg("line", { class: "rb-axis", x1: 0, x2: 8 * d, y1: 0, y2: 0 }), ...bars);
   const term = slider({ label: "one multiplication", min: 0, max: 2 * d - 1,
     format: (j) => `${j < d ? "item" : "state"} ${(j % d) + 1}`, oninput: (j) => choose({ term: j }) });
   const product = html("p", { class: "rb-formula" });
 
-  const ring = svg("svg", { viewBox: "-150 -150 300 300", role: "group", "aria-label": "Moods: a click on one clicks an item of it" });
+  const ring = svg("svg", { viewBox: "-150 -150 300 300", role: "group",
+    "aria-label": "Moods: a click on one clicks an item of it" });
   const turn = (s) => 2 * Math.PI * s / S - Math.PI / 2;
   const point = (s, radius) => [radius * Math.cos(turn(s)), radius * Math.sin(turn(s))];
   const wedge = (s, inner, outer, from = -0.5, to = 0.5) => {
@@ -174,7 +178,7 @@ function render({ model, el }) {
     return `M${a}L${b}L${c}L${e}Z`;
   };
   const moods = Array.from({ length: S }, (_, s) => {
-    const [exact, readOff] = [svg("path", { class: "rb-exact", style: colour(0) }), svg("path", { class: "rb-read", style: colour(1) })];
+    const [exact, readOff] = ["rb-exact", "rb-read"].map((kind, i) => svg("path", { class: kind, style: colour(i) }));
     const [x, y] = point(s, 58), text = svg("text", { x, y: y + 4, "text-anchor": "middle" }, letter(s));
     const act = () => click(drawFrom(known.emission, s, n));
     const node = svg("g", { class: "rb-mood", role: "button", tabindex: 0, onclick: act, onkeydown: (event) => {
@@ -186,13 +190,16 @@ function render({ model, el }) {
   });
   const trail = svg("path", { class: "rb-trail" });
   const dots = [0, 1].map((i) => svg("path", { class: "rb-dot", d: MARKS[i], style: colour(i) }));
-  ring.append(...[68, 108, 148].map((r) => svg("circle", { class: "rb-grid", r, fill: "none" })), ...moods.map((m) => m.node),
-    ...[[108, "50 %"], [148, "100 %"]].map(([r, text]) => svg("text", { x: 0.71 * r, y: -0.71 * r - 3, class: "rb-muted rb-tick" }, text)),
+  ring.append(...[68, 108, 148].map((r) => svg("circle", { class: "rb-grid", r, fill: "none" })),
+    ...moods.map((m) => m.node),
+    ...[[108, "50 %"], [148, "100 %"]].map(([r, text]) =>
+      svg("text", { x: 0.71 * r, y: -0.71 * r - 3, class: "rb-muted rb-tick" }, text)),
     svg("circle", { class: "rb-grid", r: 44, fill: "none" }), trail, dots[0], probe ? dots[1] : "");
 
   const lists = ["GRU4Rec", "optimum"].map((who, which) => {
     const rows = Array.from({ length: SHOWN }, () => {
-      const name = html("span"), share = html("span", { class: "rb-share" }), bar = html("span", { class: "rb-bar", style: colour(1 - which) });
+      const name = html("span"), share = html("span", { class: "rb-share" });
+      const bar = html("span", { class: "rb-bar", style: colour(1 - which) });
       const node = html("button", { type: "button", onclick: () => click(Number(node.dataset.item)) }, name, share, bar);
       return { node, name, share, bar };
     });
@@ -203,22 +210,27 @@ function render({ model, el }) {
   const radios = FAULTS.map(([key, label]) => html("label", {}, html("input", { type: "radio", name: group, value: key,
     onchange: () => { fault = key; judge(key); show(); } }), label));
   const said = html("p", { class: "rb-muted rb-said" });
-  const costRows = [["last", "last click", "rule"], ["", "as trained", 1], ["now", "with this fault", 3], ["best", "optimum", 0]].map(
-    ([key, label, c]) => {
-      const bar = html("span", { class: "rb-bar", style: c === "rule" ? "--c: var(--rb-muted)" : colour(c) }), sum = html("span");
-      return { key, bar, sum, node: html("div", { class: "rb-cost" }, html("span", {}, label), html("span", { class: "rb-track" }, bar), sum) };
-    });
+  const costRows = [["last", "last click", 5], ["", "as trained", 1], ["now", "with this fault", 3],
+    ["best", "optimum", 0]].map(([key, label, c]) => {
+    const bar = html("span", { class: "rb-bar", style: colour(c) }), sum = html("span");
+    const node = html("div", { class: "rb-cost" }, html("span", {}, label), html("span", { class: "rb-track" }, bar), sum);
+    return { key, bar, sum, node };
+  });
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
-  const keys = html("p", { class: "rb-muted rb-keys" }, swatchOf("rb-exact", 0), "exact ", probe ? swatchOf("rb-read", 1) : "",
-    probe ? "read from the state" : "", html("br"), `In the middle: the mean of ${probe ? "each" : "it"} on the ring.`);
-  function swatchOf(kind, i) { return svg("svg", { class: "rb-key", "aria-hidden": "true" }, svg("rect", { class: kind, style: colour(i), width: 12, height: 12 })); }
+  const keyOf = (kind, i, text) => [svg("svg", { class: "rb-key", "aria-hidden": "true" },
+    svg("rect", { class: kind, style: colour(i), width: 12, height: 12 })), text];
+  const keys = html("p", { class: "rb-muted rb-keys" }, ...keyOf("rb-exact", 0, "exact "),
+    ...(probe ? keyOf("rb-read", 1, "read from the state") : []), html("br"),
+    `In the middle: the mean of ${probe ? "each" : "it"} on the ring.`);
 
   el.append(
-    html("p", { class: "rb-heading" }, "Click a session together: an item in a list, or a mood on the ring, which clicks one of its items."),
+    html("p", { class: "rb-heading" },
+      "Click a session together: an item in a list, or a mood on the ring, which clicks one of its items."),
     strip,
-    html("div", { class: "rb-buttons rb-run" }, button("A visitor clicks", visitorClicks), undo, button("New visitor", newcomer),
-      button("Copy link", () => {
-        const address = `${location.href.split("#")[0]}#inside:${new URLSearchParams({ clicks: model.get("clicks").join("."), fault })}`;
+    html("div", { class: "rb-buttons rb-run" }, button("A visitor clicks", visitorClicks), undo,
+      button("New visitor", newcomer), button("Copy link", () => {
+        const what = new URLSearchParams({ clicks: model.get("clicks").join("."), fault });
+        const address = `${location.href.split("#")[0]}#inside:${what}`;
         navigator.clipboard.writeText(address).then(() => { status.textContent = "A link to this session is copied."; },
           () => { status.textContent = address; });
       })),
@@ -227,8 +239,10 @@ function render({ model, el }) {
       html("div", { class: "rb-lists" }, ...lists.map((each) => each.node))),
     html("div", { class: "rb-machine" }, ...maps.map((map) => map.node)),
     html("div", { class: "rb-unit" }, formula, legend, terms, term.node, product),
-    html("fieldset", { class: "rb-choices rb-faults" }, html("legend", { class: "rb-heading" }, "Break it"), ...radios), said,
-    html("div", { class: "rb-costs" }, html("p", { class: "rb-heading" }, `Recall@${K} over ${VISITORS} other visitors`), ...costRows.map((row) => row.node)),
+    html("fieldset", { class: "rb-choices rb-faults" }, html("legend", { class: "rb-heading" }, "Break it"), ...radios),
+    said,
+    html("div", { class: "rb-costs" }, html("p", { class: "rb-heading" }, `Recall@${K} over ${VISITORS} other visitors`),
+      ...costRows.map((row) => row.node)),
     status);
 
   // --- What is seen ----------------------------------------------------------------------------------------
@@ -251,7 +265,8 @@ function render({ model, el }) {
     const values = { ...step, x: step.item === null ? zeros() : net.output.subarray(step.item * d, (step.item + 1) * d) };
     const most = values.x.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9);
     maps.forEach(({ key, fill }) => fill(key === "x" ? values.x.map((value) => value / most) : values[key]));
-    strip.replaceChildren(...clicks.slice(-6).map((i) => html("li", { class: "rb-card" }, names[i], html("small", {}, tag(i)))),
+    const card = (i) => html("li", { class: "rb-card" }, names[i], html("small", {}, tag(i)));
+    strip.replaceChildren(...clicks.slice(-6).map(card),
       html("li", { class: "rb-card rb-next" }, "?", html("small", {}, mood === null ? "next" : `truly ${letter(mood)}`)));
     undo.disabled = !clicks.length;
     orders = [p, best].map((values) => Array.from(values.keys()).sort((a, b) => values[b] - values[a]));
@@ -263,9 +278,9 @@ function render({ model, el }) {
     showCosts();
     const theirs = new Set(orders[1].slice(0, K)), shared = orders[0].slice(0, K).filter((i) => theirs.has(i)).length;
     const kl = best.reduce((sum, b, i) => sum + b * Math.log(b / p[i]), 0), sure = belief.indexOf(Math.max(...belief));
-    status.textContent = `${clicks.length ? `After ${clicks.length} click${clicks.length > 1 ? "s" : ""}` : "Before the first click"}: `
-      + `mood ${letter(sure)} next with ${percent(belief[sure])}. Of GRU4Rec's ${K} best items ${shared} are among the optimum's; `
-      + `its prediction is ${two(kl)} nats from the best one.`;
+    const so_far = clicks.length ? `After ${clicks.length} click${clicks.length > 1 ? "s" : ""}` : "Before the first click";
+    status.textContent = `${so_far}: mood ${letter(sure)} next with ${percent(belief[sure])}. Of GRU4Rec's ${K} best `
+      + `items ${shared} are among the optimum's; its prediction is ${two(kl)} nats from the best one.`;
   }
 
   function showBelief(beliefs) {
@@ -282,10 +297,11 @@ function render({ model, el }) {
       node.setAttribute("aria-label", `Mood ${letter(s)}, ${percent(belief[s])}`
         + `${probe ? `, read ${percent(readOff[s])}` : ""}. Click an item of it.`);
     });
-    const centre = (values) => values.reduce(([x, y], value, s) => [x + value * point(s, 44)[0], y + value * point(s, 44)[1]], [0, 0]);
+    const centre = (values) => [0, 1].map((axis) => values.reduce((sum, value, s) => sum + value * point(s, 44)[axis], 0)
+      .toFixed(1));
     const path = beliefs.slice(-7);
-    trail.setAttribute("d", `M${path.map((values) => centre(values).map((v) => v.toFixed(1))).join("L")}`);
-    [belief, readOff].forEach((values, i) => values && dots[i].setAttribute("transform", `translate(${centre(values).map((v) => v.toFixed(1))})`));
+    trail.setAttribute("d", `M${path.map(centre).join("L")}`);
+    [belief, readOff].forEach((values, i) => values && dots[i].setAttribute("transform", `translate(${centre(values)})`));
   }
 
   function showLists() {
@@ -312,21 +328,25 @@ function render({ model, el }) {
     const x = rowOf(), swap = fault === "swapped", gate = { r: swap ? 1 : 0, z: swap ? 0 : 1, candidate: 2 }[key];
     const g = gate === undefined ? null : gate * d + k, inside = key === "candidate" && fault === "reset inside";
     const past = inside ? step.before.map((value, j) => value * step.r[j]) : step.before;
-    const parts = g === null ? [] : [...x.map((value, j) => W[g * d + j] * value), ...past.map((value, j) => U[g * d + j] * value)];
+    const products = (weights, values) => Array.from(values, (value, j) => weights[g * d + j] * value);
+    const parts = g === null ? [] : [...products(W, x), ...products(U, past)];
     const sum = (from) => parts.slice(from, from + d).reduce((a, b) => a + b, 0);
     const [own, recurrent] = g === null ? [0, 0] : [sum(0), sum(d)];
-    const value = { ...step, x }[key][k], u = k + 1;
+    const value = two({ ...step, x }[key][k]), u = k + 1, bias = (name) => net[name][g];
+    const inner = () => `${two(bias("bias_ih") + bias("bias_hh"))} ${signed(own)} ${signed(recurrent)}`;
+    const times = () => `${two(step.r[k])} · ${factor(bias("bias_hh") + recurrent)}`;
+    const kept = `${two(step.z[k])} · ${factor(step.before[k])} + ${two(1 - step.z[k])} · ${factor(step.candidate[k])}`;
     [formula.textContent, legend.textContent] = {
-      x: () => [`x[${u}] = ${two(value)}`, "a number of the item's row in the table, which is its input and its output too"],
-      r: () => [`r[${u}] = σ(${two(net.bias_ih[g] + net.bias_hh[g])} ${signed(own)} ${signed(recurrent)}) = ${two(value)}`,
+      x: () => [`x[${u}] = ${value}`, "a number of the item's row in the table, which is its input and its output too"],
+      r: () => [`r[${u}] = σ(${inner()}) = ${value}`,
         "bias, from the item, from the state before: how much of the state the candidate may see"],
-      z: () => [`z[${u}] = σ(${two(net.bias_ih[g] + net.bias_hh[g])} ${signed(own)} ${signed(recurrent)}) = ${two(value)}`,
+      z: () => [`z[${u}] = σ(${inner()}) = ${value}`,
         "bias, from the item, from the state before: the share of the state that is kept"],
-      candidate: () => [inside ? `n[${u}] = tanh(${two(net.bias_ih[g] + net.bias_hh[g])} ${signed(own)} ${signed(recurrent)}) = ${two(value)}`
-        : `n[${u}] = tanh(${two(net.bias_ih[g])} ${signed(own)} + ${two(step.r[k])} · ${factor(net.bias_hh[g] + recurrent)}) = ${two(value)}`,
-      inside ? "bias, from the item, from the state that the reset gate has thinned" : "bias, from the item, and reset gate times what comes from the state before"],
-      h: () => [`h[${u}] = ${two(step.z[k])} · ${factor(step.before[k])} + ${two(1 - step.z[k])} · ${factor(step.candidate[k])} = ${two(value)}`,
-        "update gate times the state before, and the rest of the candidate"],
+      candidate: () => (inside ? [`n[${u}] = tanh(${inner()}) = ${value}`,
+        "bias, from the item, from the state that the reset gate has thinned"]
+        : [`n[${u}] = tanh(${two(bias("bias_ih"))} ${signed(own)} + ${times()}) = ${value}`,
+          "bias, from the item, and reset gate times what comes from the state before"]),
+      h: () => [`h[${u}] = ${kept} = ${value}`, "update gate times the state before, and the rest of the candidate"],
     }[key]();
     const largest = parts.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9), j = pick.term;
     const shape = (from, to) => parts.slice(from, to)
@@ -335,8 +355,9 @@ function render({ model, el }) {
     term.show(j);
     term.input.disabled = g === null;
     const [from, at, weights, values] = j < d ? ["x", j, W, x] : [inside ? "(r ⊙ h)" : "h", j - d, U, past];
-    product.textContent = g === null ? "No sum stands behind this number." : `${j < d ? "W" : "U"}[${u}, ${at + 1}] · ${from}[${at + 1}] = `
-      + `${two(weights[g * d + at])} · ${factor(values[at])} = ${two(parts[j])}`;
+    const name = `${j < d ? "W" : "U"}[${u}, ${at + 1}] · ${from}[${at + 1}]`;
+    product.textContent = g === null ? "No sum stands behind this number."
+      : `${name} = ${two(weights[g * d + at])} · ${factor(values[at])} = ${two(parts[j])}`;
   }
 
   function showCosts() {

@@ -129,11 +129,15 @@ function render({ model, el }) {
 
   function describe(t, now) {
     if (forgotten) {
-      const stained = (u) => { const inside = guests(u); return rows(u).filter((r) => inside.get(r.lane).length > 1); };
-      const [bad, all] = [0, 1].map((which) => Array.from({ length: t + 1 }, (_, u) => (which ? rows(u) : stained(u)).length)
-        .reduce((a, b) => a + b));
-      const start = now.find((r) => r.reset && guests(t).get(r.lane).length > 1);
-      const told = start ? ` Session ${letter(start.session)} starts from what ${letter(guests(t).get(start.lane).at(-2))} left.` : "";
+      let bad = 0, all = 0;
+      for (let u = 0; u <= t; u++) {
+        const inside = guests(u);
+        all += rows(u).length;
+        bad += rows(u).filter((r) => inside.get(r.lane).length > 1).length;
+      }
+      const here = guests(t), start = now.find((r) => r.reset && here.get(r.lane).length > 1);
+      const left = start && letter(here.get(start.lane).at(-2));
+      const told = start ? ` Session ${letter(start.session)} starts from what ${left} left.` : "";
       return `Step ${t + 1} of ${last() + 1}.${told} So far ${bad} of ${all} predictions come from a hidden row with `
         + "another visitor's clicks in it.";
     }
