@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from rnnbook import metrics, results
-from rnnbook.baselines import EstimatedKalman, ForgettingMF, MatrixFactorization, OnlineMF
+from rnnbook.baselines import EstimatedKalman, ForgettingMF, MatrixFactorization, OnlineMF, Residual
+from rnnbook.benchmarks.rrn_logs import left_over
 from rnnbook.interactions import DAY, concatenate
 from rnnbook.rrn import RRNConfig, fit, new_model
 from rnnbook.worlds import JumpWorld, RatingWorld
@@ -139,15 +140,39 @@ def test_on_movielens_the_rrn_is_below_all_that_hear_no_news():
 
 
 @pytest.mark.claim("online-factorisation-wins")
+def test_an_online_factorisation_is_better_on_movielens_and_not_told_apart_on_movietweetings():
+    assert paired(REAL[0], "RRN", "Online MF")["low"] > 0
+    for other in ("Online MF", "MF", "Biases", "RRN, no clock", "RRN, no newbie flag"):
+        row = paired(REAL[1], "RRN", other)
+        assert row["low"] < 0 < row["high"], other
+    assert results.load(REAL[1])["config"]["test ratings by new users"] == 0
+
+
+@pytest.mark.claim("rrn-on-top")
+def test_on_both_logs_an_rrn_on_top_of_the_online_factorisation_is_below_it():
+    for name in REAL:
+        rmse, row = results.rows(name, "rmse"), paired(name, "RRN on Online MF", "Online MF")
+        assert row["high"] < 0 and -row["difference"] < 0.012 * rmse["Online MF"]["mean"]  # about a per cent, or less
+    averaged = [paired(name, "RRN and Online MF, averaged", "Online MF") for name in REAL]
+    assert averaged[0]["low"] < 0 < averaged[0]["high"] and averaged[1]["high"] < 0
+    assert paired(REAL[1], "RRN on Online MF", "RRN and Online MF, averaged")["low"] > 0
+
+
+@pytest.mark.claim("forgetting-on-real-logs")
 @pytest.mark.parametrize("name", REAL)
-def test_an_online_factorisation_is_better_on_both_logs(name):
-    assert paired(name, "RRN", "Online MF")["low"] > 0
+def test_forgetting_is_not_told_from_not_forgetting(name):
+    row = paired(name, "Forgetting MF", "Forgetting MF, γ = 1")
+    assert row["low"] < 0 < row["high"]
+    config = results.load(name)["config"]
+    assert config["chosen"]["Forgetting MF"].get("gamma", ForgettingMF().gamma) < 1  # validation chose to forget
+    assert config["filter"]["rho"] > 0.99
 
 
 @pytest.mark.claim("below-models-fitted-once")
 def test_on_both_logs_the_rrn_is_below_scikit_surprise():
-    rows = results.load("rrn-surprise")["paired"]
-    assert len(rows) == 5 and all(row["a"].endswith(" · RRN") and row["high"] < 0 for row in rows)
+    rows = {row["b"]: row for row in results.load("rrn-surprise")["paired"] if row["a"].endswith(" · RRN")}
+    assert len(rows) == 5 and all(row["high"] < 0 for name, row in rows.items() if name != "movietweetings-100k · SVD")
+    assert rows["movietweetings-100k · SVD"]["low"] < 0 < rows["movietweetings-100k · SVD"]["high"]
     for name in REAL:  # the same RRNs as in the tables beside it
         rmse = results.rows("rrn-surprise", "rmse")[name.removeprefix("rrn-") + " · RRN"]["values"]
         assert rmse == pytest.approx(results.rows(name, "rmse")["RRN"]["values"], rel=1e-4)
@@ -285,3 +310,25 @@ def test_in_a_small_world_one_side_at_a_time_is_cheaper_and_as_good():
 
     assert seconds[False] < seconds[True] / 1.2
     assert holds(*error.values()) and not holds(untrained, untrained)
+
+
+@pytest.mark.twin("rrn-on-top")
+def test_a_small_rrn_finds_what_an_online_factorisation_leaves_over():
+    past, test = parts(RatingWorld(n_users=300, rho=0.98))
+
+    def online(train):
+        return OnlineMF(n_factors=3, penalty=10.0, bias_penalty=10.0).fit(train)
+
+    left, base = left_over(online, past), online(past)
+    on_top, untrained = (rmse(Residual(online(past), network), test) for network in (
+        fit(left, SMALL, device="cpu", progress=False), new_model(left, SMALL, device="cpu")))
+    assert on_top < rmse(base, test) - 0.02 < untrained
+
+
+@pytest.mark.twin("forgetting-on-real-logs")
+@pytest.mark.parametrize("rho,pays", [(1.0, False), (0.98, True)])
+def test_forgetting_pays_only_where_tastes_move(rho, pays):
+    past, test = parts(RatingWorld(n_users=300, rho=rho))
+    forgets, keeps = (rmse(ForgettingMF(gamma, user_penalty=1.0, step=DAY, n_factors=3, penalty=3.0).fit(past), test)
+                      for gamma in (0.95, 1.0))
+    assert (forgets < keeps - 0.05) == pays and min(forgets, keeps) < 0.8 * test.ratings.std()
