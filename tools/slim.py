@@ -20,7 +20,8 @@ MATHJAX_ON_DEMAND = ("input/tex/extensions", "output/chtml/fonts")
 ICONS = "vendor/fontawesome/webfonts"
 ALL_ICONS = re.compile(r'\s*<script[^>]*src="[^"]*/fontawesome\.js[^"]*"[^>]*></script>')
 SEARCH = re.compile(r'\s*<script[^>]*src="[^"]*\b(?:searchtools|language_data|searchindex)\.js[^"]*"[^>]*></script>')
-FORMULAS = re.compile(r'\s*<script>window\.MathJax = .*?</script>|\s*<script[^>]*/mathjax/startup\.js[^>]*></script>', re.S)
+FORMULAS = re.compile(r'\s*<script>window\.MathJax = .*?</script>'
+                      r'|\s*<script[^>]*/mathjax/startup\.js[^>]*></script>', re.S)
 # The state of all widgets for a widget manager, which no page has: a widget's own HTML carries it once more.
 WIDGET_STATE = re.compile(r'\s*<script type="application/vnd\.jupyter\.widget-state\+json">.*?</script>', re.S)
 
