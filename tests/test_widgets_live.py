@@ -38,7 +38,11 @@ OTHERS = [
 ]
 # Two frames later all that a key has changed is on the page.
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-PLAYING = ["from rnnbook.widgets import LiveTraining, NextClick\nNextClick(seed=1)", "LiveTraining()"]
+PLAYING = ["from rnnbook.widgets import *\nNextClick(seed=1)", "LiveTraining()",
+           "from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig\nfrom rnnbook.worlds import SessionWorld\n"
+           "world = SessionWorld(n_states=4, n_items=20)\n"
+           "InsideGRU4Rec(GRU4Rec(world.item_ids, GRU4RecConfig(hidden_size=4)), world, k=5)",
+           "DrawFirst('trial', 'How far?', [1, 2, 3], [0.1, 0.2, 0.3], (0, 1), ylabel='share')"]
 WRITING = ["from test_widgets_reviewer import ITEMS, REVIEWS, USERS, sharp\nfrom rnnbook.widgets import Reviewer\n"
            "Reviewer(sharp(REVIEWS), USERS, ITEMS, (-1.25, 0), length=30, temperature=0.0)"]
 
@@ -123,6 +127,11 @@ def test_the_game_is_played_and_a_network_trained_in_the_browser(run_all):
     page.get_by_text("You guessed boots").wait_for()
     page.get_by_role("button", name="One update").click()
     page.get_by_text("Update 1, loss").wait_for()
+    page.get_by_role("button", name="A visitor clicks").click()
+    page.get_by_text("After 1 click: ").wait_for()
+    page.get_by_role("slider", name="share").press("End")
+    page.get_by_role("button", name="Show the truth").click()
+    page.get_by_text("You are 0.47 off on average, most at 1: 0.90 too high.").wait_for()
 
 
 def test_the_kernel_writes_a_review_for_who_asks(run_all, screenshots):
