@@ -146,6 +146,7 @@ def test_an_online_factorisation_is_better_on_movielens_and_not_told_apart_on_mo
         row = paired(REAL[1], "RRN", other)
         assert row["low"] < 0 < row["high"], other
     assert results.load(REAL[1])["config"]["test ratings by new users"] == 0
+    assert all(paired(REAL[1], "RRN", part)["high"] < 0 for part in ("RRN, no stationary part", "RRN, no anchors"))
 
 
 @pytest.mark.claim("rrn-on-top")

@@ -201,6 +201,11 @@ def test_the_new_figures_of_what_we_had_wrong_are_those_of_the_results():
     assert f"counted from that optimum: {share(1):.0%} and {share(3):.0%}".replace("%", " %") in text
     cost = rmse["n=1 · reviews: rating"]["mean"] - rmse["n=1 · ratings alone"]["mean"]
     assert f"raises the RMSE by {cost:.3f} with one" in text
+    behind = {name: next(row for row in results.load(name)["paired"] if (row["a"], row["b"]) == ("RRN", "Online MF"))
+              for name in ("rrn-movielens-100k", "rrn-movietweetings-100k")}
+    tweets = behind["rrn-movietweetings-100k"]
+    assert f"the past alone deciding who is active: {tweets['difference']:.3f} above, within the interval" in text
+    assert tweets["low"] < 0 < tweets["high"] and behind["rrn-movielens-100k"]["low"] > 0
 
 
 def published(name, source):
