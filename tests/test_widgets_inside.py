@@ -222,6 +222,8 @@ def test_what_the_page_cannot_run_is_refused(model):
             InsideGRU4Rec(GRU4Rec(WORLD.item_ids, config), WORLD)
     with pytest.raises(ValueError, match="items are not those"):
         InsideGRU4Rec(model, SessionWorld(n_states=6, n_items=41))
+    with pytest.raises(ValueError, match="reads 6 numbers from 8"):
+        InsideGRU4Rec(model, WORLD, LinearProbe(np.ones((3, 8)), np.ones((3, 6))))
     with pytest.raises(ValueError, match="more than 26: 30"):
         InsideGRU4Rec(model, SessionWorld(n_states=30, n_items=40))
 

@@ -25,8 +25,8 @@ class Widget(anywidget.AnyWidget):
 
     With a live kernel it is an ordinary anywidget. Its output also contains HTML, which runs the same ES module with
     the current state. So it works on any static page, without kernel, widget manager or network. A subclass sets
-    ``_esm = source("….js")``, a module with a function ``render({model, el})``. This module must handle all actions of
-    the reader in the browser.
+    ``_esm = source("….js")``, a module with a function ``render({model, el})`` and the line
+    ``export default { render };``. This module must handle all actions of the reader in the browser.
     """
 
     _css = (HERE / "widgets.css").read_text(encoding="utf-8")

@@ -33,7 +33,8 @@ class InsideGRU4Rec(Widget):
     Raises
     ------
     ValueError
-        The network has a form that the page cannot run, or other items than the world, or there are too many moods.
+        The network has a form that the page cannot run, or other items than the world; the probe reads something else
+        than the moods; or there are too many of them.
 
     Examples
     --------
@@ -61,7 +62,10 @@ class InsideGRU4Rec(Widget):
             raise ValueError(f"moods are named by letters, and the world has more than 26: {world.n_states}")
         if list(model.item_ids) != list(world.item_ids):
             raise ValueError("the network's items are not those of the world")
-        reading = probe and {"weight": packed(probe.weight), "bias": packed(probe.bias)}
+        reads = None if probe is None else probe.weight.shape
+        if reads not in (None, (model.config.hidden_sizes[-1], world.n_states)):
+            raise ValueError(f"the probe reads {reads[1]} numbers from {reads[0]}, not the moods from the state")
+        reading = reads and {"weight": packed(probe.weight), "bias": packed(probe.bias)}
         super().__init__(spec=spec_of(world), names=[str(i) for i in world.item_ids], weights=weights_of(model),
                          probe=reading, hidden_size=model.config.hidden_sizes[0], clicks=[int(i) for i in clicks],
                          k=k, seed=seed, **kwargs)
