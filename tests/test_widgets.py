@@ -252,6 +252,21 @@ def test_ranking_loss_explorer_answers(show, over):
 # --- loss curves ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["bpr", "bpr-max", "cross-entropy"])
+def test_a_step_of_the_loss_explorer_is_one_of_descent(show, name):
+    scores = np.array([-1.0, 2.0, 0.5, -3.0])
+    page = show(RankingLossExplorer(target=scores[0], negatives=scores[1:].tolist(), loss=name))
+    for _ in range(3):
+        page.get_by_role("button", name="One step").click()
+        given = torch.tensor(scores[None], requires_grad=True)
+        LOSSES[name](given, torch.arange(4)[None] > 0).sum().backward()
+        scores = (scores - given.grad[0].numpy()).clip(-6, 6)
+        handles = page.locator(".rb-handle").all()
+        assert [float(handle.get_attribute("aria-valuenow")) for handle in handles] == pytest.approx(scores, abs=1e-9)
+    page.get_by_role("button", name="Start again").click()
+    assert page.locator(".rb-handle").first.get_attribute("aria-valuenow") == "-1"
+
+
 @pytest.mark.parametrize("over", ["file", "http"])
 def test_loss_curves_replay(show, trained, over):
     page = show(trained, over=over)

@@ -82,6 +82,14 @@ function render({ model, el }) {
     const kept = model.get("negatives").slice(0, k);
     put("negatives", kept.concat(Array(k - kept.length).fill(-3))); // new ones are easy
   } });
+  const start = { target: model.get("target"), negatives: model.get("negatives") };
+  const move = (target, negatives) => { put("target", target); put("negatives", negatives); };
+  const bounded = (v) => clamp(v, -LIMIT, LIMIT);
+  function descend() { // all scores against their gradients, at a learning rate of 1
+    const now = at(model.get("loss"), model.get("target"));
+    move(bounded(model.get("target") - now.target), model.get("negatives").map((v, j) => bounded(v - now.negatives[j])));
+  }
+  const button = (text, onclick) => html("button", { type: "button", onclick }, text);
   const ladder = svg("svg", { role: "group", "aria-label": "Scores: drag, or use the arrow keys" });
   const [lossFrame, gradientFrame] = ["Loss against margin", "Gradient on the target against margin"]
     .map((text) => svg("svg", { role: "img", "aria-label": `${text}; the table has the current values` }));
@@ -95,7 +103,8 @@ function render({ model, el }) {
   const heading = html("p", { class: "rb-heading" });
   el.append(
     html("div", { class: "rb-controls", role: "group", "aria-label": "Ranking-loss explorer" },
-      margin.node, count.node),
+      margin.node, count.node, html("div", { class: "rb-buttons" }, button("One step", descend),
+        button("Start again", () => move(start.target, start.negatives)))),
     heading, html("div", {}, ladder),
     html("div", { class: "rb-scroll" }, html("table", {},
       html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "loss function"), ...columns)),
