@@ -77,8 +77,14 @@ def test_by_keyboard_and_kept_in_the_browser(show, curve):
     assert "most at 8: 0.56 too high" in status(page)
     assert value.is_disabled()
     page.reload()
-    page.get_by_role("button", name="Draw again").wait_for()
+    again = page.get_by_role("button", name="Draw again")
+    again.wait_for()
     assert "most at 8: 0.56 too high" in status(page)
+    where.press("Home")
+    assert value.get_attribute("aria-valuetext") == "yours 0.50, the truth 0.10"
+    again.click()
+    page.reload()
+    assert page.get_by_role("button", name="Show the truth").is_disabled()
 
 
 def test_a_number_and_a_factor(show):

@@ -1,6 +1,7 @@
 """The opened GRU4Rec in a real browser: its numbers are those of the package, whatever is broken in it."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_lists_and_ring_are_those_of_package_and_world(show, model, probe, over)
 
 def test_each_number_can_be_followed_to_one_multiplication(show, model):
     page, (maps, before) = show(InsideGRU4Rec(model, WORLD, clicks=CLICKS)), gates(model, CLICKS)
-    assert page.locator(".rb-read[d]").count() == 0  # there is no probe
+    assert page.locator(".rb-read[d]:not([d=''])").count() == 0  # there is no probe
     formula, product = page.locator(".rb-formula").first, page.locator(".rb-formula").last
     for name, values in maps.items():
         node = page.get_by_role("slider", name=f"{name}, unit", exact=True)
@@ -207,6 +208,45 @@ def test_a_visitor_of_the_world_clicks_what_the_mood_holds(show, model):
     assert "After 11 clicks" in status(page) and page.locator(".rb-true").count() == 0
 
 
+def test_before_the_first_click_nothing_is_claimed(show, model, probe):
+    page = show(InsideGRU4Rec(model, WORLD, probe, CLICKS))
+    page.get_by_role("button", name="New visitor").click()
+    assert status(page).startswith("Before the first click: all moods are equally probable. ")
+    assert page.locator(".rb-formula").first.text_content() == "Nothing has been read yet."
+    assert "read" not in page.locator(".rb-mood").first.get_attribute("aria-label")
+    assert page.get_by_role("slider", name="one multiplication").is_disabled()
+
+
+def test_a_unit_is_picked_by_a_press_and_not_on_the_way(show, model):
+    page = show(InsideGRU4Rec(model, WORLD, clicks=CLICKS))
+    node = page.get_by_role("slider", name="candidate, unit")
+    box = node.locator("svg").bounding_box()
+    third, last = (box["x"] + 0.6 * box["width"], box["y"] + 5), (box["x"] + 5, box["y"] + box["height"] - 5)
+    page.mouse.move(*third)
+    page.mouse.down()
+    page.mouse.up()
+    page.mouse.move(*last)
+    assert node.get_attribute("aria-valuenow") == "3"
+    page.mouse.down()
+    assert node.get_attribute("aria-valuenow") == "13"
+
+
+def test_a_visitor_joins_where_the_clicks_have_led(show, model):
+    """Over forty visitors the mood of one who comes after clicks is that of the belief, most of the time."""
+    page, right = show(InsideGRU4Rec(model, WORLD, clicks=[0])), 0
+    [belief] = beliefs(WORLD, replace(WORLD.sample(1), items=np.array([0, 0]), offsets=np.array([0, 2]),
+                                      times=np.zeros(2), session_ids=np.zeros(1)))
+    likely = np.flatnonzero(belief > 0.1)
+    assert belief[likely].sum() > 0.8 and len(likely) < 4
+    for _ in range(40):
+        page.get_by_role("button", name="A visitor clicks").click()
+        card = page.locator(".rb-card:not(.rb-next)").last
+        item = int(card.evaluate("card => card.firstChild.textContent").split("-")[1])
+        right += WORLD.emission[likely][:, item].any()
+        page.get_by_role("button", name="← Back").click()
+    assert right > 28
+
+
 def test_a_link_opens_the_session_again(show, model):
     page = show(InsideGRU4Rec(model, WORLD, clicks=[1]))
     page.evaluate("location.hash = '#inside:clicks=3.17.3.39.99.x&fault=cut'")
@@ -224,6 +264,10 @@ def test_what_the_page_cannot_run_is_refused(model):
         InsideGRU4Rec(model, SessionWorld(n_states=6, n_items=41))
     with pytest.raises(ValueError, match="reads 6 numbers from 8"):
         InsideGRU4Rec(model, WORLD, LinearProbe(np.ones((3, 8)), np.ones((3, 6))))
+    for world, changes, message in ((replace(WORLD, jump=0), {}, "jump=0"), (WORLD, {"loss": "bpr"}, "softmax"),
+                                    (WORLD, {"final_activation": "tanh"}, "softmax")):
+        with pytest.raises(ValueError, match=message):
+            InsideGRU4Rec(GRU4Rec(WORLD.item_ids, GRU4RecConfig(hidden_size=4, **changes)), world)
     with pytest.raises(ValueError, match="more than 26: 30"):
         InsideGRU4Rec(model, SessionWorld(n_states=30, n_items=40))
 

@@ -27,9 +27,22 @@ const swatch = (i) => svg("svg", { class: "rb-swatch", "aria-hidden": "true" },
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const number = (value, digits = 3) => (value === 0 ? "0"
   : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4 ? value.toExponential(digits - 1).replace("e+", "e")
-  : Math.abs(value) >= 10 ** digits ? value.toFixed(0) : value.toPrecision(digits)).replaceAll("-", "−");
-/** What a link to a widget says, #name:key=value&key=value. */
-const fromHash = (name) => new URLSearchParams(location.hash.match(new RegExp(`^#${name}:(.*)$`))?.[1] ?? "");
+  : Math.abs(Number(value.toPrecision(digits))) >= 10 ** digits ? value.toFixed(0)
+  : value.toPrecision(digits)).replaceAll("-", "−");
+
+/** What a link to the widget in `el` says, #name:key=value&key=value; such a link also scrolls to it. */
+function fromHash(name, el) {
+  const [, text] = location.hash.match(new RegExp(`^#${name}:(.*)$`)) ?? [];
+  if (text !== undefined) window.addEventListener("load", () => el.scrollIntoView());
+  return new URLSearchParams(text ?? "");
+}
+
+/** Whether the text got into the clipboard, which a browser may refuse, or not have at all. */
+async function copied(text) {
+  try { await navigator.clipboard.writeText(text); } catch { return false; }
+  return true;
+}
+
 const list = (words) => // "a, b and c"
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 

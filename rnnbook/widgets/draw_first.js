@@ -33,8 +33,11 @@ function render({ model, el }) {
   }
   function toggle() {
     open = !open;
-    if (!open) [drawn, touched] = [x.map(() => 0.5), false];
-    keep();
+    if (open) keep();
+    else {
+      [drawn, touched] = [x.map(() => 0.5), false];
+      try { localStorage.removeItem(key); } catch { /* it was not kept */ }
+    }
     draw();
   }
 
@@ -62,7 +65,7 @@ function render({ model, el }) {
     frame.setPointerCapture(event.pointerId);
     stroke(event);
   });
-  frame.addEventListener("pointermove", (event) => { if (event.buttons) stroke(event); });
+  frame.addEventListener("pointermove", (event) => { if (event.buttons & 1) stroke(event); });
 
   const where = slider({ label: xlabel, min: 0, max: n - 1, format: (i) => String(x[i]),
     oninput: (i) => { place = i; draw(); } });
@@ -82,7 +85,7 @@ function render({ model, el }) {
   const domain = numeric ? [places[0] - edge, places[n - 1] + edge] : [-0.5, n - 0.5];
   const ticked = () => {
     const every = numeric ? Math.ceil(45 * n / el.clientWidth) : 1;
-    const text = (each) => (numeric ? number(each, 2).replace(".0", "") : n > 1 ? each : "");
+    const text = (each) => (numeric ? number(each, 2).replace(/\.0+$/, "") : n > 1 ? each : "");
     return x.map((each, i) => [places[i], text(each)]).filter((_, i) => i % every === 0);
   };
   const lineOf = (values, look) => ({ points: places.map((at, i) => [at, values[i]]), style: look });
@@ -111,7 +114,8 @@ function render({ model, el }) {
     frame.classList.toggle("rb-open", open);
     where.show(place);
     value.show(drawn[place]);
-    where.input.disabled = value.input.disabled = open;
+    value.input.disabled = open;
+    if (open) value.input.setAttribute("aria-valuetext", `yours ${said(mine[place])}, the truth ${said(truth[place])}`);
     show.textContent = open ? "Draw again" : "Show the truth";
     show.disabled = !open && !touched;
     legend.children[1].style.visibility = open ? "visible" : "hidden";

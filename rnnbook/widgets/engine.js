@@ -544,6 +544,6 @@ function engine() {
     };
   }
 
-  return { generator, search, world, training, losses, newModel, gruStep, scores, unpack, rankOf, adagrad, trainEpoch, evaluate,
+  return { generator, world, training, losses, newModel, gruStep, scores, unpack, rankOf, adagrad, trainEpoch, evaluate,
     reader, follower, lastReader, NAMES };
 }

@@ -11,7 +11,7 @@ const FAULTS = [ // [key, name, what one sees]
   ["reset inside", "reset inside", "W(r ⊙ h) as in the first paper on the GRU, with weights trained for r ⊙ (W h)."],
   ["lift", "ranked by lift", "Each probability is divided by the item's popularity, as a model without logQ learns it."],
 ];
-const SHOWN = 8, VISITORS = 200, LEVELS = 10;
+const MOST = 8, VISITORS = 200, LEVELS = 10;
 
 function render({ model, el }) {
   el.classList.add("rnnbook-widget");
@@ -26,7 +26,7 @@ function render({ model, el }) {
 
   // --- The run: the clicks of this visitor, and what the network made of them -----------------------------
 
-  const linked = fromHash("inside");
+  const linked = fromHash("inside", el);
   let fault = FAULTS.find(([key]) => key === linked.get("fault"))?.[0] ?? "";
   const random = E.generator([model.get("seed"), 0]);
   let left = zeros(), mood = null; // what the last visitor left; the true mood, if the world is the visitor
@@ -104,7 +104,7 @@ function render({ model, el }) {
     return width - 1;
   };
   function visitorClicks() { // a visitor of the world: the mood draws an item and moves on
-    const now = mood ?? Math.floor(random() * S), item = drawFrom(known.emission, now, n);
+    const now = mood ?? drawFrom(belief, 0, S), item = drawFrom(known.emission, now, n); // one who could have been here
     mood = drawFrom(known.transition, now, S);
     put([...model.get("clicks"), item]);
   }
@@ -129,11 +129,14 @@ function render({ model, el }) {
     const frame = svg("svg", { viewBox: `-1 -1 ${side * cell + 1} ${side * cell + 1}`, "aria-hidden": "true" },
       ...levels.flat(), frameOfPick);
     const at = (event) => {
+      if (!(event.buttons & 1)) return; // a pointer on its way to what is below picks nothing
       const box = frame.getBoundingClientRect();
       const [column, row] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]
         .map((share) => clamp(Math.floor(share * side), 0, side - 1));
       choose({ map, unit: Math.min(row * side + column, d - 1) });
     };
+    frame.addEventListener("pointerdown", at);
+    frame.addEventListener("pointermove", at);
     const fill = (values) => levels.forEach((paths, minus) => {
       const shapes = paths.map(() => "");
       values.forEach((value, k) => {
@@ -146,10 +149,10 @@ function render({ model, el }) {
       paths.forEach((path, l) => path.setAttribute("d", shapes[l]));
     });
     const node = html("div", { class: "rb-map", tabindex: 0, role: "slider", "aria-label": `${label}, unit`,
-      "aria-valuemin": 1, "aria-valuemax": d, onfocus: () => choose({ map }), onpointermove: at, onpointerdown: at,
+      "aria-valuemin": 1, "aria-valuemax": d, onfocus: () => choose({ map }),
       onkeydown: (event) => {
         const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -side, ArrowDown: side };
-        if (!(event.key in steps)) return;
+        if (!(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
         event.preventDefault();
         event.stopPropagation();
         choose({ map, unit: clamp(pick.unit + steps[event.key], 0, d - 1) });
@@ -159,6 +162,7 @@ function render({ model, el }) {
   const formula = html("p", { class: "rb-formula" }), legend = html("p", { class: "rb-muted rb-legend" });
   const bars = ["rb-of-item", "rb-of-state", "rb-picked"].map((kind) => svg("path", { class: kind }));
   const underPointer = (event) => {
+    if (!(event.buttons & 1)) return;
     const box = terms.getBoundingClientRect();
     choose({ term: clamp(Math.floor((event.clientX - box.left) / box.width * 2 * d), 0, 2 * d - 1) });
   };
@@ -197,7 +201,7 @@ function render({ model, el }) {
     svg("circle", { class: "rb-grid", r: 44, fill: "none" }), trail, dots[0], probe ? dots[1] : "");
 
   const lists = ["GRU4Rec", "optimum"].map((who, which) => {
-    const rows = Array.from({ length: SHOWN }, () => {
+    const rows = Array.from({ length: Math.min(MOST, n) }, () => {
       const name = html("span"), share = html("span", { class: "rb-share" });
       const bar = html("span", { class: "rb-bar", style: colour(1 - which) });
       const node = html("button", { type: "button", onclick: () => click(Number(node.dataset.item)) }, name, share, bar);
@@ -209,7 +213,7 @@ function render({ model, el }) {
   const group = `rb-fault-${Math.random().toString(36).slice(2)}`;
   const radios = FAULTS.map(([key, label]) => html("label", {}, html("input", { type: "radio", name: group, value: key,
     onchange: () => { fault = key; judge(key); show(); } }), label));
-  const said = html("p", { class: "rb-muted rb-said" });
+  const said = html("p", { class: "rb-muted rb-said", "aria-live": "polite" });
   const costRows = [["last", "last click", 5], ["", "as trained", 1], ["now", "with this fault", 3],
     ["best", "optimum", 0]].map(([key, label, c]) => {
     const bar = html("span", { class: "rb-bar", style: colour(c) }), sum = html("span");
@@ -228,16 +232,17 @@ function render({ model, el }) {
       "Click a session together: an item in a list, or a mood on the ring, which clicks one of its items."),
     strip,
     html("div", { class: "rb-buttons rb-run" }, button("A visitor clicks", visitorClicks), undo,
-      button("New visitor", newcomer), button("Copy link", () => {
+      button("New visitor", newcomer), button("Copy link", async () => {
         const what = new URLSearchParams({ clicks: model.get("clicks").join("."), fault });
         const address = `${location.href.split("#")[0]}#inside:${what}`;
-        navigator.clipboard.writeText(address).then(() => { status.textContent = "A link to this session is copied."; },
-          () => { status.textContent = address; });
+        status.textContent = await copied(address) ? "A link to this session is copied." : address;
       })),
     html("div", { class: "rb-panels" },
       html("div", { class: "rb-belief" }, html("p", { class: "rb-heading" }, "Mood of the next click"), ring, keys),
       html("div", { class: "rb-lists" }, ...lists.map((each) => each.node))),
     html("div", { class: "rb-machine" }, ...maps.map((map) => map.node)),
+    html("p", { class: "rb-muted rb-legend" }, "Squares are positive, dots negative, the vector's largest number is full. "
+      + "Press on a unit: below is what the item (blue) and the state before (green) add to its gate."),
     html("div", { class: "rb-unit" }, formula, legend, terms, term.node, product),
     html("fieldset", { class: "rb-choices rb-faults" }, html("legend", { class: "rb-heading" }, "Break it"), ...radios),
     said,
@@ -279,12 +284,14 @@ function render({ model, el }) {
     const theirs = new Set(orders[1].slice(0, K)), shared = orders[0].slice(0, K).filter((i) => theirs.has(i)).length;
     const kl = best.reduce((sum, b, i) => sum + b * Math.log(b / p[i]), 0), sure = belief.indexOf(Math.max(...belief));
     const so_far = clicks.length ? `After ${clicks.length} click${clicks.length > 1 ? "s" : ""}` : "Before the first click";
-    status.textContent = `${so_far}: mood ${letter(sure)} next with ${percent(belief[sure])}. Of GRU4Rec's ${K} best `
+    const next_mood = clicks.length ? `mood ${letter(sure)} next with ${percent(belief[sure])}`
+      : "all moods are equally probable";
+    status.textContent = `${so_far}: ${next_mood}. Of GRU4Rec's ${K} best `
       + `items ${shared} are among the optimum's; its prediction is ${two(kl)} nats from the best one.`;
   }
 
   function showBelief(beliefs) {
-    const readOff = probe && Array.from(belief, (_, s) => {
+    const readOff = probe && step.item !== null && Array.from(belief, (_, s) => {
       let sum = probe.bias[s];
       for (let k = 0; k < d; k++) sum += step.h[k] * probe.weight[k * S + s];
       return sum;
@@ -292,20 +299,23 @@ function render({ model, el }) {
     moods.forEach(({ s, exact, readOff: own, text, node }) => {
       const reach = (value) => 68 + 80 * clamp(value, 0, 1);
       exact.setAttribute("d", wedge(s, 68, reach(belief[s]), -0.42, probe ? 0 : 0.42));
-      if (probe) own.setAttribute("d", wedge(s, 68, reach(readOff[s]), 0, 0.42));
+      own.setAttribute("d", readOff ? wedge(s, 68, reach(readOff[s]), 0, 0.42) : "");
       text.setAttribute("class", s === mood ? "rb-true" : "");
       node.setAttribute("aria-label", `Mood ${letter(s)}, ${percent(belief[s])}`
-        + `${probe ? `, read ${percent(readOff[s])}` : ""}. Click an item of it.`);
+        + `${readOff ? `, read ${percent(readOff[s])}` : ""}. Click an item of it.`);
     });
     const centre = (values) => [0, 1].map((axis) => values.reduce((sum, value, s) => sum + value * point(s, 44)[axis], 0)
       .toFixed(1));
     const path = beliefs.slice(-7);
     trail.setAttribute("d", `M${path.map(centre).join("L")}`);
-    [belief, readOff].forEach((values, i) => values && dots[i].setAttribute("transform", `translate(${centre(values)})`));
+    [belief, readOff].forEach((values, i) => {
+      dots[i].style.visibility = values ? "visible" : "hidden";
+      if (values) dots[i].setAttribute("transform", `translate(${centre(values)})`);
+    });
   }
 
   function showLists() {
-    const both = orders.map((each) => each.slice(0, SHOWN));
+    const both = orders.map((each) => each.slice(0, MOST));
     lists.forEach(({ rows }, which) => rows.forEach(({ node, name, share, bar }, k) => {
       const i = both[which][k], value = [p, best][which][i];
       node.dataset.item = i;
@@ -326,7 +336,8 @@ function render({ model, el }) {
     });
     function rowOf() { return started ? net.output.subarray(step.item * d, (step.item + 1) * d) : zeros(); }
     const x = rowOf(), swap = fault === "swapped", gate = { r: swap ? 1 : 0, z: swap ? 0 : 1, candidate: 2 }[key];
-    const g = gate === undefined ? null : gate * d + k, inside = key === "candidate" && fault === "reset inside";
+    const g = gate === undefined || !started ? null : gate * d + k; // the row of the weights behind this number
+    const inside = key === "candidate" && fault === "reset inside";
     const past = inside ? step.before.map((value, j) => value * step.r[j]) : step.before;
     const products = (weights, values) => Array.from(values, (value, j) => weights[g * d + j] * value);
     const parts = g === null ? [] : [...products(W, x), ...products(U, past)];
@@ -336,7 +347,7 @@ function render({ model, el }) {
     const inner = () => `${two(bias("bias_ih") + bias("bias_hh"))} ${signed(own)} ${signed(recurrent)}`;
     const times = () => `${two(step.r[k])} · ${factor(bias("bias_hh") + recurrent)}`;
     const kept = `${two(step.z[k])} · ${factor(step.before[k])} + ${two(1 - step.z[k])} · ${factor(step.candidate[k])}`;
-    [formula.textContent, legend.textContent] = {
+    [formula.textContent, legend.textContent] = !started ? ["Nothing has been read yet.", ""] : {
       x: () => [`x[${u}] = ${value}`, "a number of the item's row in the table, which is its input and its output too"],
       r: () => [`r[${u}] = σ(${inner()}) = ${value}`,
         "bias, from the item, from the state before: how much of the state the candidate may see"],
@@ -356,7 +367,7 @@ function render({ model, el }) {
     term.input.disabled = g === null;
     const [from, at, weights, values] = j < d ? ["x", j, W, x] : [inside ? "(r ⊙ h)" : "h", j - d, U, past];
     const name = `${j < d ? "W" : "U"}[${u}, ${at + 1}] · ${from}[${at + 1}]`;
-    product.textContent = g === null ? "No sum stands behind this number."
+    product.textContent = g === null ? "This number has no row of weights behind it."
       : `${name} = ${two(weights[g * d + at])} · ${factor(values[at])} = ${two(parts[j])}`;
   }
 
@@ -369,8 +380,8 @@ function render({ model, el }) {
     });
   }
 
-  const asked = linked.get("clicks")?.split(".").map(Number).filter((i) => Number.isInteger(i) && i >= 0 && i < n);
-  if (asked?.length) model.set("clicks", asked);
+  const asked = linked.get("clicks")?.split(".").filter((i) => /^\d+$/.test(i) && Number(i) < n).map(Number);
+  if (asked) model.set("clicks", asked);
   model.on("change:clicks", show);
   show();
   ["last", "best", "", fault].forEach(judge);

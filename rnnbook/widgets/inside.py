@@ -33,8 +33,8 @@ class InsideGRU4Rec(Widget):
     Raises
     ------
     ValueError
-        The network has a form that the page cannot run, or other items than the world; the probe reads something else
-        than the moods; or there are too many of them.
+        The network has a form or a loss that the page cannot show, or other items than the world; the probe reads
+        something else than the moods; there are too many of them, or a click may be impossible.
 
     Examples
     --------
@@ -60,6 +60,11 @@ class InsideGRU4Rec(Widget):
     def __init__(self, model, world, probe=None, clicks=(), k=20, seed=0, **kwargs):
         if world.n_states > 26:
             raise ValueError(f"moods are named by letters, and the world has more than 26: {world.n_states}")
+        if world.jump == 0:
+            raise ValueError("in a world with jump=0 some clicks are impossible after others; give it a little")
+        if (model.config.loss, model.config.final_activation) != ("cross-entropy", "linear"):
+            raise ValueError("the page shows a softmax of the scores, which is the network's prediction only after "
+                             "loss='cross-entropy' and final_activation='linear'")
         if list(model.item_ids) != list(world.item_ids):
             raise ValueError("the network's items are not those of the world")
         reads = None if probe is None else probe.weight.shape

@@ -40,7 +40,7 @@ function render({ model, el }) {
 
   function fromAddress() { // #train:loss=bpr&seed=3
     const found = {};
-    for (const [key, value] of fromHash("train")) {
+    for (const [key, value] of fromHash("train", el)) {
       const known = choices[key]?.find((each) => String(each) === value);
       if (known !== undefined) found[key] = known;
     }
@@ -117,8 +117,7 @@ function render({ model, el }) {
   }
   const controls = Object.fromEntries(Object.keys(choices).map((key) => [key, control(key)]));
   const button = (text, onclick) => html("button", { type: "button", onclick }, text);
-  const copy = (text, what) => navigator.clipboard.writeText(text)
-    .then(() => { told = `${what} is copied.`; }, () => { told = text; }).then(draw);
+  const copy = (text, what) => copied(text).then((done) => { told = done ? `${what} is copied.` : text; draw(); });
   const [playing, single] = [button("Train", play), button("One update", once)];
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
   const frames = ["loss", "recall"].map((name) => svg("svg", { role: "img", "aria-label": name }));
