@@ -189,6 +189,8 @@ class Deck:
                      f'<div class="caption">{unlinked(markdown2html(first_sentences(caption, 30, 140)))}</div>',
                      ROOM, alone=True)
             self.now.notes.append(unlinked(markdown2html(caption)))
+        elif "no-slide" in cell.metadata.get("tags", []):
+            pass  # too tall to be read on one
         elif any("rnnbook-widget" in text for text in html):
             widget = next(text for text in html if "rnnbook-widget" in text)
             self.put(widget, ROOM, alone=True)
