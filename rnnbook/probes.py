@@ -100,8 +100,9 @@ class LinearProbe:
     >>> probe = LinearProbe(states, states[:, :1] - 2 * states[:, 1:2] + 5)
     >>> probe.weight.round(6).ravel().tolist(), probe.bias.round(6).tolist()
     ([1.0, -2.0, 0.0], [5.0])
-    >>> probe.move(states[:1], np.array([[10.0]])).round(6).tolist() == (states[:1] + [[2, -4, 0]]).round(6).tolist()
-    True
+    >>> moved = probe.move(states[:1], np.array([[10.0]]))
+    >>> (moved - states[:1]).round(6).tolist()
+    [[2.0, -4.0, 0.0]]
     """
 
     def __init__(self, states, targets):

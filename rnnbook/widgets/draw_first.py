@@ -40,7 +40,8 @@ class DrawFirst(Widget):
 
     Examples
     --------
-    >>> widget = DrawFirst("halving", "How much is left after k steps?", [0, 1, 2], [1.0, 0.5, 0.25], (0, 1))
+    >>> widget = DrawFirst("halving", "How much is left after k steps?",
+    ...                    x=[0, 1, 2], truth=[1.0, 0.5, 0.25], ylim=(0, 1))
     >>> widget.summary()
     'How much is left after k steps? Draw your answer before you look at it.'
     """
