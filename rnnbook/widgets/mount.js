@@ -15,7 +15,5 @@ const model = {
 // Outputs kept from different runs of a notebook may share an id: each script takes the first free element.
 const el = document.querySelector(`[id="${ELEMENT_ID}"]:not([data-mounted])`);
 el.dataset.mounted = "";
-// The theme searches the whole page for its menus after every click; a click in here is for none of them.
-el.addEventListener("click", (event) => event.stopPropagation());
 el.replaceChildren();
 render({ model, el });
