@@ -158,9 +158,9 @@ def test_training_is_that_of_the_package(run, name, bptt, seed):
         return [steps.map(({ step, loss, count }) => [step, loss, count]),
           Object.fromEntries(E.NAMES.map((name) => [name, [...model[name]]]))];""",
                          model=start, config=vars(config), sessions=sessions_of(data), seed=seed)
-    np.testing.assert_allclose(found, losses, rtol=1e-5)
+    np.testing.assert_allclose(found, losses, rtol=1e-6)
     for tensor, values in as_given(model)["weights"].items():
-        np.testing.assert_allclose(weights[tensor], values, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(weights[tensor], values, rtol=0, atol=4e-6)
 
 
 def test_recall_and_mrr_are_those_of_the_package(run):
