@@ -179,7 +179,7 @@ function render({ model, el }) {
   const point = (s, radius) => [radius * Math.cos(turn(s)), radius * Math.sin(turn(s))];
   const wedge = (s, inner, outer, from = -0.5, to = 0.5) => {
     const [a, b, c, e] = [point(s + from, inner), point(s + from, outer), point(s + to, outer), point(s + to, inner)];
-    return `M${a}L${b}L${c}L${e}Z`;
+    return `M${a}L${b}A${outer} ${outer} 0 0 1 ${c}L${e}A${inner} ${inner} 0 0 0 ${a}Z`; // as far from the middle all along
   };
   const moods = Array.from({ length: S }, (_, s) => {
     const [exact, readOff] = ["rb-exact", "rb-read"].map((kind, i) => svg("path", { class: kind, style: colour(i) }));
