@@ -249,7 +249,7 @@ def test_a_visitor_joins_where_the_clicks_have_led(show, model):
 
 def test_a_link_opens_the_session_again(show, model):
     page = show(InsideGRU4Rec(model, WORLD, clicks=[1]))
-    page.evaluate("location.hash = '#inside:clicks=3.17.3.39.99.x&fault=cut'")
+    page.evaluate("location.hash = '#InsideGRU4Rec:clicks=3,17,3,39&fault=cut'")
     page.reload()
     page.wait_for_function("document.querySelector('[role=status]')?.textContent.includes('After 4 clicks')")
     assert page.get_by_label("state cut").is_checked()

@@ -122,7 +122,7 @@ def test_a_preset_sets_what_it_says(show, name, text, config):
 
 def test_a_link_opens_the_settings_again(show):
     page = show(LiveTraining())
-    page.evaluate("location.hash = '#train:loss=top1&seed=7&n_sample=1024&batch_size=5&evil=%3Cimg%3E'")
+    page.evaluate("location.hash = '#LiveTraining:loss=top1&seed=7&n_sample=1024&batch_size=5&evil=%3Cimg%3E'")
     page.reload()
     page.wait_for_function("document.querySelector('.rb-lesson')?.textContent.length > 0")
     assert page.get_by_role("combobox", name="loss").input_value() == "top1"

@@ -42,6 +42,14 @@ class Widget(anywidget.AnyWidget):
         return {name: getattr(self, name) for name in sorted(self.trait_names(sync=True))
                 if name not in base and not name.startswith("_")}
 
+    def linked(self):
+        """dict: what a link to the widget on a page keeps, by trait, and the values that the link may set.
+
+        These are a list of them, or ``{"low": …, "high": …}`` for a number between; for a trait that is a list
+        ``{"of": the values of an element, "least": fewest elements, "most": most}``.
+        """
+        return {}
+
     def to_html(self, element_id=None):
         """str: the widget as HTML that contains its style, state and module.
 
@@ -53,7 +61,9 @@ class Widget(anywidget.AnyWidget):
         script = re.sub(r"^export (default .*)?", "", self._esm, flags=re.MULTILINE)
         # Escaping every "<" prevents "</script>" and "<!--"; json already escapes U+2028 and U+2029.
         state = json.dumps(self.state(), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-        mount = _MOUNT.replace("ELEMENT_ID", json.dumps(element_id)).replace("STATE", state)
+        linked = json.dumps([type(self).__name__, self.linked()], separators=(",", ":")).replace("<", "\\u003c")
+        mount = (_MOUNT.replace("ELEMENT_ID", json.dumps(element_id)).replace("LINKED", linked)
+                 .replace("STATE", state))  # last: it may hold any text
         return (f'<div id="{element_id}" class="rnnbook-widget"><p>{html.escape(self.summary())}</p></div>\n'
                 f'<style>{self._css}</style>\n<script>(() => {{ "use strict";\n{script}\n{mount}}})()</script>')
 

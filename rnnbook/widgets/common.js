@@ -30,13 +30,6 @@ const number = (value, digits = 3) => (value === 0 ? "0"
   : Math.abs(Number(value.toPrecision(digits))) >= 10 ** digits ? value.toFixed(0)
   : value.toPrecision(digits)).replaceAll("-", "−");
 
-/** What a link to the widget in `el` says, #name:key=value&key=value; such a link also scrolls to it. */
-function fromHash(name, el) {
-  const [, text] = location.hash.match(new RegExp(`^#${name}:(.*)$`)) ?? [];
-  if (text !== undefined) window.addEventListener("load", () => el.scrollIntoView());
-  return new URLSearchParams(text ?? "");
-}
-
 /** Whether the text got into the clipboard, which a browser may refuse, or not have at all. */
 async function copied(text) {
   try { await navigator.clipboard.writeText(text); } catch { return false; }

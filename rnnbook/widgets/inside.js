@@ -26,8 +26,7 @@ function render({ model, el }) {
 
   // --- The run: the clicks of this visitor, and what the network made of them -----------------------------
 
-  const linked = fromHash("inside", el);
-  let fault = FAULTS.find(([key]) => key === linked.get("fault"))?.[0] ?? "";
+  let fault = model.get("fault");
   const random = E.generator([model.get("seed"), 0]);
   let left = zeros(), mood = null; // what the last visitor left; the true mood, if the world is the visitor
   let pick = { map: 2, unit: 0, term: 0 };
@@ -96,7 +95,7 @@ function render({ model, el }) {
 
   // --- What the reader does -------------------------------------------------------------------------------
 
-  function put(clicks) { model.set("clicks", clicks); model.save_changes(); }
+  function put(value, key = "clicks") { model.set(key, value); model.save_changes(); }
   function click(item) { mood = null; put([...model.get("clicks"), item]); }
   const drawFrom = (matrix, row, width) => {
     let rest = random();
@@ -212,7 +211,7 @@ function render({ model, el }) {
   });
   const group = `rb-fault-${Math.random().toString(36).slice(2)}`;
   const radios = FAULTS.map(([key, label]) => html("label", {}, html("input", { type: "radio", name: group, value: key,
-    onchange: () => { fault = key; judge(key); show(); } }), label));
+    onchange: () => put(key, "fault") }), label));
   const said = html("p", { class: "rb-muted rb-said", "aria-live": "polite" });
   const costRows = [["last", "last click", 5], ["", "as trained", 1], ["now", "with this fault", 3],
     ["best", "optimum", 0]].map(([key, label, c]) => {
@@ -232,11 +231,7 @@ function render({ model, el }) {
       "Click a session together: an item in a list, or a mood on the ring, which clicks one of its items."),
     strip,
     html("div", { class: "rb-buttons rb-run" }, button("A visitor clicks", visitorClicks), undo,
-      button("New visitor", newcomer), button("Copy link", async () => {
-        const what = new URLSearchParams({ clicks: model.get("clicks").join("."), fault });
-        const address = `${location.href.split("#")[0]}#inside:${what}`;
-        status.textContent = await copied(address) ? "A link to this session is copied." : address;
-      })),
+      button("New visitor", newcomer)),
     html("div", { class: "rb-panels" },
       html("div", { class: "rb-belief" }, html("p", { class: "rb-heading" }, "Mood of the next click"), ring, keys),
       html("div", { class: "rb-lists" }, ...lists.map((each) => each.node))),
@@ -380,12 +375,20 @@ function render({ model, el }) {
     });
   }
 
-  const asked = linked.get("clicks")?.split(".").filter((i) => /^\d+$/.test(i) && Number(i) < n).map(Number);
-  if (asked) model.set("clicks", asked);
+  function broken() {
+    fault = model.get("fault");
+    judge(fault);
+    show();
+  }
   model.on("change:clicks", show);
+  model.on("change:fault", broken);
   show();
   ["last", "best", "", fault].forEach(judge);
-  return () => { clearTimeout(judging); model.off("change:clicks", show); };
+  return () => {
+    clearTimeout(judging);
+    model.off("change:clicks", show);
+    model.off("change:fault", broken);
+  };
 }
 
 export default { render };

@@ -7,6 +7,9 @@ import traitlets
 from rnnbook.widgets.base import HERE, Widget, source
 from rnnbook.widgets.engine import packed, spec_of, weights_of
 
+LONGEST = 50  # clicks that a link may hold
+FAULTS = ["", "cut", "never", "late", "swapped", "reset inside", "lift"]  # what they do stands in inside.js
+
 
 class InsideGRU4Rec(Widget):
     """Every number behind a prediction of a trained network, beside what anyone could know at best.
@@ -56,6 +59,7 @@ class InsideGRU4Rec(Widget):
     clicks = traitlets.List().tag(sync=True)
     k = traitlets.Int().tag(sync=True)
     seed = traitlets.Int().tag(sync=True)
+    fault = traitlets.Unicode("").tag(sync=True)  # one of FAULTS
 
     def __init__(self, model, world, probe=None, clicks=(), k=20, seed=0, **kwargs):
         if world.n_states > 26:
@@ -74,6 +78,9 @@ class InsideGRU4Rec(Widget):
         super().__init__(spec=spec_of(world), names=[str(i) for i in world.item_ids], weights=weights_of(model),
                          probe=reading, hidden_size=model.config.hidden_sizes[0], clicks=[int(i) for i in clicks],
                          k=k, seed=seed, **kwargs)
+
+    def linked(self):
+        return {"clicks": {"of": list(range(len(self.names))), "least": 0, "most": LONGEST}, "fault": FAULTS}
 
     def summary(self):
         return (f"A GRU4Rec with {self.hidden_size} units on a world of {len(self.names)} items and "

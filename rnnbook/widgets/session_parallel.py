@@ -82,6 +82,10 @@ class SessionParallelStepper(Widget):
         fields = ("position", "lane", "session", "reset", "offsets")
         return {name: getattr(schedule, name).tolist() for name in fields}
 
+    def linked(self):
+        most = max(len(schedule["offsets"]) for schedule in self.schedules)
+        return {"batch_size": list(range(1, len(self.schedules) + 1)), "step": list(range(most))}
+
     def summary(self):
         return (f"Session-parallel mini-batches, step by step: {self.data.n_sessions} sessions in "
                 f"{self.batch_size} lanes, the hidden rows that reset, and the tensors of each step.")

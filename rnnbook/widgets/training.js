@@ -35,18 +35,9 @@ function render({ model, el }) {
   const names = { world: "world", loss: "loss", sessions: "sessions", batch_size: "lanes",
     n_sample: "negatives", sample_alpha: "α of those", learning_rate: "learning rate",
     hidden_size: "units", bptt: "steps back", seed: "seed" };
-  let config = { ...presets[0].config, ...fromAddress() }, run = null, running = false, told = "";
-  let losses, recalls, bounds, sum, step, failed, finished, turn = 0;
-
-  function fromAddress() { // #train:loss=bpr&seed=3
-    const found = {};
-    for (const [key, value] of fromHash("train", el)) {
-      const known = choices[key]?.find((each) => String(each) === value);
-      if (known !== undefined) found[key] = known;
-    }
-    return found;
-  }
-  const address = () => `${location.href.split("#")[0]}#train:${new URLSearchParams(config)}`;
+  const keys = Object.keys(choices);
+  let config = {}, run = null, running = false, told = "";
+  let losses, recalls, bounds, sum, step, failed, finished, turn = 0, choosing = false;
 
   function reset() {
     run?.end();
@@ -97,8 +88,16 @@ function render({ model, el }) {
     while (run === mine && step === before && more) more = take(await mine.work(0));
   }
   function choose(changes) {
-    config = { ...config, ...changes };
-    for (const [key, control] of Object.entries(controls)) control.show(config[key]);
+    choosing = true;
+    Object.entries(changes).forEach(([key, value]) => model.set(key, value));
+    choosing = false;
+    model.save_changes();
+    chosen();
+  }
+  function chosen() {
+    if (choosing) return; // until all are set
+    config = Object.fromEntries(keys.map((key) => [key, model.get(key)]));
+    keys.forEach((key) => controls[key].show(config[key]));
     reset();
   }
 
@@ -115,9 +114,8 @@ function render({ model, el }) {
       format: (i) => values[i].toLocaleString("en"), oninput: (i) => choose({ [key]: values[i] }) });
     return { node, show: (value) => show(values.indexOf(value)) };
   }
-  const controls = Object.fromEntries(Object.keys(choices).map((key) => [key, control(key)]));
+  const controls = Object.fromEntries(keys.map((key) => [key, control(key)]));
   const button = (text, onclick) => html("button", { type: "button", onclick }, text);
-  const copy = (text, what) => copied(text).then((done) => { told = done ? `${what} is copied.` : text; draw(); });
   const [playing, single] = [button("Train", play), button("One update", once)];
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
   const frames = ["loss", "recall"].map((name) => svg("svg", { role: "img", "aria-label": name }));
@@ -129,8 +127,10 @@ function render({ model, el }) {
     lesson,
     html("div", { class: "rb-settings" }, ...Object.values(controls).map((control) => control.node)),
     html("div", { class: "rb-buttons" }, playing, single, button("Start again", reset),
-      button("Copy as Python", () => copy(python(), "The cell that repeats this")),
-      button("Copy link", () => copy(address(), "A link to these settings"))),
+      button("Copy as Python", async () => {
+        told = await copied(python()) ? "The cell that repeats this is copied." : python();
+        draw();
+      })),
     html("div", { class: "rb-panels" }, ...panels), status);
 
   function python() {
@@ -177,8 +177,13 @@ model.history`;
   }
 
   const unfollow = follow(model, el, [], draw);
-  choose({});
-  return () => { run?.end(); unfollow(); };
+  keys.forEach((key) => model.on(`change:${key}`, chosen));
+  chosen();
+  return () => {
+    run?.end();
+    unfollow();
+    keys.forEach((key) => model.off(`change:${key}`, chosen));
+  };
 }
 
 export default { render };
