@@ -6,11 +6,12 @@ Bayes' rule gives the best possible prediction. A model's score can then be comp
 
 from rnnbook.worlds.chain import FutureChain, divergence
 from rnnbook.worlds.jumps import JumpFilter, JumpWorld
+from rnnbook.worlds.memory import LongMemoryWorld, MemoryFilter
 from rnnbook.worlds.moving import MovingReviewWorld
 from rnnbook.worlds.ratings import KalmanFilter, RatingOptimum, RatingWorld
 from rnnbook.worlds.reviews import ReviewOptimum, ReviewWorld
 from rnnbook.worlds.sessions import BayesFilter, DriftWorld, LastItem, MarkovWorld, Optimum, SessionWorld
 
 __all__ = ["BayesFilter", "DriftWorld", "FutureChain", "JumpFilter", "JumpWorld", "KalmanFilter", "LastItem",
-           "MarkovWorld", "MovingReviewWorld", "Optimum", "RatingOptimum", "RatingWorld", "ReviewOptimum",
-           "ReviewWorld", "SessionWorld", "divergence"]
+           "LongMemoryWorld", "MarkovWorld", "MemoryFilter", "MovingReviewWorld", "Optimum",
+           "RatingOptimum", "RatingWorld", "ReviewOptimum", "ReviewWorld", "SessionWorld", "divergence"]

@@ -194,7 +194,7 @@ class SessionWorld:
     @cached_property
     def item_ids(self):
         """array [n_items] of str: the catalogue."""
-        return _item_ids(self.n_items)
+        return numbered_items(self.n_items)
 
     @cached_property
     def start(self):
@@ -240,7 +240,7 @@ class SessionWorld:
         for _ in range(lengths.max(initial=0)):
             items.append(draw_from_rows(rng, self.emission, states))
             states = draw_from_rows(rng, self.transition, states)
-        return _session_data(rng, items, lengths, self.item_ids, "session-world")
+        return session_data(rng, items, lengths, self.item_ids, "session-world")
 
     def bayes(self):
         """The best possible recommender."""
@@ -255,7 +255,7 @@ class SessionWorld:
 
         On few sessions a model can be better by chance, but never in expectation. So compare on the same data.
         """
-        return _optimum(self.bayes(), data, k)
+        return optimum_of(self.bayes(), data, k)
 
     def markov_control(self):
         """A MarkovWorld with the same popularity and the same P(next item | last item).
@@ -313,7 +313,7 @@ class MarkovWorld:
         for _ in range(lengths.max(initial=0)):
             items.append(last)
             last = draw_from_rows(rng, self.transition, last)
-        return _session_data(rng, items, lengths, self.item_ids, "markov-world")
+        return session_data(rng, items, lengths, self.item_ids, "markov-world")
 
     def bayes(self):
         """The best possible recommender, which here is :meth:`~SessionWorld.last_item`."""
@@ -325,7 +325,7 @@ class MarkovWorld:
 
     def oracle(self, data, k=20):
         """The best possible scores on ``data``: an Optimum."""
-        return _optimum(self.bayes(), data, k)
+        return optimum_of(self.bayes(), data, k)
 
 
 @dataclass(frozen=True)
@@ -397,14 +397,30 @@ class DriftWorld:
         return self.after.oracle(data, k)
 
 
-def _optimum(recommender, data, k):
+def optimum_of(recommender, data, k):
+    """The scores of a world's best recommender, whose scores are probabilities: an Optimum.
+
+    Examples
+    --------
+    >>> world = SessionWorld(n_items=30)
+    >>> data = world.sample(20)
+    >>> optimum_of(world.bayes(), data, k=5) == world.oracle(data, k=5)
+    True
+    """
     scores = metrics.evaluate_sessions(recommender, data, k, n_boot=1)
     nats = sum(-p[torch.arange(len(p)), torch.from_numpy(data.items)[positions]].log().sum().item()
                for positions, p in recommender.score_sessions(data))
     return Optimum(scores.recall, scores.mrr, scores.ndcg, nats / scores.n_predictions, k)
 
 
-def _item_ids(n):
+def numbered_items(n):
+    """A catalogue of n items, an array of str.
+
+    Examples
+    --------
+    >>> numbered_items(3).tolist()
+    ['item-0', 'item-1', 'item-2']
+    """
     return np.array([f"item-{i}" for i in range(n)], dtype=object)
 
 
@@ -443,8 +459,18 @@ def draw_from_rows(rng, probabilities, rows):
     return np.minimum(found, probabilities.shape[1] - 1)
 
 
-def _session_data(rng, items, lengths, item_ids, name):
-    """Make SessionData from columns of clicks (a list of [n], one per position): cut to lengths, with random times."""
+def session_data(rng, items, lengths, item_ids, name):
+    """SessionData from columns of clicks (a list of int64 [n], one per position): cut to lengths, with random times.
+
+    Examples
+    --------
+    Two sessions, of which the first has two clicks and the second one.
+
+    >>> columns = [np.array([4, 0]), np.array([2, 1])]
+    >>> rng, lengths = np.random.default_rng(0), np.array([2, 1])
+    >>> session_data(rng, columns, lengths, numbered_items(5), "tiny").items.tolist()
+    [4, 2, 0]
+    """
     kept = np.arange(len(items)) < lengths[:, None]
     gaps = rng.exponential(30.0, size=kept.shape)  # seconds between two clicks; a session starts each minute
     times = 60.0 * np.arange(len(lengths))[:, None] + gaps.cumsum(1) - gaps[:, :1]
