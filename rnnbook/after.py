@@ -450,7 +450,15 @@ class AfterGRU(nn.Module, Recommender):
 
 
 class Windows(NamedTuple):
-    """Stretches of clicks, of which the clicks after the last few are to be predicted."""
+    """Stretches of clicks, of which the clicks after the last few are to be predicted; `windows` makes them.
+
+    Examples
+    --------
+    Sessions of 3 and 2 clicks fit into windows of four: in each, what comes after each click that is read.
+
+    >>> windows(np.array([0, 3, 5]), most=4).n_targets.tolist()
+    [2, 1]
+    """
 
     start: np.ndarray  # int64 [n]: in the items, the first click that is read
     length: np.ndarray  # int64 [n]: so many are read, at least one
@@ -493,7 +501,14 @@ def windows(offsets, most, every=False):
 
 
 class Batch(NamedTuple):
-    """Windows as tensors: inputs, and the places whose next click is to be predicted."""
+    """Windows as tensors: inputs, and the places whose next click is to be predicted; `take` makes it.
+
+    Examples
+    --------
+    >>> batch = take(windows(np.array([0, 3, 5]), most=4), np.array([0]), torch.tensor([7, 8, 9, 5, 6]))
+    >>> batch.x.tolist(), batch.row.tolist(), batch.column.tolist(), batch.target.tolist()
+    ([[7, 8]], [0, 0], [0, 1], [1, 2])
+    """
 
     x: torch.Tensor  # int64 [B, T]: items; at the end of a short window, any
     row: torch.Tensor  # int64 [P]
