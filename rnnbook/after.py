@@ -505,7 +505,8 @@ class Batch(NamedTuple):
 
     Examples
     --------
-    >>> batch = take(windows(np.array([0, 3, 5]), most=4), np.array([0]), torch.tensor([7, 8, 9, 5, 6]))
+    >>> found, items = windows(np.array([0, 3, 5]), most=4), torch.tensor([7, 8, 9, 5, 6])
+    >>> batch = take(found, np.array([0]), items)
     >>> batch.x.tolist(), batch.row.tolist(), batch.column.tolist(), batch.target.tolist()
     ([[7, 8]], [0, 0], [0, 1], [1, 2])
     """
