@@ -110,6 +110,15 @@ class TestEstimatedKalman(RatingContract):
         alone = model.predict(test.user_ids[test.users[:9]], test.item_ids[test.items[:9]], test.times[:9])
         np.testing.assert_allclose(alone, expected[:9], rtol=0, atol=1e-13)
 
+    @pytest.mark.parametrize("scale, outlier", [(0.0, 0.0), (1e6, 0.0), (1.0, 1e8)])
+    def test_ratings_of_any_size_end_in_numbers(self, scale, outlier):
+        """All equal, on a scale of millions, and with one far from all others: the search overflowed."""
+        data = RatingWorld(n_users=30, n_items=12, n_steps=10, dim=2).sample()
+        data = replace(data, ratings=scale * data.ratings + outlier * (np.arange(data.n_ratings) == 5))
+        model = EstimatedKalman(2).fit(data)
+        assert np.isfinite(model.log_likelihood).all()
+        assert np.isfinite(model.predict(data.user_ids, data.item_ids[:1].repeat(30), np.full(30, 1e9))).all()
+
     def log_likelihood(self, model, data, log_rate, log_sigma, items):
         """By one normal distribution of all of a user's ratings, in torch: for gradients."""
         rated = items[np.unique(data.items)]

@@ -239,7 +239,8 @@ class EstimatedKalman(RatingBaseline):
 
     def _set(self, x, rated, start, scale):
         """Take ρ, σ and the items from the vector that is searched over."""
-        self.rho, self.sigma = float(np.exp(-np.exp(x[0]))), float(np.exp(x[1]))
+        # The search may try a log σ of hundreds, whose square would overflow; it turns back from 30 as well.
+        self.rho, self.sigma = float(np.exp(-np.exp(x[0]))), float(np.exp(np.clip(x[1], -30, 30)))
         self.items[rated] = start + x[2:].reshape(start.shape) / scale
         self.items[np.setdiff1d(np.arange(len(self.items)), rated)] = self.items[rated].mean(0)
 
