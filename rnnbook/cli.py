@@ -146,6 +146,11 @@ def arguments():
                        help="what the log holds: that of a named data set, otherwise sessions")
     looks.add_argument("-o", dest="output", type=Path, metavar="FILE", help="also write one HTML file with pictures")
 
+    orders = command("sequential", "measure what the order of the clicks is worth in a log of sessions",
+                     "rnnbook sequential clicks.csv", parents=[table])
+    orders.add_argument("log", help="a data set's name, or a table: csv, tsv, jsonl, parquet, gzipped or not")
+    orders.add_argument("--seed", type=seed, default=0)
+
     trains = command("train", "train a model on a log, score it, and save both in a folder",
                      "rnnbook train clicks.csv run --fast --set n_epochs=3 loss=bpr-max", parents=[table])
     trains.add_argument("log", help="a data set's name, or a table: csv, tsv, jsonl, parquet, gzipped or not")
@@ -186,7 +191,7 @@ def arguments():
     recommends.add_argument("--candidates", type=Path, metavar="FILE", help="recommend only these items, one id a line")
     recommends.add_argument("-o", dest="output", type=Path, metavar="FILE",
                             help="write a table: .csv, .parquet or .jsonl; otherwise csv is printed")
-    for each in (trains, resumes, scores, recommends):
+    for each in (orders, trains, resumes, scores, recommends):
         each.add_argument("--device", default="auto", help="auto, cpu, cuda, …")
 
     reproduce = command("reproduce", "run an experiment and write its result file", "rnnbook reproduce gru4rec-world")
@@ -259,6 +264,14 @@ def do_look(args):
     print(look.describe(log) + (f"\n\nThe page with pictures is {args.output}" if args.output is not None else ""))
 
 
+def do_sequential(args):
+    from rnnbook import data, runs
+    from rnnbook.sequential import sequentiality
+
+    runs.check_reading(data.load_sessions, reading_of(args), "a log of sessions")
+    print(sequentiality(data.load_log(args.log, **reading_of(args)), device=args.device, seed=args.seed))
+
+
 def do_reproduce(args):
     if args.list:
         print(list_results())
@@ -272,8 +285,8 @@ def do_reproduce(args):
         reproduce_one(args.experiment, **({"peer": args.peer} if args.peer else {}))
 
 
-COMMANDS = {"data": lambda args: print(list_data()), "look": do_look, "train": do_train, "resume": do_resume,
-            "score": do_score, "recommend": do_recommend, "reproduce": do_reproduce}
+COMMANDS = {"data": lambda args: print(list_data()), "look": do_look, "sequential": do_sequential, "train": do_train,
+            "resume": do_resume, "score": do_score, "recommend": do_recommend, "reproduce": do_reproduce}
 
 
 def main(argv=None):
