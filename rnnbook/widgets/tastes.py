@@ -9,9 +9,8 @@ import pandas as pd
 import torch
 import traitlets
 
-from rnnbook.widgets.base import HERE, Widget, source
+from rnnbook.widgets.base import HERE, MOST, Widget, rounded, source
 
-MOST = 8  # users to choose from
 LATEST = 12  # ratings listed between two dates
 CSS = Widget._css + (HERE / "tastes.css").read_text(encoding="utf-8")
 
@@ -29,11 +28,6 @@ def _owners(model, users):
 def _names(ids, titles):
     titles = {} if titles is None else titles
     return [str(titles.get(each, each)) for each in ids.tolist()]
-
-
-def rounded(values):
-    """Numbers, or nested sequences of them, as nested lists with four digits each, to keep the page small."""
-    return [rounded(v) for v in values] if np.ndim(values) else float(f"{values:.4g}")
 
 
 def _plane(points):
