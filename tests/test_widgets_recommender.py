@@ -329,8 +329,9 @@ def test_names_are_shown_as_text(show, model):
     page.get_by_role("button", name="Add on day").click()
     page.locator(".rb-slopes g:visible").first.focus()
     assert shown_as_text(page)
-    assert EVIL in status(page) and EVIL in page.locator(".rb-told").text_content()
-    assert rated(page)[0][0] == f"{EVIL} (yours)"
+    beginning = EVIL[:29]  # of a title there is room for so much
+    assert beginning in status(page) and beginning in page.locator(".rb-told").text_content()
+    assert rated(page)[0][0] == f"{beginning}… (yours)"
 
 
 def test_the_state_is_small():
@@ -371,6 +372,4 @@ def test_it_fits_and_does_not_move(show, model, screenshots, theme, width):
     for name in ("user", "film"):
         page.get_by_role("combobox", name=name).press("ArrowDown")
         look()
-    page.get_by_role("button", name="Undo").click() if page.get_by_role("button", name="Undo").is_enabled() else None
-    look()
-    assert len(heights) == 1
+    assert len(heights) == 1, heights

@@ -8,6 +8,7 @@ const SHAPES = ["m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z", "m-2.7-2.7h5.4v5.4h-5.4z",
   "m-1.5-3.6h3v7.2h-3z", "m0 3.6l3.4-6h-6.8z"]; // of the points of the slopes
 const NINETY = Math.sqrt(-2 * Math.log(0.1)); // standard deviations within which 90 % of a normal plane lie
 
+const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 const dotted = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
 /** Ratings are [day, item, rating]; those of a day, in the order in which they came. */
 const ratedOn = (ratings, day) => ratings.filter(([when]) => when === day);
@@ -67,8 +68,9 @@ function filterBeliefs({ rho, noise, factors }, ratings, last) {
 
 function render({ model, el }) {
   el.classList.add("rnnbook-widget");
-  const [users, items, world, ratings, tastes, k] =
+  const [users, titles, world, ratings, tastes, k] =
     ["users", "items", "world", "ratings", "tastes", "k"].map((name) => model.get(name));
+  const items = titles.map((title) => short(title, 30)); // what no text has room for is told by the pointer
   const { factors, reader } = world, n = items.length, last = tastes[0].length - 1, { unpack } = engine();
   const net = Object.fromEntries(Object.entries(model.get("net")).map(([name, value]) =>
     [name, typeof value === "string" ? unpack(value) : value]));
@@ -125,8 +127,6 @@ function render({ model, el }) {
     return { input, node: html("label", { class: "rb-select" }, html("span", {}, label), input) };
   };
   const heading = (...text) => html("p", { class: "rb-heading" }, ...text);
-  const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
-
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
   const play = player({ root: el, status, get: now, set: (day) => put("day", Math.max(day, 1)), last: () => last, delay: 700 });
   const user = choice("user", "user", users);
@@ -138,14 +138,14 @@ function render({ model, el }) {
   const at = (point, scale = reach) => point.slice(0, 2).map((value, axis) =>
     clamp(SIDE / 2 * (1 + (axis ? -value : value) / scale), 4, SIDE - 4));
   const films = factors.map((q, item) => {
-    const [cx, cy] = at(q, farthest), text = svg("text", {}, short(items[item], 20)), line = svg("path", { class: "rb-rule" });
+    const [cx, cy] = at(q, farthest), text = svg("text", { lengthAdjust: "spacingAndGlyphs" }, short(items[item], 20)), line = svg("path", { class: "rb-rule" });
     const node = svg("g", { onclick: () => put("film", item) }, svg("circle", { class: "rb-target", cx, cy, r: 10 }),
-      svg("circle", { class: "rb-dot", cx, cy, r: 3.5, style: "--c: var(--rb-muted)" }), text, svg("title", {}, items[item]));
-    return { cx, cy, text, line, node, size: Math.hypot(...q), named: true };
+      svg("circle", { class: "rb-dot", cx, cy, r: 3.5, style: "--c: var(--rb-muted)" }), text, svg("title", {}, titles[item]));
+    return { cx, cy, text, width: 6.3 * text.textContent.length, line, node, size: Math.hypot(...q), named: true };
   });
   const taken = films.map((each) => ({ of: each, box: [each.cx - 6, each.cy - 6, each.cx + 6, each.cy + 6] }));
   for (const each of [...films].sort((a, b) => b.size - a.size)) { // names where there is room, the strongest films first
-    const { cx, cy, text } = each, width = 6 * text.textContent.length;
+    const { cx, cy, text, width } = each;
     const spots = [[cx + 7, cy + 4], [cx - 7 - width, cy + 4], ...[cx - width / 2, cx - 5, cx + 5 - width].flatMap((x) =>
       [[x, cy - 8], [x, cy + 16]])];
     const room = ([x, y]) => ({ of: each, box: [x, y - 9, x + width, y + 2] });
@@ -174,7 +174,7 @@ function render({ model, el }) {
   const slopes = items.map((name, item) => {
     const line = svg("polyline", { class: "rb-curve" });
     const target = svg("polyline", { class: "rb-target" }), dots = svg("path", { class: "rb-dot" });
-    const text = svg("text", { x: X(0) + 9 }, short(name, 20));
+    const text = svg("text", { x: X(0) + 9, lengthAdjust: "spacingAndGlyphs" }, short(name, 20));
     const node = svg("g", { tabindex: 0, role: "img", onfocus: () => point(item), onpointerenter: () => point(item),
       onblur: () => point(null), onpointerleave: () => point(null) }, target, line, dots, text);
     return { node, line, target, dots, text };
@@ -221,6 +221,12 @@ function render({ model, el }) {
     html("div", { class: "rb-controls rb-add", role: "group", "aria-label": "Add a rating" }, film.node, rating.node,
       html("div", { class: "rb-buttons" }, add, undo)),
     expected, status);
+
+  const squeeze = (text, room) => { // a title of wide letters
+    if (text.getComputedTextLength() > room) text.setAttribute("textLength", room);
+  };
+  films.forEach(({ text, width }) => squeeze(text, width));
+  slopes.forEach(({ text }) => squeeze(text, SIDE - X(0) - 11));
 
   // --- What is seen ----------------------------------------------------------------------------------------
 
@@ -288,7 +294,7 @@ function render({ model, el }) {
       const texts = latest[r] ? [items[item] + (own ? " (yours)" : ""), t + 1, ...values] : Array(5).fill("\u00a0");
       node.className = t === to - 1 ? "rb-today" : "";
       texts.forEach((text, cell) => { node.cells[cell].textContent = text; });
-      node.cells[0].title = latest[r] ? items[item] : "";
+      node.cells[0].title = titles[item] ?? "";
     });
 
     const picked = get("film", n - 1);

@@ -105,8 +105,9 @@ class InsideRRN(Widget):
     >>> world = RatingWorld(n_users=5, n_steps=4)
     >>> model = new_model(world.sample(), RRNConfig(user_step=86_400), device="cpu")
     >>> widget = InsideRRN(model, world, ["user-0", "user-3"])
-    >>> widget.day, len(widget.ratings[1])  # the last day's truth is that of the morning after it
-    (3, 4)
+    >>> # a day is shown with the true taste of the morning after it, which the last has not
+    >>> widget.day, len(widget.ratings[1])
+    (3, 3)
     """
 
     _esm = source("engine.js", "recommender.js")
