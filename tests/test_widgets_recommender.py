@@ -94,7 +94,7 @@ OTHER = {"dim": 3, "ratings_per_step": 2, "wave": 0.5, "seed": 4}  # two a day; 
 
 
 @pytest.mark.parametrize("of_world, config", [
-    ({}, {}), (OTHER, {"newbie": False}), ({"seed": 1}, {"anchored": False}),
+    ({}, {}), (OTHER, {}), ({"seed": 1}, {"anchored": False, "newbie": False}),
     ({"dim": 4}, {"stationary": False, "wall_clock": False})])
 def test_both_followers_are_those_of_the_package(run, of_world, config):
     world = replace(WORLD, **of_world)
@@ -256,6 +256,18 @@ def test_it_answers_keys_and_shows_the_package_s_values(show, model, over):
         check(page, model, 1, 16, by)
     page.get_by_role("combobox", name="user").select_option("user-29")
     check(page, model, 2, 16, 2)
+
+
+def test_lines_on_the_list_differ_in_colour_and_keep_it(show, model):
+    page, before = show(InsideRRN(model, WORLD, USERS)), {}
+    for _ in range(18):
+        listed = page.locator(".rb-slopes g:visible:not(.rb-gone)")
+        looks = dict(listed.evaluate_all("""lines => lines.map(line => [line.querySelector("text").textContent,
+            line.getAttribute("style") + line.querySelector(".rb-dot").getAttribute("d").split(/M[^a-z]*/).at(-1)])"""))
+        assert len(looks) == len(set(looks.values())) == 6
+        assert all(looks[item] == before[item] for item in looks.keys() & before.keys())
+        before = looks
+        page.get_by_role("button", name="← Back").click()
 
 
 def test_play_begins_again_at_the_first_day(show, model):

@@ -141,7 +141,7 @@ function render({ model, el }) {
     const [cx, cy] = at(q, farthest), text = svg("text", { lengthAdjust: "spacingAndGlyphs" }, short(items[item], 20)), line = svg("path", { class: "rb-rule" });
     const node = svg("g", { onclick: () => put("film", item) }, svg("circle", { class: "rb-target", cx, cy, r: 10 }),
       svg("circle", { class: "rb-dot", cx, cy, r: 3.5, style: "--c: var(--rb-muted)" }), text, svg("title", {}, titles[item]));
-    return { cx, cy, text, width: 6.3 * text.textContent.length, line, node, size: Math.hypot(...q), named: true };
+    return { cx, cy, text, width: 6.8 * text.textContent.length, line, node, size: Math.hypot(...q), named: true };
   });
   const taken = films.map((each) => ({ of: each, box: [each.cx - 6, each.cy - 6, each.cx + 6, each.cy + 6] }));
   for (const each of [...films].sort((a, b) => b.size - a.size)) { // names where there is room, the strongest films first
