@@ -31,9 +31,8 @@ OTHERS = [
     "RankingLossExplorer()",
     "PrefixExplorer()",
     "DistillationExplorer()",
-    "from test_widgets_rrn import DATA, SMALL, TIMES, USERS\nfrom rnnbook.rrn import fit\n"
-    "model = fit(DATA, SMALL, device='cpu', progress=False)\nTasteExplorer(model, USERS)",
-    "TimeTravel(model, USERS, TIMES, k=4)",
+    "from test_widgets_recommender import SMALL, USERS, WORLD\nfrom rnnbook.rrn import fit\n"
+    "InsideRRN(fit(WORLD.sample(), SMALL, device='cpu', progress=False), WORLD, USERS)",
     "from test_widgets_evidence import DATA, ITEMS, WORLD\nEvidence(WORLD, DATA, ITEMS)",
 ]
 # Two frames later all that a key has changed is on the page.

@@ -9,11 +9,11 @@ from rnnbook.widgets.loss_curves import LossCurves
 from rnnbook.widgets.next_click import NextClick
 from rnnbook.widgets.prefix_explorer import PrefixExplorer
 from rnnbook.widgets.ranking_loss import RankingLossExplorer
+from rnnbook.widgets.recommender import InsideRRN
 from rnnbook.widgets.reviewer import Reviewer
 from rnnbook.widgets.session_parallel import SessionParallelStepper
-from rnnbook.widgets.tastes import TasteExplorer, TimeTravel
 from rnnbook.widgets.training import LiveTraining
 
-__all__ = ["DistillationExplorer", "DrawFirst", "Evidence", "GradientFlowExplorer", "InsideGRU4Rec", "LiveTraining",
-           "LossCurves", "NextClick", "PrefixExplorer", "RankingLossExplorer", "Reviewer", "SessionParallelStepper",
-           "TasteExplorer", "TimeTravel"]
+__all__ = ["DistillationExplorer", "DrawFirst", "Evidence", "GradientFlowExplorer", "InsideGRU4Rec", "InsideRRN",
+           "LiveTraining", "LossCurves", "NextClick", "PrefixExplorer", "RankingLossExplorer", "Reviewer",
+           "SessionParallelStepper"]

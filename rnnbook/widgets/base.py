@@ -9,15 +9,22 @@ import re
 from pathlib import Path
 
 import anywidget
+import numpy as np
 
 HERE = Path(__file__).parent
 _MOUNT = (HERE / "mount.js").read_text(encoding="utf-8")
 _numbers = itertools.count(1)
+MOST = 8  # names that a reader chooses from
 
 
 def source(*names):
     """The JavaScript files ``names`` with the shared helpers before them, as the source of one ES module (str)."""
     return "\n".join((HERE / part).read_text(encoding="utf-8") for part in ("common.js", *names))
+
+
+def rounded(values):
+    """Numbers, or nested sequences of them, as nested lists with four digits each, to keep the page small."""
+    return [rounded(v) for v in values] if np.ndim(values) else float(f"{values:.4g}")
 
 
 class Widget(anywidget.AnyWidget):

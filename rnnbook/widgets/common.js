@@ -80,7 +80,7 @@ function player({ root, status, get, set, last, delay = 900 }) {
   const step = html("button", { type: "button", onclick: () => go(get() + 1) }, "Step →");
   root.addEventListener("keydown", (event) => {
     const frames = { ArrowLeft: get() - 1, ArrowRight: get() + 1, Home: 0, End: last() };
-    if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
     if (!(event.key in frames)) return;
     event.preventDefault();
     event.stopPropagation();

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from rnnbook.widgets.base import Widget, source
-from rnnbook.widgets.tastes import CSS, MOST, rounded
+from rnnbook.widgets.base import MOST, Widget, rounded, source
 
 QUALITIES = np.linspace(-4, 4, 101)  # where the densities are drawn
 
@@ -46,7 +45,7 @@ class Evidence(Widget):
     (4, 4)
     """
 
-    _esm, _css = source("evidence.js"), CSS
+    _esm = source("evidence.js")
     items = traitlets.List().tag(sync=True)  # [n_items] names
     quality = traitlets.List().tag(sync=True)  # [n_items] the truth
     noise = traitlets.Float().tag(sync=True)  # RMSE of who knows it

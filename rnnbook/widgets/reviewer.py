@@ -10,8 +10,7 @@ import pandas as pd
 import traitlets
 
 from rnnbook.joint import END, encode
-from rnnbook.widgets.base import HERE, Widget, source
-from rnnbook.widgets.tastes import CSS, rounded
+from rnnbook.widgets.base import HERE, Widget, rounded, source
 
 MOST = {"users": 4, "items": 6, "ratings": 5, "seeds": 8}  # to choose from
 LONGEST = 200  # characters that still fit on a screen
@@ -83,7 +82,7 @@ class Reviewer(Widget):
     """
 
     _esm = source("reviewer.js")
-    _css = CSS + (HERE / "reviewer.css").read_text(encoding="utf-8")
+    _css = Widget._css + (HERE / "reviewer.css").read_text(encoding="utf-8")
     users = traitlets.List().tag(sync=True)  # [n_users] names
     items = traitlets.List().tag(sync=True)  # [n_items] names
     ratings = traitlets.List().tag(sync=True)
