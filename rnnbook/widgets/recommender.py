@@ -152,6 +152,13 @@ class InsideRRN(Widget):
             ratings=[[list(row) for row in zip(*(column[rows].tolist() for column in columns))] for rows in mine],
             tastes=rounded(truth.swapaxes(0, 1)), k=k, **{"day": n_days, **kwargs})
 
+    def linked(self):
+        counts = {"user": len(self.users), "film": len(self.items), "ranks": 3}
+        most = max(len(self.tastes[0]), len(self.items))
+        return {name: list(range(count)) for name, count in counts.items()} | {
+            "day": list(range(1, len(self.tastes[0]))), "rating": {"low": -4, "high": 4},
+            "added": {"of": {"low": -10, "high": most}, "least": 0, "most": 80}}
+
     def summary(self):
         return (f"A recurrent recommender follows {len(self.users)} users for {len(self.tastes[0]) - 1} days: where it "
                 "sees their taste among the films, where the Kalman filter does, where it truly is, and what each "
