@@ -10,6 +10,7 @@ EXPERIMENTS = {
     "gru4rec-catalogue": "gru4rec_scale",
     "gru4rec-ranks": "gru4rec_scale",
     "gru4rec-belief": "gru4rec_belief",
+    "sequential": "sequential",
     "recommend-speed": "recommend_speed",
     "gru4rec-network": "network",
     "improved-search": "improved_search",
