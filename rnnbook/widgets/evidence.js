@@ -24,7 +24,8 @@ function table(columns, n_numbers) {
 function render({ model, el }) {
   el.classList.add("rnnbook-widget");
   const [items, quality, reviews, law] = ["items", "quality", "reviews", "law"].map((name) => model.get(name));
-  const world = reviewWorld(law), { noise } = law, place = (k) => -4 + 0.4 * (k + 0.5); // where a word stands
+  const world = reviewWorld(law), { noise, edges } = law;
+  const place = (k) => edges[0] + (edges[1] - edges[0]) * (k - 0.5); // the middle of the tokens that a word stands for
   const put = (changes) => {
     Object.entries(changes).forEach(([name, value]) => model.set(name, value));
     model.save_changes();
@@ -137,7 +138,7 @@ function render({ model, el }) {
       + list(NAMES.map((name, i) => `${name}, from ${fixed(errors[i][0][1], 3)} to ${fixed(errors[i][n][1], 3)}`)));
     figures.fill(NAMES.map((name, i) => [[swatch(i), name], fixed(now[i][0]), fixed(now[i][1]), fixed(now[i][2], 3)]));
     texts.fill(reviews[item].slice(0, step).reverse().map(([user, rating, text]) => [text, user, fixed(rating)]));
-    const own = words.length ? ` and of ${list(words.map((k) => `“${law.words[k]}”`))}` : "";
+    const own = words.length ? ` and ${words.length === 1 ? "a word" : `${words.length} words`} of yours, the last “${law.words[words.at(-1)]}”` : "";
     status.textContent = `${items[item]} after ${step} of ${n} reviews${own}, of true quality ${fixed(quality[item])}: `
       + `${list(NAMES.map((name, i) => `${name} ${fixed(now[i][0])} ± ${fixed(now[i][1])}`))}. `
       + `RMSE expected of the next rating: ${list(NAMES.map((name, i) => `${fixed(now[i][2], 3)} ${name}`))}.`;

@@ -157,7 +157,7 @@ function render({ model, el }) {
 
   const title = html("p", { class: "rb-heading" });
   const text = html("div", { class: "rb-code rb-paper", role: "group", "aria-label": "review so far",
-    style: `min-height: ${1.7 * Math.ceil((longest + 1) / 30) + 1.2}em` }); // room for the longest, on a phone too
+    style: `min-height: calc(${1.7 * Math.ceil((longest + 1) / 30)}em + 1.2rem)` }); // room for the longest, on a phone too
   const inked = (bits) => `--s: ${Math.min(bits / MOST_BITS, 1).toFixed(3)}`;
   const legend = html("p", { class: "rb-key" }, html("span", {}, "surprise in bits:"), ...[0, 2, 4, 6, 8].map((bits) =>
     html("span", {}, html("span", { class: "rb-ink", style: inked(bits) }, bits === MOST_BITS ? `${bits} or more` : bits))),
