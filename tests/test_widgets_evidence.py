@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 from test_widgets import EVIL, drag_to, status
 
 from rnnbook.widgets import Evidence
@@ -100,7 +99,8 @@ def test_the_page_knows_the_law_of_each_world(new_tab, text, noises):
         ratings, tokens = q + noises[0] * rng.normal(size=n), np.searchsorted(EDGES, q + noises[1] * rng.normal(size=n))
         density, moments = page.evaluate("([law, ratings, tokens]) => {" + LAW + """
             const world = reviewWorld(law), p = world.posterior(ratings, tokens);
-            return [[...p].map((mass) => mass / law.step), world.moments(p)]; }""", [law, ratings.tolist(), tokens.tolist()])
+            return [[...p].map((mass) => mass / law.step), world.moments(p)]; }""",
+                                         [law, ratings.tolist(), tokens.tolist()])
         expected = world.density(qualities, ratings, tokens)
         np.testing.assert_allclose(density, expected, rtol=0, atol=2e-5 * expected.max())
         np.testing.assert_allclose(moments, np.ravel(world.posterior(ratings, tokens)), rtol=0, atol=1e-5)
@@ -285,7 +285,7 @@ def test_no_overflow_and_screenshots(show, screenshots, theme, width):
             page.get_by_role("combobox", name="item").press("ArrowDown")
     page.get_by_role("combobox", name="item").select_option("item-29")
     heights.clear()  # those of a much longer name
-    for step in range(5):
+    for _ in range(5):
         heights.add(page.locator(".rnnbook-widget").bounding_box()["height"])
         page.get_by_role("slider", name="reviews read").press("ArrowRight")
     for _ in range(8):

@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from test_widgets import status
-from test_widgets_reviewer import DATA, ITEMS, USERS, WORLD, choose, paper, sharp
+from test_widgets_reviewer import DATA, ITEMS, USERS, choose, paper, sharp
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.browser

@@ -23,7 +23,8 @@ WORLD = ReviewWorld(n_items=12, n_users=6, n=3, noise=0.8)
 DATA, *_ = WORLD.split(WORLD.sample())
 USERS, ITEMS = ["user-3", "user-0"], ["item-2", "item-0", "item-11"]
 HOSTILE = '\x00\x07\t\n "&/<>b\x7f\x85\xa0\u0301\u2028\u202e\U000e0001'  # in the order of code points
-SCRIPT = "".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in ("engine", "reviews", "reviewer"))
+SCRIPT = "".join((HERE / f"{name}.js").read_text(encoding="utf-8").replace("export default { render };", "")
+                 for name in ("engine", "reviews", "reviewer"))
 
 
 def sharp(data, **changes):
@@ -107,7 +108,7 @@ def choose(page, user=None, item=None, rating=None, temperature=None, start=None
     if temperature is not None:
         drag_to(page, "temperature", temperature)
     if start is not None:
-        page.get_by_role("textbox").fill(start)
+        page.get_by_role("textbox", name="The review begins with").fill(start)
 
 
 def paper(page):
@@ -128,9 +129,10 @@ def sign(c):
 
 
 def check_next(page, model, user, item, rating, text):
-    """The list shows the package's probabilities and the optimum's, and leaves out only what is below half a percent."""
+    """The list has the package's probabilities and the optimum's, and leaves out what is below half a percent."""
     found, p, q = listed(page), chances(model, user, item, rating, text), best(item, rating, text)
-    expected = {sign(c): (p[symbol], q.get(c, 0.0)) for symbol, c in zip([END, *range(2, len(p))], ["", *model.alphabet])}
+    expected = {sign(c): (p[symbol], q.get(c, 0.0))
+                for symbol, c in zip([END, *range(2, len(p))], ["", *model.alphabet])}
     expected["\ufffd unknown"] = p[UNKNOWN], 0.0
     *rows, others = found
     assert others == "others"
@@ -150,8 +152,9 @@ def test_the_next_character_is_that_of_the_package_and_of_the_world(show, model,
     page = show(widget, over=over)
     for user, item, rating, text in ((USERS[0], ITEMS[0], None, ""), (USERS[1], ITEMS[2], None, "It was "),
                                      (USERS[1], ITEMS[1], 2.5, "Simply d"), (USERS[0], ITEMS[2], -3.0, "I f"),
-                                     (USERS[1], ITEMS[2], 0.4, "My verdict: brilliant"), (USERS[0], ITEMS[0], 1.7, "It "),
-                                     (USERS[0], ITEMS[1], None, "Honestly good, so far."), (USERS[1], ITEMS[0], 3.0, "bad")):
+                                     (USERS[1], ITEMS[2], 0.4, "My verdict: brilliant"),
+                                     (USERS[0], ITEMS[0], 1.7, "It "), (USERS[1], ITEMS[0], 3.0, "bad"),
+                                     (USERS[0], ITEMS[1], None, "Honestly good, so far."), (USERS[1], ITEMS[0], 3, "?")):
         choose(page, user, item, "as predicted" if rating is None else rating, start=text)
         check_next(page, model, user, item, rating, text)
     assert "writes no review that begins so" in page.locator(".rb-known").text_content()
@@ -168,7 +171,7 @@ def test_with_sixteen_bits_probabilities_hardly_move(new_tab, layers):
     for i, text in enumerate(("", "It was ", "Honestly terr", "All in all good overall.", "My verdict: perfect, I ")):
         user, item, rating = i % 2, i % 3, [None, -2.0, 2.0][i % 3]
         symbols = encode(np.array([ord(c) for c in text], dtype=np.uint32), model.alphabet).tolist()
-        p = page.evaluate("([state, x, symbols]) => {" + SCRIPT.replace("export default { render };", "") + """
+        p = page.evaluate("([state, x, symbols]) => {" + SCRIPT + """
             const E = engine(), { weights, hidden_size } = state;
             const open = (v) => Object.fromEntries(Object.entries(v).map(([name, each]) => [name, E.unpack(each)]));
             const { layers, ...rest } = weights;
@@ -189,7 +192,7 @@ def test_the_optimum_is_that_of_all_reviews_in_each_world(new_tab, model, text):
     state, page = Reviewer(sharp(data), USERS, ITEMS, world, data).state(), new_tab()
     for i, (prefix, rating) in enumerate((("", None), ("It was ", None), ("It was ", 2.6), ("All in all p", -1.0),
                                           ("Simply good", None), ("Simply good.", 0.5), ("Nothing", None))):
-        found = page.evaluate("([state, item, rating, text]) => {" + SCRIPT.replace("export default { render };", "") + """
+        found = page.evaluate("([state, item, rating, text]) => {" + SCRIPT + """
             const world = reviewWorld(state.law), [ratings, words] = state.pasts[item];
             const p = world.posterior(rating === null ? ratings : [...ratings, rating], words);
             return [...world.follow(text, world.wordChances(p, rating)).at(-1)];
@@ -243,7 +246,8 @@ def test_it_goes_on_from_what_was_typed(show, model, widget, start):
         bits = -np.log2(p[symbol])
         mark = page.locator(".rb-paper .rb-ink").last
         assert f"{bits:.1f} bits" in mark.get_attribute("title")
-        assert float(mark.evaluate("el => el.style.getPropertyValue('--s')")) == pytest.approx(min(bits / 8, 1), abs=6e-4)
+        scale = float(mark.evaluate("el => el.style.getPropertyValue('--s')"))
+        assert scale == pytest.approx(min(bits / 8, 1), abs=6e-4)
         if symbol == END:
             break
         text += model.alphabet[symbol - 2] if symbol != UNKNOWN else "\ufffd"
@@ -387,7 +391,7 @@ def test_impossible_settings_are_refused(model):
                              ({"world": MovingReviewWorld(n_items=12)}, "whose qualities move")):
         with pytest.raises(ValueError, match=message):
             Reviewer(**({"model": model, "users": USERS, "items": ITEMS, "world": WORLD, "data": DATA} | changes))
-    with pytest.raises(ValueError, match="would add [0-9]+ kB to the page, and at most 300"):
+    with pytest.raises(ValueError, match=r"would add \d+ kB to the page, and at most 300"):
         Reviewer(new_model(DATA, JointConfig(), device="cpu"), USERS, ITEMS)
 
 
@@ -414,7 +418,7 @@ def test_a_model_that_says_nothing(show):
     with torch.no_grad():
         model.writer.out.bias[END] = 1e4
     page = show(Reviewer(model, [100], ["item-0"]))
-    assert status(page) == "Nothing is written yet. Likeliest next: the end (∎), > 99.9\u00a0%. "
+    assert status(page) == "Nothing is written yet. Likeliest next: the end (∎), > 99.9\u00a0%."
     page.get_by_role("button", name="Next character").click()
     assert status(page) == "The review is over after 0 characters. Its surprise in all: 0.0 bits."
     assert paper(page) == "∎" and listed(page)["∎ the end"] == [1.0]
@@ -453,7 +457,7 @@ def test_it_fits_and_does_not_move(show, screenshots, widget, theme, width):
     page, heights = show(widget, theme=theme, width=width), set()
     box = page.locator(".rnnbook-widget")
     page.get_by_role("combobox", name="user").select_option("user-0")
-    for start in ("", "It was ", "Honestly worthless", "It wä🙂", "nothing like it", "It is solid.", "My verdict: " * 6):
+    for start in ("", "It was ", "Honestly worthless", "It wä🙂", "nothing like it", "It is solid.", "verdict: " * 9):
         choose(page, start=start)
         for rating in ("as predicted", -3, 3):
             choose(page, rating=rating)
@@ -468,5 +472,5 @@ def test_it_fits_and_does_not_move(show, screenshots, widget, theme, width):
         assert contrast(page, selector) >= 4.5, selector
     page.get_by_role("combobox", name="user").select_option(index=0)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert box.evaluate("""el => [...el.querySelectorAll("p, table, .rb-paper, .rb-buttons, .rb-next :is(th, td)")].every(
-        t => t.scrollWidth <= t.clientWidth + 1)""")
+    assert box.evaluate("""el => [...el.querySelectorAll("p, table, .rb-paper, .rb-buttons, .rb-next :is(th, td)")]
+        .every(t => t.scrollWidth <= t.clientWidth + 1)""")

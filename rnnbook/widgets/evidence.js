@@ -33,7 +33,8 @@ function render({ model, el }) {
   const added = () => model.get("words");
   const add = (k) => { if (added().length < MOST_WORDS) put({ words: [...added(), k] }); };
 
-  const select = html("select", { "aria-label": "item", onchange: () => put({ words: [], item: select.selectedIndex }) },
+  const select = html("select", { "aria-label": "item",
+    onchange: () => put({ words: [], item: select.selectedIndex }) },
     ...items.map((name) => html("option", {}, name)));
   const read = slider({ label: "reviews read", min: 0, max: 1, oninput: (step) => put({ step }),
     format: (v) => `${v} of ${reviews[model.get("item")].length}` });
@@ -72,8 +73,10 @@ function render({ model, el }) {
       onkeydown: () => { far = false; } }, word);
     return button;
   });
-  const clear = html("button", { type: "button", onclick: () => { put({ words: [] }); chips[0].focus({ preventScroll: true }); } },
-    "Start again");
+  const clear = html("button", { type: "button", onclick: () => {
+    put({ words: [] });
+    chips[0].focus({ preventScroll: true }); // this button is off now
+  } }, "Start again");
   const figures = table(["quality told by", "mean", "sd", "RMSE"], 3);
   const texts = table(["review", "by", "rating"], 1);
   const status = html("p", { class: "rb-status rb-evidence", role: "status", "aria-live": "polite" });
@@ -90,8 +93,8 @@ function render({ model, el }) {
       html("div", {}, heading("RMSE expected of the next rating"), html("div", {}, curve),
         html("p", { class: "rb-key" }, key(swatch("rule"), "if the quality were known")), figures.node,
         heading("Read so far, the latest first"),
-        html("div", { class: "rb-scroll rb-rows rb-read-so-far", tabindex: 0, role: "region", "aria-label": "reviews read so far" },
-          texts.node))),
+        html("div", { class: "rb-scroll rb-rows rb-read-so-far", tabindex: 0, role: "region",
+          "aria-label": "reviews read so far" }, texts.node))),
     status);
 
   function draw() {
@@ -117,8 +120,8 @@ function render({ model, el }) {
     const high = 1.08 * Math.max(...posteriors.flat().map((p) => p.reduce((a, b) => Math.max(a, b)))) / law.step;
     const box = chart(density, { height: 280, cursor: quality[item],
       x: { domain: [-4, 4], label: "quality" }, y: { domain: [0, high], label: "density" },
-      lines: posteriors[step].map((p, i) => ({ style: i, points: [...p].map((mass, k) => [world.qualities[k], mass / law.step])
-        .filter(([q]) => Math.abs(q) <= 4) })) });
+      lines: posteriors[step].map((p, i) => ({ style: i,
+        points: [...p].map((mass, k) => [world.qualities[k], mass / law.step]).filter(([q]) => Math.abs(q) <= 4) })) });
     words.forEach((k, i) => { // each at its place, one below the other
       const [x, y] = [box.left + box.w * (place(k) + 4) / 8, box.top + 12 + 15 * i];
       const anchor = k < 3 ? "start" : k > 16 ? "end" : "middle";
@@ -138,7 +141,8 @@ function render({ model, el }) {
       + list(NAMES.map((name, i) => `${name}, from ${fixed(errors[i][0][1], 3)} to ${fixed(errors[i][n][1], 3)}`)));
     figures.fill(NAMES.map((name, i) => [[swatch(i), name], fixed(now[i][0]), fixed(now[i][1]), fixed(now[i][2], 3)]));
     texts.fill(reviews[item].slice(0, step).reverse().map(([user, rating, text]) => [text, user, fixed(rating)]));
-    const own = words.length ? ` and ${words.length === 1 ? "a word" : `${words.length} words`} of yours, the last “${law.words[words.at(-1)]}”` : "";
+    const own = words.length ? ` and ${words.length} word${words.length === 1 ? "" : "s"} of yours, the last `
+      + `“${law.words[words.at(-1)]}”` : "";
     status.textContent = `${items[item]} after ${step} of ${n} reviews${own}, of true quality ${fixed(quality[item])}: `
       + `${list(NAMES.map((name, i) => `${name} ${fixed(now[i][0])} ± ${fixed(now[i][1])}`))}. `
       + `RMSE expected of the next rating: ${list(NAMES.map((name, i) => `${fixed(now[i][2], 3)} ${name}`))}.`;

@@ -1,4 +1,4 @@
-"""What the text bought: how sure of an item's quality its ratings make us, and how sure with the words of its reviews."""
+"""What the text bought: how sure of an item's quality its ratings make us, and how sure with words beside them."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class Evidence(Widget):
             rows = np.flatnonzero(seen.items == item)
             if not len(rows):
                 raise ValueError(f"{name!r} has no reviews here")
-            reviews.append([[str(seen.user_ids[seen.users[row]]), round(float(seen.ratings[row]), 7), data.text(row), word]
-                            for row, word in zip(rows, world.tokens(data.take(rows)).tolist())])
+            reviews.append([[str(seen.user_ids[seen.users[row]]), round(float(seen.ratings[row]), 7), data.text(row),
+                             word] for row, word in zip(rows, world.tokens(data.take(rows)).tolist())])
         law = law_of(world, max(map(len, reviews)) + MOST_WORDS)
         super().__init__(items=[str(name) for name in items], quality=rounded(world.quality[rated]), reviews=reviews,
                          law=law, **{"step": len(reviews[0]), **kwargs})

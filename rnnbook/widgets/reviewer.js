@@ -2,12 +2,13 @@
 
 const [END, UNKNOWN] = [0, 1]; // symbols; the alphabet's characters follow
 const NAMED = { " ": ["␣", "space"], "\n": ["⏎", "newline"], "\t": ["⇥", "tab"] };
-const LISTED = 11, LEAST = 0.005; // so many next characters are listed, if they have this probability
+const [LISTED, LEAST] = [11, 0.005]; // so many next characters are listed, if they are as probable
 const DELAY = 80; // milliseconds a character
 const MOST_BITS = 8; // of surprise, where the scale ends
-const plain = (value, digits = 2) => (Math.round(value * 10 ** digits) / 10 ** digits + 0).toString().replace("-", "−"); // no −0
+const plain = (value) => String(Math.round(value * 100) / 100 + 0).replace("-", "−"); // no −0
 const percent = (p) => // the space does not break
   (p < 0.001 ? "< 0.1\u00a0%" : p > 0.999 ? "> 99.9\u00a0%" : `${(100 * p).toFixed(1)}\u00a0%`);
+const inBits = (value) => (value === Infinity ? "∞" : (value + 0).toFixed(1));
 const count = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 /** The character LSTM of the package: step(symbol, x, state) returns P(next symbol) and the next state. */
@@ -22,7 +23,7 @@ function characterWriter({ layers, characters, output, bias }, d) {
   function step(symbol, x, before = begin()) {
     let y = Float64Array.of(...characters.subarray(symbol * size, (symbol + 1) * size), ...x);
     const state = layers.map((layer, l) => {
-      const gate = (g, k) => layer.bias[g * d + k] + dot(layer.input, g * d + k, y) + dot(layer.state, g * d + k, before[l].h);
+      const gate = (g, k, at = g * d + k) => layer.bias[at] + dot(layer.input, at, y) + dot(layer.state, at, before[l].h);
       const h = new Float64Array(d), c = new Float64Array(d);
       for (let k = 0; k < d; k++) { // input, forget, candidate, output
         c[k] = sigmoid(gate(1, k)) * before[l].c[k] + sigmoid(gate(0, k)) * Math.tanh(gate(2, k));
@@ -104,8 +105,8 @@ function render({ model, el }) {
   /** Of each place in the text the optimum's Map from the next character to its probability. */
   function optimum(steps, item, rating) {
     const text = steps.filter(({ symbol }) => symbol !== END).map(({ character }) => character).join("");
-    const [ratings, words] = pasts[item];
-    return world.follow(text, world.wordChances(world.posterior([...ratings, ...rating === null ? [] : [rating]], words), rating));
+    const [ratings, words] = pasts[item], known = world.posterior([...ratings, ...rating === null ? [] : [rating]], words);
+    return world.follow(text, world.wordChances(known, rating));
   }
 
   // --- What the reader does ------------------------------------------------------------------------------------
@@ -146,24 +147,27 @@ function render({ model, el }) {
     onchange: () => change({ as_predicted: Number(free.checked), rating: Number(wish.input.value) }) });
   const heat = slider({ label: "temperature", min: 0, max: 2, step: 0.1, format: plain,
     oninput: (temperature) => change({ temperature }) });
-  const field = html("input", { type: "text", class: "rb-start", autocomplete: "off", autocapitalize: "off", spellcheck: "false",
-    "aria-label": "The review begins with",
+  const field = html("input", { type: "text", class: "rb-start", autocomplete: "off", autocapitalize: "off",
+    spellcheck: "false", "aria-label": "The review begins with",
     oninput: () => change({ step: 0, start: [...field.value].slice(0, longest).join("") }),
     onkeydown: (event) => { if (event.key === "Enter" && !event.isComposing) write(); } });
   const button = (text, onclick) => html("button", { type: "button", onclick }, text);
   const one = button("Next character", () => { pause(); next(); }), whole = button("Whole review", write);
   const back = button("← Back", () => change({ step: Math.max(drawn() - 1, 0) }));
-  const other = button("Another draw", () => change({ seed: model.get("seed") + 1, step: drawn() ? model.get("step") : longest + 1 }));
+  const other = button("Another draw", () => {
+    change({ step: drawn() ? model.get("step") : longest + 1, seed: model.get("seed") + 1 });
+  });
 
   const title = html("p", { class: "rb-heading" });
   const text = html("div", { class: "rb-code rb-paper", role: "group", "aria-label": "review so far",
-    style: `min-height: calc(${1.7 * Math.ceil((longest + 1) / 30)}em + 1.2rem)` }); // room for the longest, on a phone too
+    style: `min-height: calc(${1.7 * Math.ceil((longest + 1) / 30)}em + 1.2rem)` }); // for the longest, on a phone
   const inked = (bits) => `--s: ${Math.min(bits / MOST_BITS, 1).toFixed(3)}`;
-  const legend = html("p", { class: "rb-key" }, html("span", {}, "surprise in bits:"), ...[0, 2, 4, 6, 8].map((bits) =>
-    html("span", {}, html("span", { class: "rb-ink", style: inked(bits) }, bits === MOST_BITS ? `${bits} or more` : bits))),
-  html("span", {}, html("b", {}, "typed"), ", written"));
-  const bill = html("table", { class: "rb-bill" }, html("thead", {}, html("tr", {},
-    ...["surprise, bits", "last", "so far"].map((name, i) => html("th", { scope: "col", class: i ? "rb-number" : null }, name)))));
+  const step = (bits) => html("span", {},
+    html("span", { class: "rb-ink", style: inked(bits) }, bits === MOST_BITS ? `${bits} or more` : bits));
+  const legend = html("p", { class: "rb-key" }, html("span", {}, "surprise in bits:"), ...[0, 2, 4, 6, 8].map(step),
+    html("span", {}, html("b", {}, "typed"), ", written"));
+  const bill = html("table", { class: "rb-bill" }, html("thead", {}, html("tr", {}, ...["surprise, bits", "last", "so far"]
+    .map((name, i) => html("th", { scope: "col", class: i ? "rb-number" : null }, name)))));
   const who = ["network", ...world ? ["optimum"] : []];
   const costs = who.map((name) => {
     const cells = [0, 1].map(() => html("td", { class: "rb-number" }));
@@ -202,9 +206,10 @@ function render({ model, el }) {
   };
   /** A symbol on the paper, marked by its surprise. Spaces and accents stay as they are: a text has to be read. */
   const ink = ({ symbol, character, p }, isTyped) => {
-    const bits = -Math.log2(p[symbol]), kept = /^[ \p{M}]$/u.test(character ?? ""), [shown, name] = sign(symbol, alphabet);
+    const bits = -Math.log2(p[symbol]), kept = symbol > UNKNOWN && /^[ \p{M}]$/u.test(character);
+    const [shown, name] = sign(symbol, alphabet);
     const node = html("span", { class: `rb-ink${name && !kept ? " rb-sign" : ""}${isTyped ? " rb-typed" : ""}`,
-      style: inked(bits), title: `${spoken(symbol, character)}: ${percent(p[symbol])}, ${bits.toFixed(1)} bits` },
+      style: inked(bits), title: `${spoken(symbol, character)}: ${percent(p[symbol])}, ${inBits(bits)} bits` },
     kept ? character : shown);
     return character === "\n" ? [node, "\n"] : [node];
   };
@@ -221,15 +226,19 @@ function render({ model, el }) {
     one.disabled = over || cut;
     back.disabled = steps.length === start.length;
     forecast.textContent = plain(own);
-    title.textContent = `${users[user]} on ${items[item]}, ${rating === null ? "as predicted" : `rating it ${plain(rating)}`}`;
+    const wished = rating === null ? "as predicted" : `rating it ${plain(rating)}`;
+    title.textContent = `${users[user]} on ${items[item]}, ${wished}`;
     text.replaceChildren(...steps.flatMap((step, i) => ink(step, i < start.length)),
-      over ? "" : cut ? html("span", { class: "rb-muted" }, "…") : html("span", { class: "rb-caret", "aria-hidden": "true" }));
+      over ? "" : cut ? html("span", { class: "rb-muted" }, "…")
+        : html("span", { class: "rb-caret", "aria-hidden": "true" }));
 
-    const bits = [steps.map(({ symbol, p }) => -Math.log2(p[symbol])),
-      best ? steps.map(({ symbol, character }, i) => -Math.log2(best[i].get(symbol === END ? "" : character) ?? 0)) : []];
-    const sums = bits.map((each) => each.reduce((a, b) => a + b, 0));
-    const inBits = (value) => (value === Infinity ? "∞" : (value + 0).toFixed(1));
-    costs.forEach((cells, i) => [bits[i].at(-1) ?? 0, sums[i]].forEach((value, k) => { cells[k].textContent = inBits(value); }));
+    const bits = [steps.map(({ symbol, p }) => -Math.log2(p[symbol])), // of the network, and of the optimum
+      steps.map(({ symbol, character }, i) => -Math.log2(best?.[i].get(symbol === END ? "" : character) ?? 0))];
+    const lasts = bits.map((each) => each.at(-1) ?? 0), sums = bits.map((each) => each.reduce((a, b) => a + b, 0));
+    costs.forEach(([ofLast, ofAll], i) => {
+      ofLast.textContent = inBits(lasts[i]);
+      ofAll.textContent = inBits(sums[i]);
+    });
 
     // After the end: what the end was drawn from.
     const p = over ? last.p : written.steps.length > steps.length ? written.steps[steps.length].p : written.next.p;
@@ -253,20 +262,22 @@ function render({ model, el }) {
       });
     });
     known.textContent = !world ? "" : !q.size ? "The world writes no review that begins so: there is no optimum."
-      : `The optimum knows the world's law, the item's ${count(pasts[item][0].length, "earlier review")} with ${
-        pasts[item][0].length === 1 ? "its rating" : "their ratings"}${rating === null ? "" : ", and that this review comes with the rating asked for"}.`;
+      : `The optimum knows the world's law and the item's ${count(pasts[item][0].length, "earlier review")} with ratings`
+        + `${rating === null ? "" : "; the rating asked for it takes as that of this review"}.`;
 
-    const strange = [...new Set(steps.filter(({ symbol }) => symbol === UNKNOWN).map(({ character }) => character ?? "\ufffd"))];
-    const likeliest = p.indexOf(Math.max(...p)), both = (mine, its) => `${mine}${its === null ? "" : ` (optimum ${its})`}`;
-    const coming = `Likeliest next: ${spoken(likeliest)}, ${both(percent(p[likeliest]), q?.size ? percent(nextBest(likeliest)) : null)}. `;
-    const cost = (i) => inBits(i.at(-1));
-    status.textContent = (over ? `The review is over after ${count(steps.length - 1, "character")}. Its surprise in all: ${
-      both(`${inBits(sums[0])} bits`, best && inBits(sums[1]))}.`
-      : last ? `${cut ? "Cut off after " : ""}${count(steps.length, "character")}${cut ? "" : " so far"}. The last, ${
-        spoken(last.symbol, last.character)}, had a probability of ${percent(last.p[last.symbol])}, a surprise of ${
-        both(`${cost(bits[0])} bits`, best && cost(bits[1]))}. ${coming}`
-      : `Nothing is written yet. ${coming}`)
-      + (strange.length ? ` Unknown to the network, and read as its one unknown symbol: ${strange.slice(0, 8).map((each) => `“${each}”`).join(", ")}.` : "");
+    const strange = [...new Set(steps.filter(({ symbol }) => symbol === UNKNOWN).map(({ character }) => character))];
+    const both = (mine, its) => `${mine}${world ? ` (optimum ${its})` : ""}`, top = p.indexOf(Math.max(...p));
+    const coming = `Likeliest next: ${spoken(top)}, `
+      + `${both(percent(p[top]), q?.size ? percent(nextBest(top)) : "none")}.`;
+    const told = over ? [`The review is over after ${count(steps.length - 1, "character")}.`,
+      `Its surprise in all: ${both(`${inBits(sums[0])} bits`, inBits(sums[1]))}.`]
+      : last ? [cut ? `Cut off after ${count(steps.length, "character")}.` : `${count(steps.length, "character")} so far.`,
+        `The last, ${spoken(last.symbol, last.character)}, had a probability of ${percent(last.p[last.symbol])},`,
+        `a surprise of ${both(`${inBits(lasts[0])} bits`, inBits(lasts[1]))}.`, coming]
+      : ["Nothing is written yet.", coming];
+    if (strange.length) told.push("Unknown to the network, and read as its one unknown symbol: "
+      + `${strange.slice(0, 8).map((each) => `“${each}”`).join(", ")}.`);
+    status.textContent = told.join(" ");
   }
 
   const shown = ["user", "item", "as_predicted", "rating", "temperature", "start", "seed", "step"];

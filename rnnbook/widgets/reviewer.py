@@ -156,15 +156,14 @@ class Reviewer(Widget):
         pasts = [] if world is None else [_past(world, data, item) for item in items]
         most = 1 + max((len(ratings) for ratings, _ in pasts), default=0)
         super().__init__(users=[str(user) for user in users], items=[str(item) for item in items],
-                         alphabet=model.alphabet,
-                         hidden_size=model.config.text_hidden_size, weights=weights, told=told, slope=slope, predicted=predicted,
-                         law={} if world is None else law_of(world, most), pasts=pasts, limits=rounded(ratings),
-                         length=length, **kwargs)
+                         alphabet=model.alphabet, hidden_size=model.config.text_hidden_size, weights=weights, told=told,
+                         slope=slope, predicted=predicted, law={} if world is None else law_of(world, most),
+                         pasts=pasts, limits=rounded(ratings), length=length, **kwargs)
 
     def summary(self):
         beside = ", beside the best probabilities that anyone could give" if self.law else ""
         return (f"A character LSTM with {len(self.weights['layers'])} layers of {self.hidden_size} units writes "
-                f"reviews by {len(self.users)} users about {len(self.items)} items, and shows the probabilities of each "
+                f"reviews by {len(self.users)} users about {len(self.items)} items, and shows the probabilities of the "
                 f"next character{beside}.")
 
 
