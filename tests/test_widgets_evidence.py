@@ -106,6 +106,21 @@ def test_the_page_knows_the_law_of_each_world(new_tab, text, noises):
         np.testing.assert_allclose(moments, np.ravel(world.posterior(ratings, tokens)), rtol=0, atol=1e-5)
 
 
+def test_one_more_word_makes_nobody_less_sure():
+    """As the chapter says; and after many reviews it moves the mean less than after none."""
+    rng, moved = np.random.default_rng(0), {0: [], 4: []}
+    for _ in range(100):
+        q = rng.normal()
+        ratings, tokens = q + 0.9 * rng.normal(size=4), np.searchsorted(EDGES, q + 0.7 * rng.normal(size=4))
+        for n in moved:
+            for k in (0, 7, 19):
+                before = WORLD.posterior(ratings[:n], tokens[:n])
+                after = WORLD.posterior(ratings[:n], np.append(tokens[:n], k))
+                assert after[1] < before[1]
+                moved[n].append(abs(after[0] - before[0]))
+    assert np.mean(moved[4]) < np.mean(moved[0]) / 2
+
+
 @pytest.mark.parametrize("text", ["independent", "rating"])
 def test_reviews_of_the_controls_buy_nothing(show, text):
     """And a word that is dropped tells something only if it is about the quality, or about a rating not yet known."""

@@ -154,7 +154,8 @@ def test_the_next_character_is_that_of_the_package_and_of_the_world(show, model,
                                      (USERS[1], ITEMS[1], 2.5, "Simply d"), (USERS[0], ITEMS[2], -3.0, "I f"),
                                      (USERS[1], ITEMS[2], 0.4, "My verdict: brilliant"),
                                      (USERS[0], ITEMS[0], 1.7, "It "), (USERS[1], ITEMS[0], 3.0, "bad"),
-                                     (USERS[0], ITEMS[1], None, "Honestly good, so far."), (USERS[1], ITEMS[0], 3, "?")):
+                                     (USERS[0], ITEMS[1], None, "Honestly good, so far."),
+                                     (USERS[1], ITEMS[0], 3.0, "?")):
         choose(page, user, item, "as predicted" if rating is None else rating, start=text)
         check_next(page, model, user, item, rating, text)
     assert "writes no review that begins so" in page.locator(".rb-known").text_content()

@@ -23,10 +23,11 @@ function characterWriter({ layers, characters, output, bias }, d) {
   function step(symbol, x, before = begin()) {
     let y = Float64Array.of(...characters.subarray(symbol * size, (symbol + 1) * size), ...x);
     const state = layers.map((layer, l) => {
-      const gate = (g, k, at = g * d + k) => layer.bias[at] + dot(layer.input, at, y) + dot(layer.state, at, before[l].h);
+      const { input, state, bias: constant } = layer, { h: left, c: kept } = before[l];
+      const gate = (g, k, row = g * d + k) => constant[row] + dot(input, row, y) + dot(state, row, left);
       const h = new Float64Array(d), c = new Float64Array(d);
       for (let k = 0; k < d; k++) { // input, forget, candidate, output
-        c[k] = sigmoid(gate(1, k)) * before[l].c[k] + sigmoid(gate(0, k)) * Math.tanh(gate(2, k));
+        c[k] = sigmoid(gate(1, k)) * kept[k] + sigmoid(gate(0, k)) * Math.tanh(gate(2, k));
         h[k] = sigmoid(gate(3, k)) * Math.tanh(c[k]);
       }
       y = h;
@@ -105,8 +106,8 @@ function render({ model, el }) {
   /** Of each place in the text the optimum's Map from the next character to its probability. */
   function optimum(steps, item, rating) {
     const text = steps.filter(({ symbol }) => symbol !== END).map(({ character }) => character).join("");
-    const [ratings, words] = pasts[item], known = world.posterior([...ratings, ...rating === null ? [] : [rating]], words);
-    return world.follow(text, world.wordChances(known, rating));
+    const [ratings, words] = pasts[item], known = rating === null ? ratings : [...ratings, rating];
+    return world.follow(text, world.wordChances(world.posterior(known, words), rating));
   }
 
   // --- What the reader does ------------------------------------------------------------------------------------
@@ -166,8 +167,9 @@ function render({ model, el }) {
     html("span", { class: "rb-ink", style: inked(bits) }, bits === MOST_BITS ? `${bits} or more` : bits));
   const legend = html("p", { class: "rb-key" }, html("span", {}, "surprise in bits:"), ...[0, 2, 4, 6, 8].map(step),
     html("span", {}, html("b", {}, "typed"), ", written"));
-  const bill = html("table", { class: "rb-bill" }, html("thead", {}, html("tr", {}, ...["surprise, bits", "last", "so far"]
-    .map((name, i) => html("th", { scope: "col", class: i ? "rb-number" : null }, name)))));
+  const head = (name, i) => html("th", { scope: "col", class: i ? "rb-number" : null }, name);
+  const bill = html("table", { class: "rb-bill" },
+    html("thead", {}, html("tr", {}, ...["surprise, bits", "last", "so far"].map(head))));
   const who = ["network", ...world ? ["optimum"] : []];
   const costs = who.map((name) => {
     const cells = [0, 1].map(() => html("td", { class: "rb-number" }));
@@ -182,6 +184,8 @@ function render({ model, el }) {
     body.append(node);
     return { node, name, bars, shares };
   });
+  const whose = (name, i) => html("th", { scope: "col", class: "rb-number" },
+    html("span", { class: `rb-patch${i ? " rb-hollow" : ""}`, style: colour(i) }), name);
   const known = html("p", { class: "rb-muted rb-known" });
   const status = html("p", { class: "rb-status rb-drawing", role: "status", "aria-live": "polite" });
   el.append(
@@ -194,9 +198,8 @@ function render({ model, el }) {
     html("div", { class: "rb-panels" },
       html("div", {}, title, text, legend, bill),
       html("div", {}, html("p", { class: "rb-heading" }, "The next character"),
-        html("table", { class: "rb-next", "aria-label": "next characters" }, html("thead", {}, html("tr", {},
-          html("th", { scope: "col" }, "character"), html("td"), ...who.map((name, i) => html("th",
-            { scope: "col", class: "rb-number" }, html("span", { class: `rb-patch${i ? " rb-hollow" : ""}`, style: colour(i) }), name)))), body),
+        html("table", { class: "rb-next", "aria-label": "next characters" },
+          html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "character"), html("td"), ...who.map(whose))), body),
         known)),
     status);
 
@@ -262,7 +265,7 @@ function render({ model, el }) {
       });
     });
     known.textContent = !world ? "" : !q.size ? "The world writes no review that begins so: there is no optimum."
-      : `The optimum knows the world's law and the item's ${count(pasts[item][0].length, "earlier review")} with ratings`
+      : `The optimum knows the world's law, and the item's ${count(pasts[item][0].length, "earlier review")} and ratings`
         + `${rating === null ? "" : "; the rating asked for it takes as that of this review"}.`;
 
     const strange = [...new Set(steps.filter(({ symbol }) => symbol === UNKNOWN).map(({ character }) => character))];
@@ -271,7 +274,7 @@ function render({ model, el }) {
       + `${both(percent(p[top]), q?.size ? percent(nextBest(top)) : "none")}.`;
     const told = over ? [`The review is over after ${count(steps.length - 1, "character")}.`,
       `Its surprise in all: ${both(`${inBits(sums[0])} bits`, inBits(sums[1]))}.`]
-      : last ? [cut ? `Cut off after ${count(steps.length, "character")}.` : `${count(steps.length, "character")} so far.`,
+      : last ? [`${cut ? "Cut off after " : ""}${count(steps.length, "character")}${cut ? "" : " so far"}.`,
         `The last, ${spoken(last.symbol, last.character)}, had a probability of ${percent(last.p[last.symbol])},`,
         `a surprise of ${both(`${inBits(lasts[0])} bits`, inBits(lasts[1]))}.`, coming]
       : ["Nothing is written yet.", coming];

@@ -11,7 +11,8 @@ function logNormal(z) {
 
 /** `law` is what `law_of` says of a world. */
 function reviewWorld({ noise, text_noise, text, openings, words, closings, edges, step }) {
-  const half = Math.round(8 / step), qualities = Float64Array.from({ length: 2 * half + 1 }, (_, i) => (i - half) * step);
+  const half = Math.round(8 / step);
+  const qualities = Float64Array.from({ length: 2 * half + 1 }, (_, i) => (i - half) * step);
   // The token behind a word is drawn about the quality, or about 0, with this deviation, if the rating is not known.
   const [about, spread] = { quality: [1, text_noise], rating: [1, noise],
     independent: [0, Math.hypot(1, text_noise)] }[text];
