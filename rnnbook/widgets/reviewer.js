@@ -199,7 +199,8 @@ function render({ model, el }) {
       html("div", {}, title, text, legend, bill),
       html("div", {}, html("p", { class: "rb-heading" }, "The next character"),
         html("table", { class: "rb-next", "aria-label": "next characters" },
-          html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "character"), html("td"), ...who.map(whose))), body),
+          html("thead", {}, html("tr", {},
+            html("th", { scope: "col" }, "character"), html("td"), ...who.map(whose))), body),
         known)),
     status);
 
@@ -265,8 +266,8 @@ function render({ model, el }) {
       });
     });
     known.textContent = !world ? "" : !q.size ? "The world writes no review that begins so: there is no optimum."
-      : `The optimum knows the world's law, and the item's ${count(pasts[item][0].length, "earlier review")} and ratings`
-        + `${rating === null ? "" : "; the rating asked for it takes as that of this review"}.`;
+      : `The optimum knows the world's law and the item's ${count(pasts[item][0].length, "earlier review")} with `
+        + `ratings${rating === null ? "" : "; the rating asked for it takes as that of this review"}.`;
 
     const strange = [...new Set(steps.filter(({ symbol }) => symbol === UNKNOWN).map(({ character }) => character))];
     const both = (mine, its) => `${mine}${world ? ` (optimum ${its})` : ""}`, top = p.indexOf(Math.max(...p));
