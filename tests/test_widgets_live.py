@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from test_widgets import status
-from test_widgets_reviewer import ITEMS, REVIEWS, USERS, paper, sharp
+from test_widgets_reviewer import DATA, ITEMS, USERS, choose, paper, sharp
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.browser
@@ -42,8 +42,7 @@ PLAYING = ["from rnnbook.widgets import *\nNextClick(seed=1)", "LiveTraining()",
            "world = SessionWorld(n_states=4, n_items=20)\n"
            "InsideGRU4Rec(GRU4Rec(world.item_ids, GRU4RecConfig(hidden_size=4)), world, k=5)",
            "DrawFirst('trial', 'How far?', [1, 2, 3], [0.1, 0.2, 0.3], (0, 1), ylabel='share')"]
-WRITING = ["from test_widgets_reviewer import ITEMS, REVIEWS, USERS, sharp\nfrom rnnbook.widgets import Reviewer\n"
-           "Reviewer(sharp(REVIEWS), USERS, ITEMS, (-1.25, 0), length=30, temperature=0.0)"]
+WRITING = ["from test_widgets_reviewer import *\nReviewer(sharp(DATA), USERS, ITEMS, WORLD, DATA, length=30)"]
 
 
 @pytest.fixture(scope="module")
@@ -133,22 +132,14 @@ def test_the_game_is_played_and_a_network_trained_in_the_browser(run_all):
     page.get_by_text("You are 0.47 off on average, most at 1: 0.90 too high.").wait_for()
 
 
-def test_the_kernel_writes_a_review_for_who_asks(run_all, screenshots):
+def test_a_review_is_written_where_the_reader_types(run_all, screenshots):
     page = run_all("writing", WRITING)
     page.emulate_media(reduced_motion="reduce")  # at once, and not character by character
-    page.get_by_role("combobox", name="item").select_option(ITEMS[2])
-    page.get_by_role("combobox", name="rating").select_option("0")
-    model = sharp(REVIEWS)
-    for seed, temperature in ((1, 0.9), (2, 2.0)):  # the page's own was written with seed 0
-        page.get_by_role("slider", name="temperature").evaluate(
-            "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", temperature)
-        page.get_by_role("button", name="Write anew").click()
-        page.get_by_text(f"Written now, with seed {seed}.").wait_for()
-        expected = model.write(USERS[0], ITEMS[2], rating=0, temperature=temperature, max_length=30, seed=seed)
-        assert paper(page).rstrip("∎…").replace("⇥", "\t").replace("⏎\n", "\n") == expected
-        assert page.get_by_text(f"Drawn at temperature {temperature:g}: ").count() == 1
+    choose(page, USERS[1], ITEMS[2], rating=1.0, temperature=0.7)
+    page.get_by_role("button", name="Another draw").click()
+    expected = sharp(DATA).write(USERS[1], ITEMS[2], rating=1.0, temperature=0.7, max_length=30, seed=1)
+    assert paper(page).rstrip("∎…") == expected
+    choose(page, start="It was ")
+    page.get_by_text("7 characters so far. ").wait_for()
+    assert paper(page) == "It was "
     page.locator(".rnnbook-widget").screenshot(path=screenshots / "reviewer-live.png")
-    page.get_by_role("combobox", name="user").select_option(index=1)  # of which none was asked for
-    assert page.get_by_text("Written now").count() == 0
-    page.get_by_role("combobox", name="user").select_option(index=0)
-    assert page.get_by_text("Written now, with seed 2.").count() == 1

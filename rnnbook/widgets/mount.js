@@ -39,6 +39,7 @@ function valueOf(text, allowed) {
     const all = text ? text.split(",").map((each) => valueOf(each, allowed.of)) : [];
     return all.includes(undefined) || all.length < allowed.least || all.length > allowed.most ? undefined : all;
   }
+  if ("longest" in allowed) return [...text].length <= allowed.longest ? text : undefined;
   const value = text.trim() ? Number(text) : NaN;
   return value >= allowed.low && value <= allowed.high ? value : undefined;
 }
