@@ -1,5 +1,6 @@
 """The widgets in a real browser: static pages over file:// and http."""
 
+import itertools
 import json
 import math
 import re
@@ -26,7 +27,7 @@ EVIL = '</script><img src=x onerror="document.title=`owned`"><!-- \u2028'
 
 @pytest.fixture(scope="module")
 def flow():
-    return GradientFlowExplorer(radii=(0.5, 0.9, 1.3), lengths=(8, 20), hidden_size=8)
+    return GradientFlowExplorer(radii=(0.5, 0.9, 1.3), biases=(0, 2), length=20, hidden_size=8)
 
 
 @pytest.fixture(scope="module")
@@ -174,23 +175,56 @@ def test_two_steppers_on_a_page_move_alone(show):
 # --- gradient flow ----------------------------------------------------------------------------------------
 
 
+def norms_of(radius, bias):
+    return {cell: gradient_flow(cell, radius, 20, 8, 0, gate_bias=bias) for cell in ("rnn", "lstm", "gru")}
+
+
 @pytest.mark.parametrize("over", ["file", "http"])
 def test_gradient_flow_shows_the_package_values(show, flow, over):
     page = show(flow, over=over)
-    for i, radius in enumerate([0.5, 0.9, 1.3]):
+    rows = page.locator("tbody tr")
+    for (i, radius), (j, bias) in itertools.product(enumerate([0.5, 0.9, 1.3]), enumerate([0, 2])):
         drag_to(page, "spectral radius", i)
-        rows = page.locator("tbody tr")
-        for row, cell in enumerate(["rnn", "lstm", "gru"]):
-            exact = gradient_flow(cell, radius, 20, 8, 0)
+        drag_to(page, "gate bias", j)
+        for row, exact in enumerate(norms_of(radius, bias).values()):
             shown = [float(v.get_attribute("data-value")) for v in rows.nth(row).locator("td").all()]
-            assert shown == pytest.approx(exact[[1, 9, 19]].tolist(), rel=1e-6)
+            assert shown == pytest.approx(exact[[1, 9, 19]].tolist(), rel=5e-4)
         theory = [float(v.get_attribute("data-value")) for v in rows.nth(3).locator("td").all()]
         assert theory == pytest.approx([radius, radius**9, radius**19], rel=1e-12)
-        assert f"Spectral radius {radius}" in status(page)
+        assert f"Spectral radius {radius}, gates at {[0.5, 0.88][j]:.2f}" in status(page)
     page.get_by_role("checkbox", name="GRU").click()
-    assert page.locator("tbody tr").count() == 3 and "GRU" not in status(page)
-    page.get_by_role("slider", name="sequence length").press("ArrowLeft")
-    assert "7 steps earlier" in status(page)
+    assert rows.nth(2).locator("td").all_text_contents() == ["–"] * 3 and "GRU" not in status(page)
+    assert page.locator(".rb-pulse").count() == 2
+
+
+def pulses(page):
+    """Of each cell's pulse: the distance, from where the disc stands, the number at it, and its radius."""
+    return page.locator("svg:has(.rb-pulse)").evaluate("""svg => [...svg.querySelectorAll(".rb-pulse")].map((disc) => {
+      const line = disc.parentNode.querySelector("line"), [from, to] = ["x1", "x2"].map((k) => +line.getAttribute(k));
+      return {back: Math.round(19 * (to - disc.getAttribute("cx")) / (to - from)), r: +disc.getAttribute("r"),
+              norm: Number(disc.parentNode.lastChild.textContent.replaceAll("−", "-"))}; })""")
+
+
+def test_a_pulse_carries_the_norm_at_its_distance(show, flow):
+    page, exact = show(flow), norms_of(0.9, 2)
+    for k in (0, 7, 19):
+        drag_to(page, "steps back", -k)
+        for pulse, norms in zip(pulses(page), exact.values(), strict=True):
+            assert pulse["back"] == k and pulse["norm"] == pytest.approx(norms[k].item(), rel=6e-3)
+            assert pulse["r"] == pytest.approx(1 + 10 * (math.log10(norms[k]) + 12) / 18, abs=0.01)
+        assert page.locator("[visibility=visible]").count() == 3 * (k + 1)
+    page.get_by_role("slider", name="steps back").press("ArrowRight")
+    assert {pulse["back"] for pulse in pulses(page)} == {18} and "18 steps earlier" in status(page)
+
+
+def test_the_pulse_runs_and_without_motion_has_arrived(show, flow):
+    page = show(flow)
+    page.get_by_role("button", name="Send a pulse").click()
+    page.wait_for_function("document.querySelector('[role=status]').textContent.includes('19 steps earlier')")
+    drag_to(page, "steps back", -3)
+    page.emulate_media(reduced_motion="reduce")
+    page.get_by_role("button", name="Send a pulse").press("Enter")
+    assert {pulse["back"] for pulse in pulses(page)} == {19}
 
 
 # --- ranking losses ---------------------------------------------------------------------------------------
@@ -327,6 +361,26 @@ def test_no_overflow_and_screenshots(show, flow, trained, screenshots, theme, wi
             return a.left >= b.left && a.right <= b.right; })""")
         assert box.evaluate("""el => [...el.querySelectorAll(".rb-scroll")].every(
             t => t.scrollWidth <= t.clientWidth)""")
+
+
+SLIDERS, CHOICES = "input[type=range]", "input[type=radio], input[type=checkbox]"
+
+
+@pytest.mark.parametrize("width", [800, 700, 390, 360])
+def test_nothing_moves_while_the_reader_acts(show, flow, width):
+    for widget in (flow,):
+        page = show(widget, width=width)
+        page.emulate_media(reduced_motion="reduce")
+        box = page.locator(".rnnbook-widget")
+        heights = {"at first": box.bounding_box()["height"]}
+        for node in page.locator(f"{SLIDERS}, {CHOICES}, button").all():
+            kind = node.evaluate("node => node.type")
+            for key in ("Home", "PageUp", "End", "PageDown") if kind == "range" else ("Space",):
+                if node.is_visible():
+                    node.press(key)
+                    heights[f"{node.get_attribute('aria-label')} {node.text_content()} {key}"] = (
+                        box.bounding_box()["height"])
+        assert {name: h for name, h in heights.items() if h != heights["at first"]} == {}, type(widget)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -27,7 +27,7 @@ TRAINING = [
 ]
 OTHERS = [
     "from rnnbook.widgets import *",
-    "GradientFlowExplorer(radii=(0.5, 0.9), lengths=(8,), hidden_size=4)",
+    "GradientFlowExplorer(radii=(0.5, 0.9), biases=(0, 3), length=8, hidden_size=4)",
     "RankingLossExplorer()",
     "PrefixExplorer()",
     "DistillationExplorer()",
