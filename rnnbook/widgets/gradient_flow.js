@@ -85,7 +85,7 @@ function render({ model, el }) {
 
     series.forEach(({ values, shown }, row) => marks.forEach((k, column) => {
       const cell = cells[row][column];
-      cell.textContent = shown ? number(values[k]) : "–";
+      cell.textContent = shown ? number(values[k], 2) : "–";
       if (shown) cell.dataset.value = values[k];
       else delete cell.dataset.value;
     }));
