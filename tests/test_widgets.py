@@ -17,6 +17,7 @@ from rnnbook.widgets import (
     DistillationExplorer,
     GradientFlowExplorer,
     LossCurves,
+    LossRace,
     PrefixExplorer,
     RankingLossExplorer,
     SessionParallelStepper,
@@ -283,6 +284,89 @@ def test_ranking_loss_explorer_answers(show, over):
     assert page.get_by_role("slider", name="score of negative").count() == 5
 
 
+# --- the race of losses -----------------------------------------------------------------------------------
+
+RUNNERS = {"bpr": "bpr", "bpr × N": "bpr", "bpr-max": "bpr-max", "cross-entropy": "cross-entropy"}
+RATES = {"Adagrad": 0.05, "gradient descent": 0.02}
+
+
+def race(n, step, seed, last):
+    """The ranks after 0, …, `last` steps by name of the runner: the same race, by the package's losses."""
+    rng, d = np.random.default_rng([seed]), 32
+
+    def normals(size):
+        u = rng.random((size // 2, 2))
+        long, angle = np.sqrt(-2 * np.log(1 - u[:, 0])), 2 * np.pi * u[:, 1]
+        return np.stack([long * np.cos(angle), long * np.sin(angle)], 1).ravel()
+
+    start = normals(d)
+    start *= 1.5 / np.linalg.norm(start)
+    vectors = normals((n + 1) * d).reshape(n + 1, d)
+    vectors[0] += (-2 - vectors[0] @ start) / 1.5**2 * start
+    vectors, found = torch.from_numpy(vectors), {}
+    for name, loss in RUNNERS.items():
+        h, squares, ranks = torch.from_numpy(start.copy()).requires_grad_(), torch.zeros(d), []
+        for _ in range(last + 1):
+            scores = vectors @ h
+            ranks.append(1 + int((scores[1:] >= scores[0]).sum()))
+            options = {"regularization": 0.0} if loss == "bpr-max" else {}
+            value = LOSSES[loss](scores[None], torch.arange(n + 1)[None] > 0, **options).sum()
+            [gradient] = torch.autograd.grad(value * (n if "×" in name else 1), h)
+            squares = squares + gradient**2
+            size = (squares + 1e-6).sqrt() if step == "Adagrad" else 1
+            h = (h - RATES[step] * gradient / size).detach().requires_grad_()
+        found[name] = ranks
+    return found
+
+
+@pytest.mark.parametrize("step", RATES)
+def test_a_race_is_that_of_the_package(new_tab, step):
+    cases = [(8, 0), (8, 5), (512, 1)]
+    got = new_tab().evaluate(
+        """async ([source, step, cases]) => {
+             const { newRace } = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));
+             return cases.map(([negatives, seed]) => {
+               const { ranks, advance } = newRace({ negatives, seed, step });
+               for (let k = 0; k < 60; k++) advance();
+               return ranks;
+             });
+           }""", [LossRace._esm, step, cases])
+    for (n, seed), ranks in zip(cases, got, strict=True):
+        assert dict(zip(RUNNERS, ranks, strict=True)) == race(n, step, seed, 60)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_the_race_shows_is_no_luck(seed):
+    """With few negatives all arrive together; with many, BPR is slow and its factor N changes nothing for Adagrad."""
+    few, many = (race(n, "Adagrad", seed, 100) for n in (8, 2048))
+    firsts = [ranks.index(1) for ranks in few.values()]
+    assert max(firsts) - min(firsts) <= 1
+    assert many["bpr"] == many["bpr × N"]
+    assert 1 not in many["bpr"][:50] and 1 in many["bpr-max"][:35] and 1 in many["cross-entropy"][:20]
+    plain = race(2048, "gradient descent", seed, 60)
+    assert 1 in plain["bpr × N"][:3] and 1 not in plain["bpr"]
+
+
+@pytest.mark.parametrize("over", ["file", "http"])
+def test_the_race_runs_and_shows_its_ranks(show, over):
+    page, expected = show(LossRace(64), over=over), race(64, "Adagrad", 0, 100)
+    assert f"begins at rank {expected['bpr'][0]} " in status(page)
+    page.get_by_role("button", name="Start the race").click()
+    page.wait_for_function("document.querySelector('[role=status]').textContent.includes(' 100 steps')")
+
+    def shown():
+        return {row.get_attribute("data-loss"): [int(td.replace(",", "")) for td in row.locator("td").all_text_contents()]
+                for row in page.locator("tr[data-loss]").all()}
+
+    assert shown() == {name: [ranks[k] for k in (0, 10, 20, 40, 100)] for name, ranks in expected.items()}
+    page.emulate_media(reduced_motion="reduce")
+    page.get_by_role("radio", name="gradient descent").check()
+    page.get_by_role("slider", name="negatives").press("Home")
+    assert page.get_by_text("·", exact=True).count() == 16
+    page.get_by_role("button", name="Start the race").press("Enter")
+    assert shown()["bpr"][1] == race(8, "gradient descent", 0, 10)["bpr"][10]
+
+
 # --- loss curves ------------------------------------------------------------------------------------------
 
 
@@ -349,10 +433,11 @@ def test_loss_curves_stay_small_and_keep_the_metrics():
 @pytest.mark.parametrize("width", [800, 360])
 def test_no_overflow_and_screenshots(show, flow, trained, screenshots, theme, width):
     widgets = {"stepper": SessionParallelStepper(), "gradient": flow, "loss": RankingLossExplorer(),
+               "race": LossRace(steps=60),
                "curves": trained, "prefixes": PrefixExplorer(), "positions": PrefixExplorer(form="positions"),
                "distillation": DistillationExplorer()}
     page = show(*widgets.values(), theme=theme, width=width)
-    page.wait_for_function("document.querySelectorAll('.rnnbook-widget svg[height]').length >= 9")
+    page.wait_for_function("document.querySelectorAll('.rnnbook-widget svg[height]').length >= 11")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for name, box in zip(widgets, page.locator(".rnnbook-widget").all(), strict=True):
         box.screenshot(path=screenshots / f"{name}-{theme}-{width}.png")
@@ -368,7 +453,7 @@ SLIDERS, CHOICES = "input[type=range]", "input[type=radio], input[type=checkbox]
 
 @pytest.mark.parametrize("width", [800, 700, 390, 360])
 def test_nothing_moves_while_the_reader_acts(show, flow, width):
-    for widget in (flow,):
+    for widget in (flow, RankingLossExplorer(target=-6.0), LossRace(64)):
         page = show(widget, width=width)
         page.emulate_media(reduced_motion="reduce")
         box = page.locator(".rnnbook-widget")

@@ -29,6 +29,7 @@ OTHERS = [
     "from rnnbook.widgets import *",
     "GradientFlowExplorer(radii=(0.5, 0.9), biases=(0, 3), length=8, hidden_size=4)",
     "RankingLossExplorer()",
+    "LossRace(steps=3)",
     "PrefixExplorer()",
     "DistillationExplorer()",
     "from test_widgets_rrn import DATA, SMALL, TIMES, USERS\nfrom rnnbook.rrn import fit\n"
