@@ -178,7 +178,7 @@ function render({ model, el }) {
       last.replaceChildren(state(after[r], r === chosen ? "rb-chosen" : ""));
       part.textContent = batch(r);
     });
-    heading.textContent = now === "positions" ? "One pass for all pairs; state k: after k clicks"
+    heading.textContent = now === "positions" ? "One pass for all; state k: after k clicks"
       : `Pair ${chosen + 1}’s own pass; state k: after k clicks`;
     const whole = prefixes[now === "positions" ? prefixes.length - 1 : chosen];
     pass.replaceChildren(...read(clicks.slice(0, whole.length), whole, after[chosen]));
