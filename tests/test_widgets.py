@@ -454,7 +454,7 @@ SLIDERS, CHOICES = "input[type=range]", "input[type=radio], input[type=checkbox]
 @pytest.mark.parametrize("width", [800, 700, 390, 360])
 def test_nothing_moves_while_the_reader_acts(show, flow, width):
     for widget in (flow, RankingLossExplorer(target=-6.0), LossRace(64), PrefixExplorer(),
-                   PrefixExplorer(form="positions")):
+                   PrefixExplorer(form="positions"), DistillationExplorer()):
         page = show(widget, width=width)
         page.emulate_media(reduced_motion="reduce")
         box = page.locator(".rnnbook-widget")

@@ -9,6 +9,7 @@ from test_widgets import EVIL, drag_to, shown_as_text, status
 
 from rnnbook.improved import prefixes
 from rnnbook.widgets import DistillationExplorer, PrefixExplorer
+from rnnbook.widgets.distillation import COUNTS
 from rnnbook.worlds import BayesFilter, FutureChain
 
 SESSIONS = [list("abcdefgh"), ["a", "b"], list("caba")]
@@ -219,25 +220,44 @@ def test_distillation_explorer_shows_the_package_values(show, over):
         rows = [P, mean, (1 - strength) * P + strength * mean]
         assert np.array(values(page, 0)) == pytest.approx(np.array(rows), abs=1e-6)
         bias, variance, error, best = values(page, 1)
+        chosen = ["future", "both"].index(sees)
         for k, teacher in enumerate(["future", "both"]):
             assert error[k] == pytest.approx(chain.error(strength, n, teacher)[i], rel=1e-6)
             assert bias[k] + variance[k] == pytest.approx(error[k], rel=1e-9)
             assert chain.error(best[k], n, teacher)[i] <= min(chain.error(s, n, teacher)[i] + 1e-12
                                                               for s in np.linspace(0, 1, 101))
+        told = page.locator(".rb-part").evaluate_all("parts => parts.map((part) => [+part.dataset.value, "
+                                                     "parseFloat(part.style.width) / 100])")
+        share = bias[chosen] / error[chosen]  # one scale from zero to all of the error
+        assert told == [pytest.approx([v, v], abs=1e-5) for v in (share, 1 - share)]
         apart = np.abs(mean - P).sum() / 2
         assert f"is {apart:.3g} (total variation)" in status(page) or apart < 1e-12
 
     check(0, 0.3, "future", 10)
     page.get_by_role("slider", name="strength").press("ArrowRight")
     check(0, 0.31, "future", 10)
-    page.get_by_role("radio", name="E", exact=True).click()
+    page.get_by_role("radio", name="rope", exact=True).click()
     check(4, 0.31, "future", 10)
     page.keyboard.press("ArrowLeft")
-    drag_to(page, "times seen", 7)
+    drag_to(page, "times seen", len(COUNTS) - 1)
     check(3, 0.31, "future", 1000)
     page.get_by_role("radio", name="sees past and future").click()
     drag_to(page, "strength", 1)
     drag_to(page, "times seen", 0)
     check(3, 1.0, "both", 1)
-    assert "A student with λ = 1.00 who saw D once: bias² 0 + variance" in status(page)
+    assert "A student with λ = 1.00 who saw mat once: bias² 0 + variance" in status(page)
     assert "is 0 (total variation)" in status(page)
+
+
+def test_bias_overtakes_variance_as_n_grows(show):
+    """For the teacher of the future alone the columns rise from little to nearly all; for the other there is no bias."""
+    chain, page = FutureChain(), show(DistillationExplorer())
+    for sees in ("future", "both"):
+        page.get_by_role("radio", name={"future": "future alone", "both": "past and future"}[sees]).click()
+        full, top = page.get_by_role("img", name="shares of bias").evaluate("""svg => [0, 1].map((i) =>
+          [...svg.querySelectorAll(".rb-chip")].filter((_, k) => k % 2 === i)
+            .map((g) => Number(g.querySelector("rect").getAttribute("height"))))""")
+        expected = [chain.error(0.5, np.inf, sees)[0] / chain.error(0.5, n, sees)[0] for n in COUNTS]
+        assert np.array(full) / 104 == pytest.approx(expected, abs=1e-6)
+        assert np.array(full) + top == pytest.approx(np.full(len(COUNTS), 104), abs=1e-9)
+        assert (expected[0] < 0.1 and expected[-1] > 0.9) if sees == "future" else max(expected) < 1e-9
