@@ -111,7 +111,7 @@ def test_stepper_shows_the_tensors_of_the_schedule(show, small, batch_size):
         assert reset == schedule.reset[rows].tolist()
         live = rows.stop - rows.start
         assert ("shrinks" in status(page)) == (live < batch_size)
-        assert page.locator("tbody tr", has_text="ended").count() == batch_size - live
+        assert page.locator("tbody tr:visible", has_text="ended").count() == batch_size - live
         page.get_by_role("button", name="Step").click()
     assert status(page).startswith(f"Step {schedule.n_steps} of")  # the last step stays
 
@@ -130,7 +130,7 @@ def test_stepper_answers_clicks_keys_and_play(show, over):
     page.keyboard.press("End")
     assert "shrinks" in status(page)
     drag_to(page, "batch size", 5)
-    assert status(page).startswith("Step 1 of") and page.locator("tbody tr").count() == 5
+    assert status(page).startswith("Step 1 of") and page.locator("tbody tr:visible").count() == 5
     page.get_by_role("button", name="Play").click()
     page.wait_for_function("document.querySelector('[role=status]').textContent.startsWith('Step 2')")
     page.get_by_role("button", name="Pause").click()
@@ -152,12 +152,34 @@ def test_a_forgotten_reset_leaves_other_visitors_clicks_in_the_hidden_row(show):
             stained, seen = stained + (len(known) > 1), seen + 1
             cell = page.locator("tbody tr").nth(lane).locator("td").nth(1).text_content()
             letters = ["ABCDEFGH"[s] for s in known]
-            assert cell == (f"of {', '.join(letters[:-1])} and {letters[-1]}" if len(known) > 1
+            assert cell == (f"of {''.join(letters)}" if len(known) > 1
                             else "▌ zero" if schedule.reset[now][schedule.lane[now] == lane][0] else "kept")
         assert f"{stained} of {seen} predictions" in status(page)
         assert "True" not in page.locator(".rb-code").text_content()
     page.get_by_label("forget the reset").uncheck()
-    assert page.get_by_text(re.compile("^of ")).count() == 0
+    assert page.get_by_text(re.compile("^of [A-H]")).count() == 0
+
+
+def test_a_session_slides_from_its_row_into_its_lane(show):
+    page = show(SessionParallelStepper(batch_size=3))
+    slides = page.locator(".rb-slide")
+    assert slides.count() == 0
+    page.get_by_role("button", name="Step").click()  # lane 1 takes D: of its three clicks two are inputs
+    assert slides.locator(".rb-tag").all_text_contents() == ["D", "D"]
+    assert slides.first.evaluate("chip => getComputedStyle(chip).animationName") == "rb-slide"
+    start = page.evaluate("""() => { // where the first of them begins, and where it was
+      const chip = document.querySelector(".rb-slide"), [animation] = chip.getAnimations();
+      animation.pause();
+      animation.currentTime = 0;
+      const [sessions] = document.querySelectorAll("svg[role=img]");
+      const own = [...sessions.querySelectorAll(".rb-chip")][11]; // after the eleven of A, B and C
+      return [chip, own].map((node) => { const { left, top } = node.getBoundingClientRect(); return [left, top]; });
+    }""")
+    assert start[0] == pytest.approx(start[1], abs=2)
+    page.emulate_media(reduced_motion="reduce")
+    page.get_by_role("button", name="Step").click()
+    page.get_by_role("button", name="Step").click()
+    assert slides.count() and slides.first.evaluate("chip => getComputedStyle(chip).animationName") == "none"
 
 
 def test_stepper_shows_item_ids_as_text(show):
@@ -454,7 +476,7 @@ SLIDERS, CHOICES = "input[type=range]", "input[type=radio], input[type=checkbox]
 @pytest.mark.parametrize("width", [800, 700, 390, 360])
 def test_nothing_moves_while_the_reader_acts(show, flow, width):
     for widget in (flow, RankingLossExplorer(target=-6.0), LossRace(64), PrefixExplorer(),
-                   PrefixExplorer(form="positions"), DistillationExplorer()):
+                   PrefixExplorer(form="positions"), DistillationExplorer(), SessionParallelStepper()):
         page = show(widget, width=width)
         page.emulate_media(reduced_motion="reduce")
         box = page.locator(".rnnbook-widget")

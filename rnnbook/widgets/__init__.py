@@ -16,5 +16,5 @@ from rnnbook.widgets.tastes import TasteExplorer, TimeTravel
 from rnnbook.widgets.training import LiveTraining
 
 __all__ = ["DistillationExplorer", "DrawFirst", "Evidence", "GradientFlowExplorer", "InsideGRU4Rec", "LiveTraining",
-           "LossCurves", "LossRace", "NextClick", "PrefixExplorer", "RankingLossExplorer", "Reviewer", "SessionParallelStepper",
-           "TasteExplorer", "TimeTravel"]
+           "LossCurves", "LossRace", "NextClick", "PrefixExplorer", "RankingLossExplorer", "Reviewer",
+           "SessionParallelStepper", "TasteExplorer", "TimeTravel"]

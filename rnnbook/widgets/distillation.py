@@ -64,7 +64,8 @@ class DistillationExplorer(Widget):
         if not 0 <= context < chain.n_items:
             raise ValueError(f"context is {context}; the chain has the items 0 to {chain.n_items - 1}")
         super().__init__(transition=chain.transition.tolist(), stationary=chain.stationary.tolist(),
-                         names=list(names[: chain.n_items]), context=context, strength=strength, sees=sees, n=n, **kwargs)
+                         names=list(names[: chain.n_items]), context=context, strength=strength, sees=sees, n=n,
+                         **kwargs)
 
     def summary(self):
         return (f"What comes after a click on a chain of {len(self.stationary)} items: truth, the mean of a "

@@ -43,5 +43,5 @@ class LossRace(Widget):
         super().__init__(negatives=negatives, step=step, steps=steps, seed=seed, **kwargs)
 
     def summary(self):
-        return (f"The rank of a target among {self.negatives:,} negatives over 100 steps of {self.step}: BPR, BPR times "
-                "the number of negatives, BPR-max and cross-entropy.")
+        return (f"The rank of a target among {self.negatives:,} negatives over 100 steps of {self.step}: BPR, BPR "
+                "times the number of negatives, BPR-max and cross-entropy.")

@@ -94,7 +94,8 @@ class PrefixExplorer(Widget):
         emission = [[NOISE / len(items) + (1 - NOISE) * (item in map(str, mood)) / len(set(mood)) for item in items]
                     for mood in moods]
         super().__init__(sessions=[[str(item) for item in items] for items in sessions], uniform=uniform,
-                         items=items, emission=emission, session=session, rate=rate, batch_size=batch_size, form=form, **kwargs)
+                         items=items, emission=emission, session=session, rate=rate, batch_size=batch_size, form=form,
+                         **kwargs)
 
     def summary(self):
         return (f"{len(self.sessions)} sessions as training pairs, prefix and next click, with clicks "
