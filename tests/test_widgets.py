@@ -377,7 +377,8 @@ def test_the_race_runs_and_shows_its_ranks(show, over):
     page.wait_for_function("document.querySelector('[role=status]').textContent.includes(' 100 steps')")
 
     def shown():
-        return {row.get_attribute("data-loss"): [int(td.replace(",", "")) for td in row.locator("td").all_text_contents()]
+        return {row.get_attribute("data-loss"):
+                [int(td.replace(",", "")) for td in row.locator("td").all_text_contents()]
                 for row in page.locator("tr[data-loss]").all()}
 
     assert shown() == {name: [ranks[k] for k in (0, 10, 20, 40, 100)] for name, ranks in expected.items()}

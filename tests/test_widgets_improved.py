@@ -250,7 +250,7 @@ def test_distillation_explorer_shows_the_package_values(show, over):
 
 
 def test_bias_overtakes_variance_as_n_grows(show):
-    """For the teacher of the future alone the columns rise from little to nearly all; for the other there is no bias."""
+    """With the teacher of the future alone the columns rise from little to nearly all; the other has no bias."""
     chain, page = FutureChain(), show(DistillationExplorer())
     for sees in ("future", "both"):
         page.get_by_role("radio", name={"future": "future alone", "both": "past and future"}[sees]).click()

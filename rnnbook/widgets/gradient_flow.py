@@ -55,8 +55,7 @@ class GradientFlowExplorer(Widget):
 
         norms = {cell: [[curve(cell, r, b) for r in radii] for b in (biases[:1] if cell == "rnn" else biases)]
                  for cell in CELLS}
-        start = {name: min(values, key=lambda v, near=near: abs(v - near))
-                 for name, values, near in (("radius", radii, 0.9), ("bias", biases, 3))}
+        start = {"radius": min(radii, key=lambda r: abs(r - 0.9)), "bias": min(biases, key=lambda b: abs(b - 3))}
         super().__init__(radii=list(radii), biases=list(biases), norms=norms, **{**start, **kwargs})
 
     def summary(self):

@@ -99,5 +99,5 @@ class PrefixExplorer(Widget):
 
     def summary(self):
         return (f"{len(self.sessions)} sessions as training pairs, prefix and next click, with clicks "
-                f"deleted at rate {self.rate:g}: separately for each prefix, or once for all positions of a session; and "
-                "what the exact next-click distribution makes of it.")
+                f"deleted at rate {self.rate:g}: separately for each prefix, or once for all positions of a session; "
+                "and what the exact next-click distribution makes of it.")
