@@ -35,7 +35,7 @@ function render({ model, el }) {
   el.append(
     html("p", { class: "rb-heading" }, "Send a pulse back from the loss. Then drag the gate bias and send another."),
     html("div", { class: "rb-controls", role: "group", "aria-label": "Gradient-flow explorer" },
-      html("div", { class: "rb-buttons" }, send.node), place.node, bias.node, radius.node),
+      place.node, html("div", { class: "rb-buttons" }, send.node), bias.node, radius.node),
     html("div", {}, chains), html("div", {}, frame),
     html("div", { class: "rb-scroll" }, html("table", {},
       html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "norm"), ...columns)),

@@ -64,7 +64,7 @@ function render({ model, el }) {
   el.append(
     html("p", { class: "rb-heading" }, "Start the race. Then take fewer negatives, or the other step, and start it again."),
     html("div", { class: "rb-controls", role: "group", "aria-label": "Race of losses" },
-      html("div", { class: "rb-buttons" }, go.node), many.node,
+      many.node, html("div", { class: "rb-buttons" }, go.node),
       html("fieldset", { class: "rb-choices" }, html("legend", {}, "a step is one of"),
         ...radios.map((radio) => html("label", {}, radio, radio.value)))),
     html("div", {}, frame),
