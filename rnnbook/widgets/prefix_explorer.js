@@ -77,7 +77,7 @@ function render({ model, el }) {
       html("button", { type: "button", class: "rb-item", onclick: () => toggle(r, e) }));
     const goal = html("span", { class: "rb-item rb-target", style: colour(1) });
     const [after, part] = [cell("state"), cell("batch")];
-    const node = html("tr", { onclick: () => put("pair", r) }, html("th", { scope: "row" },
+    const node = html("tr", { onclick: () => r !== model.get("pair") && put("pair", r) }, html("th", { scope: "row" },
       html("label", {}, radio, String(r + 1))),
       html("td", {}, ...clicks, html("span", { class: "rb-goal" }, "→ ", goal)), after, part);
     return { node, clicks, goal, after, part };
