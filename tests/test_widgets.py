@@ -141,6 +141,7 @@ def test_a_forgotten_reset_leaves_other_visitors_clicks_in_the_hidden_row(show):
     widget = SessionParallelStepper(batch_size=3)
     page, schedule = show(widget), session_parallel(widget.data.offsets, 3)
     page.get_by_label("forget the reset").check()
+    assert page.get_by_label("forget the reset").is_checked()
     guests, stained, seen = {}, 0, 0
     for t in range(schedule.n_steps):
         drag_to(page, "step", t)

@@ -48,7 +48,7 @@ function render({ model, el }) {
       model.set("step", 0);
       model.save_changes();
     } });
-  const forget = html("input", { type: "checkbox", onchange: () => { forgotten = forget.checked; draw(); } });
+  const forget = html("input", { type: "checkbox", onchange: () => { model.set("forgotten", Number(forget.checked)); model.save_changes(); } });
   const sessions = svg("svg", { role: "img" });
   const lanes = svg("svg", { role: "img" });
   const body = html("tbody");
@@ -176,6 +176,7 @@ function render({ model, el }) {
     position.input.max = last();
     position.show(t);
     batch.show(model.get("batch_size"));
+    forget.checked = forgotten = model.get("forgotten") === 1;
     draw_sessions(now);
     draw_lanes(t);
     const inside = guests(t);
@@ -197,7 +198,7 @@ function render({ model, el }) {
       now.map((r) => `Lane ${r.lane}: session ${letter(r.session)}, input ${r.x}, target ${r.y}`).join(". "));
   }
 
-  const stop = follow(model, el, ["step", "batch_size"], draw);
+  const stop = follow(model, el, ["step", "batch_size", "forgotten"], draw);
   return () => { stop(); play.pause(); };
 }
 

@@ -63,6 +63,7 @@ class SessionParallelStepper(Widget):
     schedules = traitlets.List().tag(sync=True)  # [batch_size - 1] -> the schedule's arrays
     batch_size = traitlets.Int().tag(sync=True)
     step = traitlets.Int(0).tag(sync=True)
+    forgotten = traitlets.Int(0).tag(sync=True)  # 1: the reset is forgotten
 
     def __init__(self, data=None, batch_size=3, n_sessions=8, **kwargs):
         data = _example() if data is None else data
