@@ -83,7 +83,6 @@ def test_where_the_mood_stays_there_is_no_order():
 def test_a_long_memory_is_order_beyond_the_last_click():
     memory = found(LongMemoryWorld(lag=3, n_items=40, length=12).sample(2500, 1))
     assert memory[LOST[0]][1] > 0.05, memory
-    assert memory[LOST[0]][0] > 3 * abs(memory[LOST[1]][0])
 
 
 def test_too_small_a_log_is_refused():

@@ -1,5 +1,6 @@
 """The widgets in a real browser: static pages over file:// and http."""
 
+import itertools
 import json
 import math
 import re
@@ -16,6 +17,7 @@ from rnnbook.widgets import (
     DistillationExplorer,
     GradientFlowExplorer,
     LossCurves,
+    LossRace,
     PrefixExplorer,
     RankingLossExplorer,
     SessionParallelStepper,
@@ -26,7 +28,7 @@ EVIL = '</script><img src=x onerror="document.title=`owned`"><!-- \u2028'
 
 @pytest.fixture(scope="module")
 def flow():
-    return GradientFlowExplorer(radii=(0.5, 0.9, 1.3), lengths=(8, 20), hidden_size=8)
+    return GradientFlowExplorer(radii=(0.5, 0.9, 1.3), biases=(0, 2), length=20, hidden_size=8)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def test_stepper_shows_the_tensors_of_the_schedule(show, small, batch_size):
         assert reset == schedule.reset[rows].tolist()
         live = rows.stop - rows.start
         assert ("shrinks" in status(page)) == (live < batch_size)
-        assert page.locator("tbody tr", has_text="ended").count() == batch_size - live
+        assert page.locator("tbody tr:visible", has_text="ended").count() == batch_size - live
         page.get_by_role("button", name="Step").click()
     assert status(page).startswith(f"Step {schedule.n_steps} of")  # the last step stays
 
@@ -128,7 +130,7 @@ def test_stepper_answers_clicks_keys_and_play(show, over):
     page.keyboard.press("End")
     assert "shrinks" in status(page)
     drag_to(page, "batch size", 5)
-    assert status(page).startswith("Step 1 of") and page.locator("tbody tr").count() == 5
+    assert status(page).startswith("Step 1 of") and page.locator("tbody tr:visible").count() == 5
     page.get_by_role("button", name="Play").click()
     page.wait_for_function("document.querySelector('[role=status]').textContent.startsWith('Step 2')")
     page.get_by_role("button", name="Pause").click()
@@ -139,6 +141,7 @@ def test_a_forgotten_reset_leaves_other_visitors_clicks_in_the_hidden_row(show):
     widget = SessionParallelStepper(batch_size=3)
     page, schedule = show(widget), session_parallel(widget.data.offsets, 3)
     page.get_by_label("forget the reset").check()
+    assert page.get_by_label("forget the reset").is_checked()
     guests, stained, seen = {}, 0, 0
     for t in range(schedule.n_steps):
         drag_to(page, "step", t)
@@ -150,12 +153,34 @@ def test_a_forgotten_reset_leaves_other_visitors_clicks_in_the_hidden_row(show):
             stained, seen = stained + (len(known) > 1), seen + 1
             cell = page.locator("tbody tr").nth(lane).locator("td").nth(1).text_content()
             letters = ["ABCDEFGH"[s] for s in known]
-            assert cell == (f"of {', '.join(letters[:-1])} and {letters[-1]}" if len(known) > 1
+            assert cell == (f"of {''.join(letters)}" if len(known) > 1
                             else "▌ zero" if schedule.reset[now][schedule.lane[now] == lane][0] else "kept")
         assert f"{stained} of {seen} predictions" in status(page)
         assert "True" not in page.locator(".rb-code").text_content()
     page.get_by_label("forget the reset").uncheck()
-    assert page.get_by_text(re.compile("^of ")).count() == 0
+    assert page.get_by_text(re.compile("^of [A-H]")).count() == 0
+
+
+def test_a_session_slides_from_its_row_into_its_lane(show):
+    page = show(SessionParallelStepper(batch_size=3))
+    slides = page.locator(".rb-slide")
+    assert slides.count() == 0
+    page.get_by_role("button", name="Step").click()  # lane 1 takes D: of its three clicks two are inputs
+    assert slides.locator(".rb-tag").all_text_contents() == ["D", "D"]
+    assert slides.first.evaluate("chip => getComputedStyle(chip).animationName") == "rb-slide"
+    start = page.evaluate("""() => { // where the first of them begins, and where it was
+      const chip = document.querySelector(".rb-slide"), [animation] = chip.getAnimations();
+      animation.pause();
+      animation.currentTime = 0;
+      const [sessions] = document.querySelectorAll("svg[role=img]");
+      const own = [...sessions.querySelectorAll(".rb-chip")][11]; // after the eleven of A, B and C
+      return [chip, own].map((node) => { const { left, top } = node.getBoundingClientRect(); return [left, top]; });
+    }""")
+    assert start[0] == pytest.approx(start[1], abs=2)
+    page.emulate_media(reduced_motion="reduce")
+    page.get_by_role("button", name="Step").click()
+    page.get_by_role("button", name="Step").click()
+    assert slides.count() and slides.first.evaluate("chip => getComputedStyle(chip).animationName") == "none"
 
 
 def test_stepper_shows_item_ids_as_text(show):
@@ -174,23 +199,56 @@ def test_two_steppers_on_a_page_move_alone(show):
 # --- gradient flow ----------------------------------------------------------------------------------------
 
 
+def norms_of(radius, bias):
+    return {cell: gradient_flow(cell, radius, 20, 8, 0, gate_bias=bias) for cell in ("rnn", "lstm", "gru")}
+
+
 @pytest.mark.parametrize("over", ["file", "http"])
 def test_gradient_flow_shows_the_package_values(show, flow, over):
     page = show(flow, over=over)
-    for i, radius in enumerate([0.5, 0.9, 1.3]):
+    rows = page.locator("tbody tr")
+    for (i, radius), (j, bias) in itertools.product(enumerate([0.5, 0.9, 1.3]), enumerate([0, 2])):
         drag_to(page, "spectral radius", i)
-        rows = page.locator("tbody tr")
-        for row, cell in enumerate(["rnn", "lstm", "gru"]):
-            exact = gradient_flow(cell, radius, 20, 8, 0)
+        drag_to(page, "gate bias", j)
+        for row, exact in enumerate(norms_of(radius, bias).values()):
             shown = [float(v.get_attribute("data-value")) for v in rows.nth(row).locator("td").all()]
-            assert shown == pytest.approx(exact[[1, 9, 19]].tolist(), rel=1e-6)
+            assert shown == pytest.approx(exact[[1, 9, 19]].tolist(), rel=5e-4)
         theory = [float(v.get_attribute("data-value")) for v in rows.nth(3).locator("td").all()]
         assert theory == pytest.approx([radius, radius**9, radius**19], rel=1e-12)
-        assert f"Spectral radius {radius}" in status(page)
+        assert f"Spectral radius {radius}, gates at {[0.5, 0.88][j]:.2f}" in status(page)
     page.get_by_role("checkbox", name="GRU").click()
-    assert page.locator("tbody tr").count() == 3 and "GRU" not in status(page)
-    page.get_by_role("slider", name="sequence length").press("ArrowLeft")
-    assert "7 steps earlier" in status(page)
+    assert rows.nth(2).locator("td").all_text_contents() == ["–"] * 3 and "GRU" not in status(page)
+    assert page.locator(".rb-pulse").count() == 2
+
+
+def pulses(page):
+    """Of each cell's pulse: the distance, from where the disc stands, the number at it, and its radius."""
+    return page.locator("svg:has(.rb-pulse)").evaluate("""svg => [...svg.querySelectorAll(".rb-pulse")].map((disc) => {
+      const line = disc.parentNode.querySelector("line"), [from, to] = ["x1", "x2"].map((k) => +line.getAttribute(k));
+      return {back: Math.round(19 * (to - disc.getAttribute("cx")) / (to - from)), r: +disc.getAttribute("r"),
+              norm: Number(disc.parentNode.lastChild.textContent.replaceAll("−", "-"))}; })""")
+
+
+def test_a_pulse_carries_the_norm_at_its_distance(show, flow):
+    page, exact = show(flow), norms_of(0.9, 2)
+    for k in (0, 7, 19):
+        drag_to(page, "steps back", -k)
+        for pulse, norms in zip(pulses(page), exact.values(), strict=True):
+            assert pulse["back"] == k and pulse["norm"] == pytest.approx(norms[k].item(), rel=6e-3)
+            assert pulse["r"] == pytest.approx(1 + 10 * (math.log10(norms[k]) + 12) / 18, abs=0.01)
+        assert page.locator("[visibility=visible]").count() == 3 * (k + 1)
+    page.get_by_role("slider", name="steps back").press("ArrowRight")
+    assert {pulse["back"] for pulse in pulses(page)} == {18} and "18 steps earlier" in status(page)
+
+
+def test_the_pulse_runs_and_without_motion_has_arrived(show, flow):
+    page = show(flow)
+    page.get_by_role("button", name="Send a pulse").click()
+    page.wait_for_function("document.querySelector('[role=status]').textContent.includes('19 steps earlier')")
+    drag_to(page, "steps back", -3)
+    page.emulate_media(reduced_motion="reduce")
+    page.get_by_role("button", name="Send a pulse").press("Enter")
+    assert {pulse["back"] for pulse in pulses(page)} == {19}
 
 
 # --- ranking losses ---------------------------------------------------------------------------------------
@@ -247,6 +305,90 @@ def test_ranking_loss_explorer_answers(show, over):
     assert row("bpr")[0] == pytest.approx(expected("bpr", -0.5, 0.5, 6.0), abs=1e-6)
     drag_to(page, "negatives", 5)
     assert page.get_by_role("slider", name="score of negative").count() == 5
+
+
+# --- the race of losses -----------------------------------------------------------------------------------
+
+RUNNERS = {"bpr": "bpr", "bpr × N": "bpr", "bpr-max": "bpr-max", "cross-entropy": "cross-entropy"}
+RATES = {"Adagrad": 0.05, "gradient descent": 0.02}
+
+
+def race(n, step, seed, last):
+    """The ranks after 0, …, `last` steps by name of the runner: the same race, by the package's losses."""
+    rng, d = np.random.default_rng([seed]), 32
+
+    def normals(size):
+        u = rng.random((size // 2, 2))
+        long, angle = np.sqrt(-2 * np.log(1 - u[:, 0])), 2 * np.pi * u[:, 1]
+        return np.stack([long * np.cos(angle), long * np.sin(angle)], 1).ravel()
+
+    start = normals(d)
+    start *= 1.5 / np.linalg.norm(start)
+    vectors = normals((n + 1) * d).reshape(n + 1, d)
+    vectors[0] += (-2 - vectors[0] @ start) / 1.5**2 * start
+    vectors, found = torch.from_numpy(vectors), {}
+    for name, loss in RUNNERS.items():
+        h, squares, ranks = torch.from_numpy(start.copy()).requires_grad_(), torch.zeros(d), []
+        for _ in range(last + 1):
+            scores = vectors @ h
+            ranks.append(1 + int((scores[1:] >= scores[0]).sum()))
+            options = {"regularization": 0.0} if loss == "bpr-max" else {}
+            value = LOSSES[loss](scores[None], torch.arange(n + 1)[None] > 0, **options).sum()
+            [gradient] = torch.autograd.grad(value * (n if "×" in name else 1), h)
+            squares = squares + gradient**2
+            size = (squares + 1e-6).sqrt() if step == "Adagrad" else 1
+            h = (h - RATES[step] * gradient / size).detach().requires_grad_()
+        found[name] = ranks
+    return found
+
+
+@pytest.mark.parametrize("step", RATES)
+def test_a_race_is_that_of_the_package(new_tab, step):
+    cases = [(8, 0), (8, 5), (512, 1)]
+    got = new_tab().evaluate(
+        """async ([source, step, cases]) => {
+             const { newRace } = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));
+             return cases.map(([negatives, seed]) => {
+               const { ranks, advance } = newRace({ negatives, seed, step });
+               for (let k = 0; k < 60; k++) advance();
+               return ranks;
+             });
+           }""", [LossRace._esm, step, cases])
+    for (n, seed), ranks in zip(cases, got, strict=True):
+        assert dict(zip(RUNNERS, ranks, strict=True)) == race(n, step, seed, 60)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_the_race_shows_is_no_luck(seed):
+    """With few negatives all arrive together; with many, BPR is slow and its factor N changes nothing for Adagrad."""
+    few, many = (race(n, "Adagrad", seed, 100) for n in (8, 2048))
+    firsts = [ranks.index(1) for ranks in few.values()]
+    assert max(firsts) - min(firsts) <= 1
+    assert many["bpr"] == many["bpr × N"]
+    assert 1 not in many["bpr"][:50] and 1 in many["bpr-max"][:35] and 1 in many["cross-entropy"][:20]
+    plain = race(2048, "gradient descent", seed, 60)
+    assert 1 in plain["bpr × N"][:3] and 1 not in plain["bpr"]
+
+
+@pytest.mark.parametrize("over", ["file", "http"])
+def test_the_race_runs_and_shows_its_ranks(show, over):
+    page, expected = show(LossRace(64), over=over), race(64, "Adagrad", 0, 100)
+    assert f"begins at rank {expected['bpr'][0]} " in status(page)
+    page.get_by_role("button", name="Start the race").click()
+    page.wait_for_function("document.querySelector('[role=status]').textContent.includes(' 100 steps')")
+
+    def shown():
+        return {row.get_attribute("data-loss"):
+                [int(td.replace(",", "")) for td in row.locator("td").all_text_contents()]
+                for row in page.locator("tr[data-loss]").all()}
+
+    assert shown() == {name: [ranks[k] for k in (0, 10, 20, 40, 100)] for name, ranks in expected.items()}
+    page.emulate_media(reduced_motion="reduce")
+    page.get_by_role("radio", name="gradient descent").check()
+    page.get_by_role("slider", name="negatives").press("Home")
+    assert page.get_by_text("·", exact=True).count() == 16
+    page.get_by_role("button", name="Start the race").press("Enter")
+    assert shown()["bpr"][1] == race(8, "gradient descent", 0, 10)["bpr"][10]
 
 
 # --- loss curves ------------------------------------------------------------------------------------------
@@ -315,10 +457,11 @@ def test_loss_curves_stay_small_and_keep_the_metrics():
 @pytest.mark.parametrize("width", [800, 360])
 def test_no_overflow_and_screenshots(show, flow, trained, screenshots, theme, width):
     widgets = {"stepper": SessionParallelStepper(), "gradient": flow, "loss": RankingLossExplorer(),
+               "race": LossRace(steps=60),
                "curves": trained, "prefixes": PrefixExplorer(), "positions": PrefixExplorer(form="positions"),
                "distillation": DistillationExplorer()}
     page = show(*widgets.values(), theme=theme, width=width)
-    page.wait_for_function("document.querySelectorAll('.rnnbook-widget svg[height]').length >= 9")
+    page.wait_for_function("document.querySelectorAll('.rnnbook-widget svg[height]').length >= 11")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for name, box in zip(widgets, page.locator(".rnnbook-widget").all(), strict=True):
         box.screenshot(path=screenshots / f"{name}-{theme}-{width}.png")
@@ -327,6 +470,27 @@ def test_no_overflow_and_screenshots(show, flow, trained, screenshots, theme, wi
             return a.left >= b.left && a.right <= b.right; })""")
         assert box.evaluate("""el => [...el.querySelectorAll(".rb-scroll")].every(
             t => t.scrollWidth <= t.clientWidth)""")
+
+
+SLIDERS, CHOICES = "input[type=range]", "input[type=radio], input[type=checkbox]"
+
+
+@pytest.mark.parametrize("width", [800, 700, 390, 360])
+def test_nothing_moves_while_the_reader_acts(show, flow, width):
+    for widget in (flow, RankingLossExplorer(target=-6.0), LossRace(64), PrefixExplorer(),
+                   PrefixExplorer(form="positions"), DistillationExplorer(), SessionParallelStepper()):
+        page = show(widget, width=width)
+        page.emulate_media(reduced_motion="reduce")
+        box = page.locator(".rnnbook-widget")
+        heights = {"at first": box.bounding_box()["height"]}
+        for node in page.locator(f"{SLIDERS}, {CHOICES}, button").all():
+            kind = node.evaluate("node => node.type")
+            for key in ("Home", "PageUp", "End", "PageDown") if kind == "range" else ("Space",):
+                if node.is_visible():
+                    node.press(key)
+                    heights[f"{node.get_attribute('aria-label')} {node.text_content()} {key}"] = (
+                        box.bounding_box()["height"])
+        assert {name: h for name, h in heights.items() if h != heights["at first"]} == {}, type(widget)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

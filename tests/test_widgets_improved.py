@@ -9,7 +9,8 @@ from test_widgets import EVIL, drag_to, shown_as_text, status
 
 from rnnbook.improved import prefixes
 from rnnbook.widgets import DistillationExplorer, PrefixExplorer
-from rnnbook.worlds import FutureChain
+from rnnbook.widgets.distillation import COUNTS
+from rnnbook.worlds import BayesFilter, FutureChain
 
 SESSIONS = [list("abcdefgh"), ["a", "b"], list("caba")]
 
@@ -44,7 +45,7 @@ def shown(page):
       const chips = [...row.querySelectorAll(".rb-item")];
       const target = chips.pop();
       const number = (name) => Number(row.querySelector(`[data-name=${name}]`).textContent);
-      return {items: chips.map((c) => c.lastChild.textContent), kept: chips.map((c) => c.tagName !== "DEL"),
+      return {items: chips.map((c) => c.textContent), kept: chips.map((c) => !c.matches(".rb-struck")),
               target: target.textContent, state: number("state"), batch: number("batch")};
     })""")
 
@@ -84,23 +85,23 @@ def test_deletions_states_and_batches_equal_numpys(show, form):
         given = np.concatenate(kept if form == "prefixes" else kept[-1:])
         empty = sum(not k.any() for k in kept)
         assert costs(page, form) == [len(given), int((~given).sum()), int(given.sum()), empty]
-        assert f"{len(u)} pairs" in status(page) and f"{len(given)} clicks" in status(page)
+        assert f"{len(u)} pairs; the network reads {given.sum()} of {len(given)} clicks" in status(page)
         page.get_by_role("button", name="Draw again").click()
 
 
 @pytest.mark.parametrize("over", ["file", "http"])
 def test_prefix_explorer_answers_clicks_and_keys(show, over):
     page = show(PrefixExplorer(rate=0.0), over=over)
-    assert status(page).startswith("Session A: 6 pairs. The paper’s form feeds 21 clicks")
-    assert "Pair 4, batch 2: rope is predicted from the state after 4 clicks (tent, stove," in status(page)
+    assert status(page).startswith("Session A: 6 pairs; the network reads 21 of 21 clicks. ")
+    assert "Pair 3, batch 1: torch is predicted from the state after 3 clicks (tent, stove, jeans)" in status(page)
     page.locator(".rb-pairs tbody tr").nth(1).locator(".rb-target").click()
-    assert "Pair 2, batch 1: tent" in status(page)
+    assert "Pair 2, batch 1: jeans" in status(page)
     page.get_by_role("radio", name="2", exact=True).press("ArrowDown")
     assert "Pair 3, batch 1: torch" in status(page)
     page.keyboard.press("ArrowDown")  # the focus stayed
     assert "Pair 4, batch 2: rope" in status(page)
     page.get_by_role("radio", name="fast form").click()
-    assert "The fast form feeds 6 clicks" in status(page)
+    assert "the network reads 6 of 6 clicks" in status(page)
     chosen = page.locator(".rb-state.rb-chosen:visible")
     assert chosen.all_text_contents() == ["4", "4"]  # in the pass and in the row
     page.get_by_role("slider", name="deletion rate").press("End")
@@ -109,15 +110,66 @@ def test_prefix_explorer_answers_clicks_and_keys(show, over):
         assert page.get_by_role("button", name=f"({n} of 8)").is_visible()
     drag_to(page, "batch size", 1)
     page.get_by_role("radio", name="A, 7 clicks").press("ArrowLeft")  # round to the last session
-    assert status(page).startswith("Session D: 1 pair.") and "Pair 1, batch 4: bulb" in status(page)
+    assert status(page).startswith("Session D: 1 pair;") and "Pair 1, batch 4: bulb" in status(page)
 
 
 def test_an_empty_prefix_is_predicted_from_the_zero_state(show):
     widget = PrefixExplorer([["a", "b"]], rate=0.9, form="positions")
     widget.draw = next(d for d, u in enumerate(widget.uniform) if u[0][0][0] < 0.9)
     page = show(widget)
-    assert "1 prefix is left empty" in status(page) and "b is predicted from the zero state" in status(page)
+    assert costs(page, "positions") == [1, 1, 0, 1] and "b is predicted from the zero state" in status(page)
     assert shown(page)[0]["state"] == 0
+
+
+def optimum(widget, clicks):
+    """P(next item | clicks) in the explorer's shop, float64 [n_items], by the package's filter."""
+    n, stay = len(widget.emission), widget.stay
+    best = BayesFilter(np.array(widget.items), np.full(n, 1 / n), stay * np.eye(n) + (1 - stay) / n,
+                       np.array(widget.emission))
+    return next(iter(best.scorer([[widget.items.index(c) for c in clicks]])(slice(None), np.arange(len(widget.items)))))
+
+
+def predicted(page):
+    """What the bars say of each listed item: {name: [given all clicks, given the kept ones]}; their widths agree."""
+    rows = page.locator(".rb-shop li").evaluate_all("""rows => rows.map((row) => [
+      row.querySelector(".rb-name").textContent, ...[...row.querySelectorAll(".rb-bar")].map((bar) =>
+        [Number(bar.dataset.value), bar.getBoundingClientRect().width / bar.parentNode.clientWidth])])""")
+    scale = {round(width / p, 2) for _, *bars in rows for p, width in bars if width > 0.1}
+    assert max(scale) - min(scale) < 0.15  # one scale, from zero
+    return {name: [p for p, _ in bars] for name, *bars in rows}
+
+
+@pytest.mark.parametrize("form", ["prefixes", "positions"])
+def test_a_struck_click_changes_the_prediction_as_the_package_says(show, form):
+    widget = PrefixExplorer(rate=0.0, form=form)
+    page, row = show(widget), widget.sessions[0]
+    pair = page.locator(".rb-pairs tbody tr").nth(3)
+    pair.locator(".rb-target").click()
+    for struck in ([], [2], [2, 0], [0], [0, 1, 2, 3]):
+        for e in range(4):
+            chip = pair.locator("button").nth(e)
+            if (e in struck) != chip.evaluate("chip => chip.matches('.rb-struck')"):
+                chip.focus()
+                chip.press("Enter" if e % 2 else "Space")
+                assert chip.evaluate("chip => chip === document.activeElement")
+        kept = [item for e, item in enumerate(row[:4]) if e not in struck]
+        expected = dict(zip(widget.items, zip(optimum(widget, row[:4]).tolist(), optimum(widget, kept).tolist())))
+        shown_bars = predicted(page)
+        assert shown_bars.keys() == expected.keys()
+        for name, values in shown_bars.items():
+            assert values == pytest.approx(expected[name], rel=1e-9)
+        assert f"Its probability is {100 * expected['rope'][1]:.0f} %" in status(page)
+        others = [r["kept"] for r in shown(page)]
+        assert others[5][:4] == [e not in struck if form == "positions" else True for e in range(4)]
+    page.get_by_role("button", name="Draw again").click()
+    assert all(all(r["kept"]) for r in shown(page))
+
+
+def test_an_accident_struck_out_makes_the_prediction_better(show):
+    """What the explorer begins with: the jeans among the tents."""
+    widget = PrefixExplorer()
+    target = widget.items.index("torch")
+    assert optimum(widget, ["tent", "stove"])[target] > 1.5 * optimum(widget, ["tent", "stove", "jeans"])[target]
 
 
 def test_items_are_shown_as_text(show):
@@ -168,25 +220,44 @@ def test_distillation_explorer_shows_the_package_values(show, over):
         rows = [P, mean, (1 - strength) * P + strength * mean]
         assert np.array(values(page, 0)) == pytest.approx(np.array(rows), abs=1e-6)
         bias, variance, error, best = values(page, 1)
+        chosen = ["future", "both"].index(sees)
         for k, teacher in enumerate(["future", "both"]):
             assert error[k] == pytest.approx(chain.error(strength, n, teacher)[i], rel=1e-6)
             assert bias[k] + variance[k] == pytest.approx(error[k], rel=1e-9)
             assert chain.error(best[k], n, teacher)[i] <= min(chain.error(s, n, teacher)[i] + 1e-12
                                                               for s in np.linspace(0, 1, 101))
+        told = page.locator(".rb-part").evaluate_all("parts => parts.map((part) => [+part.dataset.value, "
+                                                     "parseFloat(part.style.width) / 100])")
+        share = bias[chosen] / error[chosen]  # one scale from zero to all of the error
+        assert told == [pytest.approx([v, v], abs=1e-5) for v in (share, 1 - share)]
         apart = np.abs(mean - P).sum() / 2
         assert f"is {apart:.3g} (total variation)" in status(page) or apart < 1e-12
 
     check(0, 0.3, "future", 10)
     page.get_by_role("slider", name="strength").press("ArrowRight")
     check(0, 0.31, "future", 10)
-    page.get_by_role("radio", name="E", exact=True).click()
+    page.get_by_role("radio", name="rope", exact=True).click()
     check(4, 0.31, "future", 10)
     page.keyboard.press("ArrowLeft")
-    drag_to(page, "times seen", 7)
+    drag_to(page, "times seen", len(COUNTS) - 1)
     check(3, 0.31, "future", 1000)
     page.get_by_role("radio", name="sees past and future").click()
     drag_to(page, "strength", 1)
     drag_to(page, "times seen", 0)
     check(3, 1.0, "both", 1)
-    assert "A student with λ = 1.00 who saw D once: bias² 0 + variance" in status(page)
+    assert "A student with λ = 1.00 who saw mat once: bias² 0 + variance" in status(page)
     assert "is 0 (total variation)" in status(page)
+
+
+def test_bias_overtakes_variance_as_n_grows(show):
+    """With the teacher of the future alone the columns rise from little to nearly all; the other has no bias."""
+    chain, page = FutureChain(), show(DistillationExplorer())
+    for sees in ("future", "both"):
+        page.get_by_role("radio", name={"future": "future alone", "both": "past and future"}[sees]).click()
+        full, top = page.get_by_role("img", name="shares of bias").evaluate("""svg => [0, 1].map((i) =>
+          [...svg.querySelectorAll(".rb-chip")].filter((_, k) => k % 2 === i)
+            .map((g) => Number(g.querySelector("rect").getAttribute("height"))))""")
+        expected = [chain.error(0.5, np.inf, sees)[0] / chain.error(0.5, n, sees)[0] for n in COUNTS]
+        assert np.array(full) / 104 == pytest.approx(expected, abs=1e-6)
+        assert np.array(full) + top == pytest.approx(np.full(len(COUNTS), 104), abs=1e-9)
+        assert (expected[0] < 0.1 and expected[-1] > 0.9) if sees == "future" else max(expected) < 1e-9

@@ -27,8 +27,9 @@ TRAINING = [
 ]
 OTHERS = [
     "from rnnbook.widgets import *",
-    "GradientFlowExplorer(radii=(0.5, 0.9), lengths=(8,), hidden_size=4)",
+    "GradientFlowExplorer(radii=(0.5, 0.9), biases=(0, 3), length=8, hidden_size=4)",
     "RankingLossExplorer()",
+    "LossRace(steps=3)",
     "PrefixExplorer()",
     "DistillationExplorer()",
     "from test_widgets_recommender import SMALL, USERS, WORLD\nfrom rnnbook.rrn import fit\n"

@@ -6,6 +6,7 @@ from rnnbook.widgets.evidence import Evidence
 from rnnbook.widgets.gradient_flow import GradientFlowExplorer
 from rnnbook.widgets.inside import InsideGRU4Rec
 from rnnbook.widgets.loss_curves import LossCurves
+from rnnbook.widgets.loss_race import LossRace
 from rnnbook.widgets.next_click import NextClick
 from rnnbook.widgets.prefix_explorer import PrefixExplorer
 from rnnbook.widgets.ranking_loss import RankingLossExplorer
@@ -15,5 +16,5 @@ from rnnbook.widgets.session_parallel import SessionParallelStepper
 from rnnbook.widgets.training import LiveTraining
 
 __all__ = ["DistillationExplorer", "DrawFirst", "Evidence", "GradientFlowExplorer", "InsideGRU4Rec", "InsideRRN",
-           "LiveTraining", "LossCurves", "NextClick", "PrefixExplorer", "RankingLossExplorer", "Reviewer",
+           "LiveTraining", "LossCurves", "LossRace", "NextClick", "PrefixExplorer", "RankingLossExplorer", "Reviewer",
            "SessionParallelStepper"]

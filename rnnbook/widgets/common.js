@@ -89,6 +89,27 @@ function player({ root, status, get, set, last, delay = 900 }) {
   return { node: html("div", { class: "rb-buttons" }, back, play, step), pause, go };
 }
 
+/** A button that runs through the frames 0 … last(), or shows the last one at once to readers who want no motion. */
+function runner({ name, status, get, set, last, delay = 50 }) {
+  let timer = null;
+  const stop = () => {
+    clearInterval(timer);
+    status.setAttribute("aria-live", "polite");
+  };
+  const to = (frame) => {
+    if (frame >= last()) stop(); // before the last frame, which is read aloud
+    set(Math.min(frame, last()));
+  };
+  const start = () => {
+    stop();
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return to(last());
+    status.setAttribute("aria-live", "off");
+    timer = setInterval(() => to(get() + 1), delay);
+    set(0);
+  };
+  return { node: html("button", { type: "button", onclick: start }, name), start, stop };
+}
+
 /** Draw once `el` has a width, and when that or one of the model's keys changes; returns what ends it. */
 function follow(model, el, keys, draw) {
   let width = 0;

@@ -1,6 +1,5 @@
 // A student's soft labels (1 − λ) 1ⱼ + λ T on a small chain, computed here as in rnnbook.worlds.FutureChain.
 
-const LETTERS = "ABCDEFGH";
 const TEACHERS = { future: "sees the future alone", both: "sees past and future" };
 const LINES = [3, 5]; // the styles of the teachers' lines: 0 to 2 are the bars'
 const sum = (values) => values.reduce((a, b) => a + b, 0);
@@ -41,8 +40,8 @@ function bar(i, x, y, width, height) {
     svg("rect", i ? box : { ...box, style: "fill: var(--c)" }), i === 1 ? svg("line", stripes) : "");
 }
 
-/** Grouped bars in the SVG element `frame`: rows [series][item], each item named under its group. */
-function bars(frame, rows, top, label) {
+/** Grouped bars in the SVG element `frame`: rows [series][item], each item's name under its group. */
+function bars(frame, rows, top, label, names) {
   const width = Math.max(frame.parentNode.clientWidth, 200); // 0 before the page is laid out
   const [height, left, upper, lower] = [240, 34, 24, 20]; // pixels
   const [h, step] = [height - upper - lower, (width - left) / rows[0].length];
@@ -58,13 +57,30 @@ function bars(frame, rows, top, label) {
     ...rows.flatMap((row, i) => row.map((v, j) =>
       bar(i, left + step * (j + 0.1) + wide * i, y(v), wide, h * v / top))),
     ...rows[0].map((_, j) => svg("text", { x: left + step * (j + 0.5), y: height - 4, "text-anchor": "middle",
-      class: "rb-muted" }, LETTERS[j])),
+      class: "rb-muted" }, names[j])),
     across(0, "rb-axis"));
+}
+
+/** The share of bias² in the error for each count, a column each: bias² full, below, and variance on top of it. */
+function columns(frame, shares, counts, chosen) {
+  const width = Math.max(frame.parentNode.clientWidth, 200), [height, left, upper, lower] = [130, 44, 6, 20]; // pixels
+  const [h, step] = [height - upper - lower, (width - left) / counts.length], y = (v) => upper + h * (1 - v);
+  frame.setAttribute("height", height);
+  frame.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  frame.replaceChildren(
+    ...[0, 0.5, 1].flatMap((v) => [svg("line", { class: "rb-grid", x1: left, x2: width, y1: y(v), y2: y(v) }),
+      svg("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end", class: "rb-muted" }, `${100 * v} %`)]),
+    ...shares.flatMap((share, k) => [bar(0, left + step * k, y(share), step, h * share),
+      bar(1, left + step * k, upper, step, h * (1 - share))]),
+    svg("rect", { x: left + step * chosen, y: upper - 2, width: step, height: h + 4, class: "rb-chosen-column" }),
+    ...counts.map((n, k) => [n, k]).filter(([n]) => /^10*$/.test(n)).map(([n, k]) =>
+      svg("text", { x: left + step * (k + 0.5), y: height - 4, "text-anchor": k === counts.length - 1 ? "end" : "middle",
+        class: "rb-muted" }, n)));
 }
 
 function render({ model, el }) {
   el.classList.add("rnnbook-widget");
-  const [P, stationary, counts] = ["transition", "stationary", "counts"].map((key) => model.get(key));
+  const [P, stationary, counts, names] = ["transition", "stationary", "counts", "names"].map((key) => model.get(key));
   const put = (key, value) => { model.set(key, value); model.save_changes(); };
   const items = [...P.keys()];
   const lessons = Object.keys(TEACHERS).map((sees) => items.map((i) => lesson(P, stationary, i, sees)));
@@ -100,15 +116,26 @@ function render({ model, el }) {
   const errors = cells(["bias", "variance", "total", "best"], lessons);
   const [left, right] = ["Distributions over the next item", "Error against λ, for both teachers"]
     .map((text) => svg("svg", { role: "img", "aria-label": `${text}; the table has the values` }));
+  const split = svg("svg", { role: "img", "aria-label": "The shares of bias² and variance for each n" });
+  const parts = ["bias²", "variance"].map((name, i) => {
+    const [fill, told] = [html("div", { class: "rb-part" }), html("span", { class: "rb-muted" })];
+    return { fill, told, node: html("div", { class: "rb-split", style: colour(i) },
+      html("p", {}, key(i), `${name} `, told), html("div", { class: i ? "rb-striped" : "" }, fill)) };
+  });
   const heading = html("p", { class: "rb-heading" });
-  const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
+  const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite",
+    style: "--rb-lines: 4; --rb-narrow: 7" });
   el.append(
+    html("p", { class: "rb-heading" }, "Drag n: which part of the student’s error is left in the end?"),
     html("div", { class: "rb-controls", role: "group", "aria-label": "Distillation explorer" },
-      choices("last click", context, LETTERS), choices("the teacher", sees, Object.values(TEACHERS)),
-      strength.node, times.node),
+      choices("last click", context, names), choices("the teacher", sees, Object.values(TEACHERS)),
+      times.node, strength.node),
+    html("div", { class: "rb-panels" },
+      html("div", {}, html("p", { class: "rb-heading" }, "Of the error, this is"), ...parts.map(({ node }) => node)),
+      html("div", {}, html("p", { class: "rb-heading" }, "And for every n, 1 to 1000"), html("div", {}, split))),
     html("div", { class: "rb-panels" },
       html("div", {}, heading, html("div", {}, left),
-        table("mean", items.map((j) => column(LETTERS[j])),
+        table("mean", names.map((name) => column(name)),
           ["truth", "teacher", "student"].map((name, i) => [key(i), name]), says)),
       html("div", {}, html("p", { class: "rb-heading" }, "The student’s error; on the axis, the best λ"),
         html("div", {}, right),
@@ -124,11 +151,11 @@ function render({ model, el }) {
     times.show(counts.indexOf(n));
     context.forEach((radio, j) => { radio.checked = j === i; });
     sees.forEach((radio) => { radio.checked = radio.value === teacher; });
-    heading.textContent = `What comes after ${LETTERS[i]}`;
+    heading.textContent = `What comes after ${names[i]}`;
 
     const { truth, mean, student } = both[at];
     const rows = [truth, mean, student(share)];
-    bars(left, rows, top, "probability");
+    bars(left, rows, top, "probability", names);
     fill(says, rows, (v) => v.toFixed(2));
 
     const now = both.map(({ error }) => error(share, n));
@@ -144,11 +171,18 @@ function render({ model, el }) {
       dots: [...best.map((v, k) => ({ x: v, y: 0, style: LINES[k] })),
         { x: share, y: now[at].total / alone, style: LINES[at] }] });
 
+    const shareAt = (visits) => { const e = both[at].error(share, visits); return clean(e.bias) / e.total; };
+    columns(split, counts.map(shareAt), counts, counts.indexOf(n));
+    [shareAt(n), 1 - shareAt(n)].forEach((part, k) => {
+      parts[k].fill.style.width = `${100 * part}%`;
+      parts[k].fill.dataset.value = part;
+      parts[k].told.textContent = `${number([clean(now[at].bias), now[at].variance][k], 2)}, ${Math.round(100 * part)} %`;
+    });
     const apart = clean(sum(mean.map((v, j) => Math.abs(v - truth[j]))) / 2);
     const [{ bias, variance, total }, least] = [now[at], both[at].error(best[at], n).total];
-    status.textContent = `After ${LETTERS[i]}, the mean of a teacher who ${TEACHERS[teacher]} is `
+    status.textContent = `After ${names[i]}, the mean of a teacher who ${TEACHERS[teacher]} is `
       + `${number(apart)} (total variation) from the truth. A student with λ = ${share.toFixed(2)} who saw `
-      + `${LETTERS[i]} ${n === 1 ? "once" : `${n} times`}: bias² ${number(clean(bias))} + variance `
+      + `${names[i]} ${n === 1 ? "once" : `${n} times`}: bias² ${number(clean(bias))} + variance `
       + `${number(variance)} = error ${number(total)}, ${number(total / alone)} of that without a teacher. `
       + `Best λ: ${number(best[at], 2)}, error ${number(least)}.`;
   }

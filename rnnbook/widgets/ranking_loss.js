@@ -66,7 +66,7 @@ const FORMULAS = {
 };
 const NAMES = Object.keys(LOSSES);
 const LIMIT = 6; // scores and margins reach from −LIMIT to LIMIT
-const ROW = 30;
+const [ROW, ROWS] = [26, 9]; // of the scores: pixels, and how many have room
 
 function render({ model, el }) {
   el.classList.add("rnnbook-widget");
@@ -96,10 +96,11 @@ function render({ model, el }) {
   const group = `loss-${Math.random()}`; // the radio buttons of two widgets must not join
   const radios = NAMES.map((name) =>
     html("input", { type: "radio", name: group, value: name, onchange: () => put("loss", name) }));
-  const columns = ["loss", "∂L/∂ target", "∂L/∂ hardest"]
-    .map((text) => html("th", { scope: "col", class: "rb-number" }, text));
+  const columns = [["loss"], ["∂L/∂", html("br"), "target"], ["∂L/∂", html("br"), "hardest"]] // two lines at any width
+    .map((parts) => html("th", { scope: "col", class: "rb-number" }, ...parts));
   const cells = NAMES.map(() => columns.map(() => html("td", { class: "rb-number" })));
-  const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
+  const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite",
+    style: "--rb-lines: 2; --rb-narrow: 5" });
   const heading = html("p", { class: "rb-heading" });
   el.append(
     html("div", { class: "rb-controls", role: "group", "aria-label": "Ranking-loss explorer" },
@@ -125,11 +126,11 @@ function render({ model, el }) {
     const write = (score) => put(...(index < 0 ? ["target", tenth(score)]
       : ["negatives", model.get("negatives").map((v, j) => (j === index ? tenth(score) : v))]));
     const y = (index + 1) * ROW + ROW / 2;
-    const halo = svg("circle", { class: "rb-halo", r: 13 });
+    const halo = svg("circle", { class: "rb-halo", r: 12 });
     const arrow = svg("path", { class: "rb-arrow" });
     const shape = index < 0 ? svg("path", { class: "rb-dot", d: "M0-9L9 0L0 9L-9 0z", style: colour(0) })
       : svg("circle", { class: "rb-dot", r: 8, style: colour(1) });
-    const hit = svg("circle", { r: 15, fill: "transparent" });
+    const hit = svg("circle", { r: 13, fill: "transparent" });
     const node = svg("g", { class: "rb-handle", role: "slider", tabindex: 0, "aria-label": `score of ${name}`,
       "aria-valuemin": -LIMIT, "aria-valuemax": LIMIT }, halo, arrow, shape, hit);
     node.addEventListener("pointerdown", (event) => {
@@ -164,7 +165,7 @@ function render({ model, el }) {
       handles = [-1, ...gradients.negatives.keys()].map(handle);
       ladder.replaceChildren(svg("g", { "aria-hidden": "true" }), ...handles.map((h) => h.node));
     }
-    const tall = handles.length * ROW + 22;
+    const tall = ROWS * ROW + 22;
     ladder.setAttribute("height", tall);
     ladder.firstChild.replaceChildren(...handles.flatMap((h) => [
       svg("line", { class: "rb-grid", x1: from, x2: from + span(), y1: h.y, y2: h.y }),
@@ -180,7 +181,7 @@ function render({ model, el }) {
     const m = target - top;
     margin.show(clamp(tenth(m), -LIMIT, LIMIT));
     count.show(negatives.length);
-    heading.textContent = `Scores; an arrow is where a step of ${chosen} pushes`;
+    heading.textContent = `Drag scores, or make a step. Arrows: where ${chosen} pushes.`;
     NAMES.forEach((name, i) => {
       const r = at(name, target);
       radios[i].checked = name === chosen;

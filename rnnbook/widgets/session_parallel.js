@@ -36,7 +36,8 @@ function render({ model, el }) {
     return found;
   }
 
-  const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
+  const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite",
+    style: "--rb-lines: 3; --rb-narrow: 6" });
   const play = player({ root: el, status, get: step, set: go, last });
   const position = slider({ label: "step", min: 0, max: 1, oninput: play.go,
     format: (t) => `${t + 1} of ${last() + 1}` });
@@ -47,33 +48,36 @@ function render({ model, el }) {
       model.set("step", 0);
       model.save_changes();
     } });
-  const forget = html("input", { type: "checkbox", onchange: () => { forgotten = forget.checked; draw(); } });
+  const forget = html("input", { type: "checkbox", onchange: () => { model.set("forgotten", Number(forget.checked)); model.save_changes(); } });
   const sessions = svg("svg", { role: "img" });
   const lanes = svg("svg", { role: "img" });
   const body = html("tbody");
   const columns = html("tr", {}, ...["lane", "session", "hidden row", "X, input", "Y, target"]
-    .map((text) => html("th", { scope: "col" }, text)));
-  const code = html("div", { class: "rb-code" });
+    .map((text, i) => html("th", { scope: "col", style: `width: ${[12, 18, 22, 24, 24][i]}%` }, text)));
+  const code = html("div", { class: "rb-code rb-tensors" });
   el.append(
+    html("p", { class: "rb-heading" }, "Step through an epoch: a lane whose session has ended takes the next one."),
     html("div", { class: "rb-controls", role: "group", "aria-label": "Session-parallel stepper" },
       play.node, position.node, batch.node, html("label", {}, forget, "forget the reset")),
     html("div", { class: "rb-panels" },
       html("div", {}, html("p", { class: "rb-heading" }, "Sessions, in the order they began"), sessions),
-      html("div", {}, html("p", { class: "rb-heading" }, "Lanes: the rows of the hidden state"), lanes,
-        html("p", { class: "rb-muted" }, "▌ a new session: the hidden row is set to zero first"))),
-    html("div", { class: "rb-scroll" }, html("table", {}, html("thead", {}, columns), body)),
+      html("div", {}, html("p", { class: "rb-heading" }, "Lanes: the rows of the hidden state"),
+        html("p", { class: "rb-muted" }, "▌ a new session: the row is set to zero first"), lanes)),
+    html("table", { class: "rb-rows" }, html("thead", {}, columns), body),
     code, status);
 
   const box = (x, y, kind) =>
     svg("rect", { class: kind, x: x + 0.5, y: y + 0.5, width: wide - 1, height: HIGH - 1, rx: 4 });
-  const chip = (x, y, s, text, tag, kind) => svg("g", { class: `rb-chip ${kind}`, style: colour(s) },
+  const chip = (x, y, s, text, tag, kind, from = "") => svg("g", { class: `rb-chip ${kind}`, style: colour(s) + from },
     box(x, y),
     svg("text", { x: x + wide / 2 + (tag ? 4 : 0), y: y + HIGH / 2 + 5 }, String(text)),
     svg("text", { class: "rb-tag", x: x + 7, y: y + 10 }, tag));
   const item = (i) => html("span", {}, `${i} `, html("span", { class: "rb-muted" }, names[i]));
   const label = (y, x, text) => svg("text", { x, y: y + HIGH / 2 + 4, class: "rb-muted" }, text);
 
+  let places = new Map(), seen = null; // where each event is among the sessions, in pixels; the step drawn last
   function draw_sessions(now) {
+    places = new Map();
     const width = sessions.parentNode.clientWidth;
     const room = Math.max(2, Math.floor((width - 42) / (wide + GAP)));
     const inputs = new Map(now.map((r) => [r.session, r.position]));
@@ -91,6 +95,7 @@ function render({ model, el }) {
         const past = done.has(e) || (e === to - 1 && done.has(e - 1));
         const kind = input ? "rb-input" : target ? "rb-target" : past ? "rb-past" : "";
         const tag = input ? "X" : target ? "Y" : "";
+        places.set(e, [left + (e - from - skip) * (wide + GAP), y]);
         shapes.push(chip(left + (e - from - skip) * (wide + GAP), y, s, items[e], tag, kind));
       }
     }
@@ -103,8 +108,17 @@ function render({ model, el }) {
     const first = clamp(t - Math.floor(room / 2), 0, Math.max(0, last() + 1 - room));
     const [count, top] = [model.get("batch_size"), 20];
     const left = (u) => SIDE + (u - first) * (wide + GAP);
-    const height = top + count * (HIGH + GAP);
-    const shapes = [svg("rect", { class: "rb-now", x: left(t) - 4, y: 0, width: wide + 8, height, rx: 5 })];
+    const height = top + model.get("schedules").length * (HIGH + GAP); // room for the most lanes
+    const [here, there] = [lanes, sessions].map((node) => node.getBoundingClientRect());
+    const taken = new Set(seen === null || t === seen ? [] : rows(t).filter((r) => r.reset).map((r) => r.session));
+    /** A session that a lane takes now slides in from where its clicks were. */
+    const slide = ({ session, position }, x, y) => {
+      if (!taken.has(session) || !places.has(position)) return "";
+      const [left_, top_] = places.get(position);
+      return `; --x: ${there.left + left_ - here.left - x}px; --y: ${there.top + top_ - here.top - y}px`;
+    };
+    const shapes = [svg("rect", { class: "rb-now", x: left(t) - 4, y: 0, width: wide + 8,
+      height: top + count * (HIGH + GAP), rx: 5 })];
     for (let lane = 0; lane < count; lane++) shapes.push(label(top + lane * (HIGH + GAP), 0, `lane ${lane}`));
     for (let u = first; u < Math.min(first + room, last() + 1); u++) {
       shapes.push(svg("text", { x: left(u) + wide / 2, y: 13, "text-anchor": "middle",
@@ -114,11 +128,13 @@ function render({ model, el }) {
         const [x, y, r] = [left(u), top + lane * (HIGH + GAP), live.get(lane)];
         const kind = u === t ? "rb-input" : u > t ? "rb-future" : "";
         const tag = r && (forgotten ? inside.get(lane) : [r.session]).map(letter).join("");
-        shapes.push(r ? chip(x, y, r.session, r.x, tag, kind) : box(x, y, "rb-ended"));
+        const from = r && u >= t ? slide(r, x, y) : "";
+        shapes.push(r ? chip(x, y, r.session, r.x, tag, from ? `${kind} rb-slide` : kind, from) : box(x, y, "rb-ended"));
         if (r?.reset && !forgotten) shapes.push(svg("path", { class: "rb-reset", d: `M${x - 4} ${y}h3v${HIGH}h-3z` }));
       }
     }
     fit(lanes, width, height, shapes);
+    seen = t;
   }
 
   function fit(frame, width, height, shapes) {
@@ -160,15 +176,17 @@ function render({ model, el }) {
     position.input.max = last();
     position.show(t);
     batch.show(model.get("batch_size"));
+    forget.checked = forgotten = model.get("forgotten") === 1;
     draw_sessions(now);
     draw_lanes(t);
     const inside = guests(t);
-    body.replaceChildren(...Array.from({ length: model.get("batch_size") }, (_, lane) => {
+    body.replaceChildren(...model.get("schedules").map((_, lane) => {
       const r = now.find((row) => row.lane === lane);
-      const of = r && forgotten && inside.get(lane).length > 1 ? `of ${list(inside.get(lane).map(letter))}` : null;
+      const of = r && forgotten && inside.get(lane).length > 1 ? `of ${inside.get(lane).map(letter).join("")}` : null;
       const cells = r ? [letter(r.session), of ?? (r.reset ? "▌ zero" : "kept"), item(r.x), item(r.y)]
         : ["–", "ended", "–", "–"];
-      return html("tr", { class: r ? "" : "rb-muted" }, html("th", { scope: "row" }, String(lane)),
+      const kind = lane >= model.get("batch_size") ? "rb-room" : r ? "" : "rb-muted"; // no lane, but its room is kept
+      return html("tr", { class: kind }, html("th", { scope: "row" }, String(lane)),
         ...cells.map((cell) => html("td", {}, cell)));
     }));
     const tensor = (values) => `tensor([${values.join(", ")}])`;
@@ -180,7 +198,7 @@ function render({ model, el }) {
       now.map((r) => `Lane ${r.lane}: session ${letter(r.session)}, input ${r.x}, target ${r.y}`).join(". "));
   }
 
-  const stop = follow(model, el, ["step", "batch_size"], draw);
+  const stop = follow(model, el, ["step", "batch_size", "forgotten"], draw);
   return () => { stop(); play.pause(); };
 }
 

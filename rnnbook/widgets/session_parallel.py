@@ -7,7 +7,7 @@ import traitlets
 
 from rnnbook.interactions import SessionData
 from rnnbook.gru4rec import session_parallel
-from rnnbook.widgets.base import Widget, source
+from rnnbook.widgets.base import HERE, Widget, source
 
 LONGEST, WIDEST = 10, 6  # at most so many events of a session and lanes fit on a screen
 
@@ -56,12 +56,14 @@ class SessionParallelStepper(Widget):
     """
 
     _esm = source("session_parallel.js")
+    _css = Widget._css + (HERE / "session_parallel.css").read_text(encoding="utf-8")
     items = traitlets.List().tag(sync=True)  # [n_events] item of each event
     offsets = traitlets.List().tag(sync=True)  # [n_sessions + 1]
     item_names = traitlets.Dict().tag(sync=True)  # item -> raw id
     schedules = traitlets.List().tag(sync=True)  # [batch_size - 1] -> the schedule's arrays
     batch_size = traitlets.Int().tag(sync=True)
     step = traitlets.Int(0).tag(sync=True)
+    forgotten = traitlets.Int(0).tag(sync=True)  # 1: the reset is forgotten
 
     def __init__(self, data=None, batch_size=3, n_sessions=8, **kwargs):
         data = _example() if data is None else data
