@@ -3,10 +3,52 @@
 import pytest
 from test_widgets import status
 
+from rnnbook import widgets
 from rnnbook.widgets import SessionParallelStepper
 
 pytestmark = pytest.mark.browser
 SHOWN = "document.querySelector('[role=status]')?.textContent.length > 0"
+
+ALONE = ["DistillationExplorer", "GradientFlowExplorer", "LiveTraining", "LossRace", "PrefixExplorer",
+         "RankingLossExplorer", "SessionParallelStepper"]  # those that need no model
+LINKS = [
+    ("DistillationExplorer", "strength=0.25&sees=both&n=30"), ("GradientFlowExplorer", "radius=1.2&bias=2&cells=lstm"),
+    ("LossRace", "negatives=64&step=gradient+descent&steps=12"), ("PrefixExplorer", "session=1&rate=0&form=positions"),
+    ("RankingLossExplorer", "target=1.5&negatives=-1,2&loss=bpr-max")]
+
+
+def allowed(value, values):
+    if isinstance(values, list):
+        return value in values
+    if "of" in values:
+        return values["least"] <= len(value) <= values["most"] and all(allowed(each, values["of"]) for each in value)
+    return values["low"] <= value <= values["high"]
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_what_a_widget_shows_at_first_may_stand_in_its_link(name):
+    widget = getattr(widgets, name)()
+    assert widget.linked()
+    for trait, values in widget.linked().items():
+        assert widget.trait_metadata(trait, "sync"), trait
+        assert allowed(getattr(widget, trait), values), trait
+
+
+@pytest.mark.parametrize("name, asked", LINKS)
+def test_each_explorer_opens_from_its_link(show, name, asked):
+    page = show(getattr(widgets, name)())
+    before = status(page)
+    page.evaluate(f"location.hash = '#{name}:{asked}'")
+    page.wait_for_function("text => document.querySelector('[role=status]').textContent !== text", arg=before)
+    opened = status(page)
+    page.reload()
+    page.wait_for_function(SHOWN)
+    assert status(page) == opened
+    page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.taken = text; }; }")
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_text("A link to what you see is copied.").wait_for()
+    taken = page.evaluate("decodeURIComponent(taken.replaceAll('+', ' '))")
+    assert all(part in taken for part in asked.replace("+", " ").split("&"))
 
 
 @pytest.mark.parametrize("over", ["file", "http"])
@@ -16,7 +58,7 @@ def test_what_the_reader_does_is_in_the_address(show, over):
     page.get_by_role("button", name="Step →").click()
     page.get_by_role("button", name="Step →").click()
     page.wait_for_url("**#SessionParallelStepper:*")
-    assert page.url.endswith("#SessionParallelStepper:batch_size=3&step=2")
+    assert page.url.endswith("#SessionParallelStepper:batch_size=3&step=2&forgotten=0")
     before = status(page)
     page.reload()
     page.wait_for_function(SHOWN)
@@ -38,10 +80,10 @@ def test_a_link_is_copied_or_where_that_is_refused_said(show):
     page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.taken = text; }; }")
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("A link to what you see is copied.").wait_for()
-    assert page.evaluate("taken").endswith("#SessionParallelStepper:batch_size=3&step=0")
+    assert page.evaluate("taken").endswith("#SessionParallelStepper:batch_size=3&step=0&forgotten=0")
     page.evaluate("() => { navigator.clipboard.writeText = async () => { throw new Error('refused'); }; }")
     page.get_by_role("button", name="Copy link").click()
-    page.get_by_text("#SessionParallelStepper:batch_size=3&step=0").wait_for()
+    page.get_by_text("#SessionParallelStepper:batch_size=3&step=0&forgotten=0").wait_for()
 
 
 @pytest.mark.parametrize("asked", ["step=99", "step=-1", "step=1.5", "step=", "batch_size=0", "batch_size=%3Cimg%3E",

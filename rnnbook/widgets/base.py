@@ -52,8 +52,8 @@ class Widget(anywidget.AnyWidget):
     def linked(self):
         """dict: what a link to the widget on a page keeps, by trait, and the values that the link may set.
 
-        These are a list of them, ``{"low": …, "high": …}`` for a number between, or ``{"longest": …}`` for a text; for a
-        trait that is a list, ``{"of": the values of an element, "least": fewest elements, "most": most}``.
+        These are a list of them, ``{"low": …, "high": …}`` for a number between, or ``{"longest": …}`` for a text; for
+        a trait that is a list, ``{"of": the values of an element, "least": fewest elements, "most": most}``.
         """
         return {}
 

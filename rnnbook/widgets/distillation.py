@@ -67,6 +67,10 @@ class DistillationExplorer(Widget):
                          names=list(names[: chain.n_items]), context=context, strength=strength, sees=sees, n=n,
                          **kwargs)
 
+    def linked(self):
+        return {"context": list(range(len(self.names))), "strength": {"low": 0, "high": 1},
+                "sees": ["future", "both"], "n": self.counts}
+
     def summary(self):
         return (f"What comes after a click on a chain of {len(self.stationary)} items: truth, the mean of a "
                 "teacher that sees the future, a student that learns from both, and the student's error against λ.")

@@ -58,6 +58,11 @@ class GradientFlowExplorer(Widget):
         start = {"radius": min(radii, key=lambda r: abs(r - 0.9)), "bias": min(biases, key=lambda b: abs(b - 3))}
         super().__init__(radii=list(radii), biases=list(biases), norms=norms, **{**start, **kwargs})
 
+    def linked(self):
+        pulses = len(self.norms[CELLS[0]][0][0])
+        return {"radius": self.radii, "bias": self.biases, "pulse": list(range(pulses)),
+                "cells": {"of": list(CELLS), "least": 0, "most": len(CELLS)}}
+
     def summary(self):
         return ("Gradient norm against distance in time for vanilla, LSTM and GRU cells, by spectral radius "
                 f"({min(self.radii):g} to {max(self.radii):g}) and gate bias ({min(self.biases):g} to "

@@ -42,6 +42,9 @@ class LossRace(Widget):
     def __init__(self, negatives=2048, step="Adagrad", steps=0, seed=0, **kwargs):
         super().__init__(negatives=negatives, step=step, steps=steps, seed=seed, **kwargs)
 
+    def linked(self):
+        return {"negatives": list(COUNTS), "step": list(STEPS), "steps": list(range(101)), "seed": list(range(100))}
+
     def summary(self):
         return (f"The rank of a target among {self.negatives:,} negatives over 100 steps of {self.step}: BPR, BPR "
                 "times the number of negatives, BPR-max and cross-entropy.")

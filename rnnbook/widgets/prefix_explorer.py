@@ -97,6 +97,13 @@ class PrefixExplorer(Widget):
                          items=items, emission=emission, session=session, rate=rate, batch_size=batch_size, form=form,
                          **kwargs)
 
+    def linked(self):
+        most = max(map(len, self.sessions))
+        return {"session": list(range(len(self.sessions))), "rate": {"low": 0, "high": 0.9},
+                "batch_size": list(range(1, 9)), "form": ["prefixes", "positions"], "draw": list(range(N_DRAWS)),
+                "pair": list(range(most - 1)),
+                "flips": {"of": list(range(MAX_CLICKS**2)), "least": 0, "most": MAX_CLICKS**2}}
+
     def summary(self):
         return (f"{len(self.sessions)} sessions as training pairs, prefix and next click, with clicks "
                 f"deleted at rate {self.rate:g}: separately for each prefix, or once for all positions of a session; "

@@ -43,6 +43,10 @@ class RankingLossExplorer(Widget):
         super().__init__(target=target, negatives=list(negatives), loss=loss, regularization=regularization,
                          **kwargs)
 
+    def linked(self):
+        score = {"low": -6, "high": 6}  # as far as the sliders go
+        return {"target": score, "negatives": {"of": score, "least": 1, "most": 8}, "loss": list(LOSSES)}
+
     def summary(self):
         return (f"Ranking losses of a target scored {self.target:g} against {len(self.negatives)} negatives, "
                 f"their gradients, and curves against the margin: {', '.join(LOSSES)}.")

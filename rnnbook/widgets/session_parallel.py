@@ -86,7 +86,8 @@ class SessionParallelStepper(Widget):
 
     def linked(self):
         most = max(len(schedule["offsets"]) for schedule in self.schedules)
-        return {"batch_size": list(range(1, len(self.schedules) + 1)), "step": list(range(most))}
+        return {"batch_size": list(range(1, len(self.schedules) + 1)), "step": list(range(most)),
+                "forgotten": [0, 1]}
 
     def summary(self):
         return (f"Session-parallel mini-batches, step by step: {self.data.n_sessions} sessions in "
