@@ -429,7 +429,8 @@ def test_an_error_is_one_sentence(words, code, message, capsys):
     assert not Path("run").exists()
 
 
-@pytest.mark.parametrize("command", ["look", "train", "resume", "score", "recommend", "data", "reproduce"])
+@pytest.mark.parametrize("command", ["look", "sequential", "train", "resume", "score", "recommend", "data",
+                                     "reproduce"])
 def test_help_shows_an_example_that_parses(command, capsys):
     assert call(command, "--help") == 0
     example = capsys.readouterr().out.rstrip().splitlines()[-1].removeprefix("example: rnnbook ")
