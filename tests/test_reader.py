@@ -253,6 +253,19 @@ CELLS = """(() => {
 })()"""
 
 
+def test_the_mark_in_the_contents_is_in_view(visit):
+    page = visit("book/02_gru4rec")
+    side, marked = ".bd-sidebar-secondary", ".bd-sidebar-secondary a[aria-current]"
+    names = page.evaluate(f"[...document.querySelectorAll('{side} .page-toc a')].map(a => a.hash)")
+    assert len(names) > 20
+    for name in [*names[::4], names[-1], names[0]]:
+        page.evaluate("name => document.getElementById(decodeURIComponent(name.slice(1))).scrollIntoView("
+                      "{ behavior: 'instant' })", name)
+        page.wait_for_function("([marked, name]) => document.querySelector(marked)?.hash === name", arg=[marked, name])
+        box, frame = (page.locator(each).bounding_box() for each in (marked, side))
+        assert frame["y"] - 1 <= box["y"] and box["y"] + box["height"] <= frame["y"] + frame["height"] + 1, name
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("path", ["book/results", "book/bugs", "book/data", "book/03_improved"])
 def test_numbers_stand_at_the_right_and_words_at_the_left_as_their_heads_do(visit, path, width):

@@ -34,6 +34,20 @@ document.addEventListener("DOMContentLoaded", () => {
   });
 });
 
+// The contents beside the text: the theme marks the section that is being read, and here the mark is kept in view.
+document.addEventListener("DOMContentLoaded", () => {
+  const side = document.querySelector(".bd-sidebar-secondary"), contents = side?.querySelector(".page-toc");
+  if (!contents) return;
+  const follow = () => {
+    const link = contents.querySelector("[aria-current]");
+    if (!link) return;
+    const [box, frame] = [link, side].map((node) => node.getBoundingClientRect());
+    if (box.top < frame.top || box.bottom > frame.bottom)
+      side.scrollBy({ top: box.top - frame.top - frame.height / 2, behavior: "instant" });
+  };
+  new MutationObserver(follow).observe(contents, { subtree: true, attributes: true, attributeFilter: ["aria-current"] });
+});
+
 // On paper the dark theme would be light text on white.
 let theme;
 addEventListener("beforeprint", () => {
