@@ -36,7 +36,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
 // The contents beside the text: the theme marks the section that is being read, and here the mark is kept in view.
 document.addEventListener("DOMContentLoaded", () => {
-  const side = document.querySelector(".bd-sidebar-secondary"), contents = side?.querySelector(".page-toc");
+  const side = document.querySelector(".bd-sidebar-secondary"), contents = side?.querySelector("nav.page-toc");
   if (!contents) return;
   const follow = () => {
     const link = contents.querySelector("[aria-current]");
