@@ -59,7 +59,10 @@ reopen();
 render({ model, el });
 if (Object.keys(linked).length) {
   const said = html("span", { "aria-live": "polite" });
-  el.append(html("p", { class: "rb-link" }, html("button", { type: "button", onclick: async () => {
-    said.textContent = await copied(address()) ? "A link to what you see is copied." : address();
-  } }, "Copy link"), " ", said));
+  el.append(html("p", { class: "rb-link" }, said, html("button", { type: "button", onclick: async () => {
+    if (await copied(address())) { said.textContent = "A link to what you see is copied."; return; }
+    const field = html("input", { type: "text", readonly: true, value: address(), "aria-label": "link to what you see" });
+    said.replaceChildren(field); // where the browser refuses, the reader copies
+    field.select();
+  } }, "Copy link")));
 }
