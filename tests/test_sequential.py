@@ -1,12 +1,13 @@
 """Does a log look sequential? On worlds of which the answer is known, it finds what there is and nothing else."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from rnnbook import cli, metrics
+from rnnbook import cli, metrics, results
 from rnnbook.interactions.errors import DataError
 from rnnbook.sequential import LOST, WAYS, Reordered, sequentiality
 from rnnbook.worlds import LongMemoryWorld, SessionWorld
@@ -52,6 +53,39 @@ def test_the_targets_and_the_sessions_stay_what_they_are():
                                             for i in range(6)]
 
 
+# --- What the page says, from the result file ------------------------------------------------------------
+
+
+def rows_of(world, metric="recall@20"):
+    """The rows of the first of LOST, the order of the clicks before the last, by the number of sessions."""
+    sizes = results.load("sequential")["config"]["sizes"]
+    rows = results.rows("sequential", f"found in {metric}")
+    return {n: rows[f"{world} · N={n} · {LOST[0]}"] for n in sizes}
+
+
+@pytest.mark.claim("order-is-found-where-it-is")
+def test_order_is_found_where_it_is_and_nowhere_else():
+    for metric in ("recall@20", "mrr@20"):
+        for world in ("one mood a session", "first order"):
+            assert all(row["mean"] <= 0.1 and len(row["values"]) == 10 for row in rows_of(world, metric).values())
+        for world in ("moods that move", "three clicks ago"):
+            assert rows_of(world, metric)[10_000]["mean"] == 1
+
+
+@pytest.mark.claim("the-last-click-has-most-of-the-order")
+def test_which_click_is_the_last_is_worth_most_of_the_order():
+    found, ways = results.load("sequential"), list(WAYS)
+    for log in found["config"]["logs"]:
+        worth = {(row["a"].split(" · ")[1], row["b"].split(" · ")[1]): row for row in found["paired"]
+                 if row["metric"] == "recall" and row["a"].startswith(log)}
+        earlier, last, repeats = (worth[pair] for pair in pairwise(ways))
+        assert last["low"] > 0 and last["difference"] > 5 * abs(earlier["difference"])
+        assert repeats["low"] < 0.005 and repeats["high"] > -0.005
+
+
+# --- Live, on worlds -------------------------------------------------------------------------------------
+
+
 def found(log):
     return dict(sequentiality(log, device="cpu", progress=False).losses())
 
@@ -61,6 +95,7 @@ def moods():
     return found(WORLD.sample(6000, 1))
 
 
+@pytest.mark.twin("order-is-found-where-it-is")
 def test_where_the_mood_moves_the_order_matters_twice(moods):
     for what in LOST[:2]:
         assert moods[what][1] > 0, (what, moods)
@@ -73,6 +108,7 @@ def test_where_only_the_last_click_counts_it_is_not_called_order():
     assert first_order[LOST[1]][1] > 0.05
 
 
+@pytest.mark.twin("order-is-found-where-it-is")
 def test_where_the_mood_stays_there_is_no_order():
     """Clicks of one mood are exchangeable: any order of them is equally likely."""
     still = found(replace(WORLD, stay=1.0).sample(6000, 1))

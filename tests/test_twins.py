@@ -16,7 +16,7 @@ WITHOUT = {
     "sequence-beats-last-item": REAL, "sequence-beats-neighbours": REAL, "the-loss-decides": REAL,
     "hard-negatives-matter": REAL, "exact-logq-changes-little": REAL, "more-layers": REAL,
     "prefixes-on-real-clicks": REAL, "m1-and-gru4rec": REAL, "fine-tuning-within-a-week": REAL,
-    "new-users-are-met": REAL, "online-factorisation-wins": REAL,
+    "the-last-click-has-most-of-the-order": REAL, "new-users-are-met": REAL, "online-factorisation-wins": REAL,
     "below-models-fitted-once": PEER}
 
 
