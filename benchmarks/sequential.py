@@ -5,8 +5,8 @@
 
 from dataclasses import asdict, replace
 
-from rnnbook import data, metrics, results
-from rnnbook.benchmarks.rows import mean_row, paired_row, score_rows
+from rnnbook import data, results
+from rnnbook.benchmarks.rows import METRICS, mean_row, paired_row, score_rows
 from rnnbook.benchmarks.units import Units
 from rnnbook.sequential import CONFIG, LOST, sequentiality
 from rnnbook.worlds import LongMemoryWorld, SessionWorld
@@ -39,8 +39,8 @@ def on_log(job):
 def main(experiment):
     """Shares of the seeds in which each kind of information is found, and what it is worth on the logs."""
     result = results.new_result(experiment, results.describe(data.load_log(LOGS[0]), data.load_log(LOGS[1])), {
-        "worlds": {name: repr(world) for name, world in WORLDS.items()}, "sizes": SIZES, "seeds": len(SEEDS),
-        "logs": LOGS, "seeds of the logs": len(LOG_SEEDS), "model": asdict(CONFIG)})
+        "worlds": {name: repr(world) for name, world in WORLDS.items()}, "sizes": SIZES, "seeds": list(SEEDS),
+        "logs": LOGS, "seeds of the logs": list(LOG_SEEDS), "model": asdict(CONFIG)})
     units = Units(result)
     logs = [(name, seed) for name in LOGS for seed in LOG_SEEDS]
     by_log = dict(zip(logs, units.in_parallel(on_log, logs)))
@@ -50,7 +50,7 @@ def main(experiment):
             result["rows"] += score_rows(f"{name} · {way}", scores)
         pairs = [*zip(ways, list(ways)[1:]), ("in order", "shuffled")]
         result["paired"] += [paired_row(f"{name} · {a}", f"{name} · {b}", metric, ways[a], ways[b])
-                             for a, b in pairs for metric in metrics.METRICS]
+                             for a, b in pairs for metric in METRICS]
     jobs = [(name, n, seed) for n in sorted(SIZES, reverse=True) for name in WORLDS for seed in SEEDS]
     by_world = dict(zip(jobs, units.in_parallel(on_world, jobs)))
     for name in WORLDS:

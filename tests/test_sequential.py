@@ -77,7 +77,7 @@ def test_which_click_is_the_last_is_worth_most_of_the_order():
     found, ways = results.load("sequential"), list(WAYS)
     for log in found["config"]["logs"]:
         worth = {(row["a"].split(" · ")[1], row["b"].split(" · ")[1]): row for row in found["paired"]
-                 if row["metric"] == "recall" and row["a"].startswith(log)}
+                 if row["metric"] == "recall@20" and row["a"].startswith(log)}
         earlier, last, repeats = (worth[pair] for pair in pairwise(ways))
         assert last["low"] > 0 and last["difference"] > 5 * abs(earlier["difference"])
         assert repeats["low"] < 0.005 and repeats["high"] > -0.005
