@@ -145,8 +145,9 @@ class Sequentiality:
                 verdict = ("matters" if low > 0 else "disturbs the network" if high < 0
                            else "makes no difference that can be told")
                 share = difference / max(getattr(whole, metric), np.finfo(float).tiny)
-                lines.append(f"  {what}: {difference:+.3f} [{low:+.3f}, {high:+.3f}], {share:+.0%}: it {verdict}")
-        return "\n".join(lines).replace("-", "−").replace("last−", "last-")
+                numbers = f"{difference:+.3f} [{low:+.3f}, {high:+.3f}], {share:+.0%}".replace("-", "−")
+                lines.append(f"  {what}: {numbers}: it {verdict}")
+        return "\n".join(lines)
 
 
 def sequentiality(log, config=CONFIG, *, device="auto", seed=0, progress=True):

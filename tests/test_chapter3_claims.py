@@ -96,7 +96,8 @@ def test_deletion_helps_small_logs_and_costs_large_ones_whatever_the_noise():
         if n == 10_000:
             assert row["low"] < 0 < row["high"]
     for rate in (0.1, 0.25):
-        assert gains[0.0, 2_500, rate]["low"] > 0
+        assert gains[0.0, 2_500, rate]["low"] > 0 and gains[0.2, 2_500, rate]["low"] > 0
+        assert 0 < gains[0.4, 2_500, rate]["difference"] < min(gains[q, 2_500, rate]["difference"] for q in (0.0, 0.2))
         assert 0.004 < gains[0.0, 2_500, rate]["difference"] < 0.006  # half a point
     for q in setting["noise"]:
         assert gains[q, 40_000, 0.25]["high"] < 0 and abs(gains[q, 40_000, 0.25]["difference"] + 0.0045) < 0.001

@@ -130,5 +130,6 @@ def test_the_command_says_it_in_words(tmp_path, capsys):
     WORLD.sample(300).to_frame().to_csv(tmp_path / "clicks.csv", index=False)
     cli.main(["sequential", str(tmp_path / "clicks.csv"), "--device", "cpu"])
     said = capsys.readouterr().out
-    assert "Recall@20" in said and "MRR@20" in said
+    assert said.startswith("clicks.csv: a GRU predicts") and "Recall@20" in said and "MRR@20" in said
+    assert "the order of the clicks before the last: " in said and "-" not in said.replace("last-", "")
     assert all(way in said for way in WAYS) and all(what in said for what in LOST)
