@@ -78,7 +78,7 @@ def test_its_gradient_is_that_of_the_loop(float64):
     weight = torch.randn(2, 9, 3)
     found, wanted = (torch.autograd.grad((way(a, b) * weight).sum(), [a, b]) for way in (scan, loop))
     for one, other in zip(found, wanted):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-13)
 
 
 # --- Mixers, by hand --------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def test_attention_weighs_what_came_before(float64):
         for part in (slice(0, 3), slice(3, 6)):  # the heads
             weight = (k[:, :t + 1, part] @ q[:, t, part, None] / 3**0.5).softmax(dim=1)
             rows[:, t, part] = (weight * v[:, :t + 1, part]).sum(1)
-    torch.testing.assert_close(mixer(x), rows @ mixer.out.weight.T + mixer.out.bias, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(mixer(x), rows @ mixer.out.weight.T + mixer.out.bias, rtol=1e-13, atol=1e-13)
 
 
 def test_mingru_by_its_equations(float64):
@@ -105,7 +105,7 @@ def test_mingru_by_its_equations(float64):
         z = 1 / (1 + torch.exp(-(x[:, t] @ wz.T + bz)))
         h = (1 - z) * h + z * (x[:, t] @ wh.T + bh)
         rows.append(h)
-    torch.testing.assert_close(mixer(x), torch.stack(rows, 1), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(mixer(x), torch.stack(rows, 1), rtol=1e-13, atol=1e-13)
 
 
 def test_lru_by_its_equations(float64):
@@ -118,7 +118,7 @@ def test_lru_by_its_equations(float64):
     for t in range(6):
         h = factor * h + mixer.gamma.exp() * (x[:, t].to(torch.complex128) @ b.T)
         rows.append((h @ c.T).real)
-    torch.testing.assert_close(mixer(x), torch.stack(rows, 1), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(mixer(x), torch.stack(rows, 1), rtol=1e-13, atol=1e-13)
 
 
 def test_lru_starts_on_its_ring_with_a_state_of_even_size(float64):
@@ -129,7 +129,7 @@ def test_lru_starts_on_its_ring_with_a_state_of_even_size(float64):
     assert abs((radius**2 < (0.8**2 + 0.99**2) / 2).double().mean() - 0.5) < 0.03  # uniform over the area
     assert abs(angle.mean() - np.pi) < 0.1 and angle.std() > 1.7
     # White noise of variance 1 into each number of the state: Σ |λ|^2t γ² = γ² / (1 − |λ|²) = 1
-    torch.testing.assert_close(mixer.gamma.exp()**2 / (1 - radius**2), torch.ones(4000), rtol=1e-9, atol=0)
+    torch.testing.assert_close(mixer.gamma.exp()**2 / (1 - radius**2), torch.ones(4000), rtol=1e-13, atol=0)
 
 
 # --- The network ------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_served_click_by_click_it_has_the_same_states(name, float64):
     whole, state = model.states(items), None
     for t in range(12):
         h, state = model.step(items[:, t], state)
-        torch.testing.assert_close(h, whole[:, t], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(h, whole[:, t], rtol=1e-13, atol=1e-13)
     assert state[0] == 12
 
 
