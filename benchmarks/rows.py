@@ -1,7 +1,6 @@
 """Rows of a result file: means, differences, and the one 95 % interval for a number a seed."""
 
 import statistics
-from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -48,7 +47,7 @@ def score_rows(model, scores):
 def difference_row(a, b, metric, differences):
     """The paired difference a - b from one number a seed, with the p-value of the t-test."""
     mean, low, high = t_interval(differences)
-    p = p_value(mean, (high - low) / 2, partial(stats.t, len(differences) - 1)) if len(differences) > 1 else 1.0
+    p = p_value(mean, (high - low) / 2, stats.t(len(differences) - 1)) if len(differences) > 1 else 1.0
     return {"a": a, "b": b, "metric": metric, "difference": mean, "low": low, "high": high, "p": p}
 
 
@@ -69,7 +68,7 @@ def p_value(mean, half, distribution):
     """
     if half == 0:  # without chance a difference is certain
         return float(mean == 0)
-    return float(2 * distribution().sf(abs(mean) / half * distribution().ppf(0.975)))
+    return float(2 * distribution.sf(abs(mean) / half * distribution.ppf(0.975)))
 
 
 def paired_rows(a, b, scores):

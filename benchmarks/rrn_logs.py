@@ -65,7 +65,8 @@ RIVALS = {
 SPACE = {"learning_rate": [5e-4, 1e-3, 1.5e-3, 3e-3], "table_learning_rate": [None, 0.01, 0.03],
          "dropout": [0.2, 0.5], "penalty": [10.0, 30.0, 60.0], "hidden_size": [20, 40, 80],
          "dynamic_size": [10, 20, 40], "stationary_size": [20, 160], "cold_start": [0.3, 0.5, 0.8]}
-# With a search of their own, and with the settings that the RRN got
+# With a search of their own, and with the settings that the RRN got. What is left out costs as much as the RRN itself:
+# it is tried where a network is trained once, and not where it is trained anew within the test.
 NETWORKS = {"RRN": {}, "RRN on Online MF": {"learning_rate": [1e-4, 2e-4, 5e-4, 1e-3]},  # little is left to learn
             "RRN, no dynamic part": {"dynamic": [False]}}
 WITHOUT = {"RRN, no newbie flag": {"newbie": False}, "RRN, no clock": {"wall_clock": False},
@@ -111,20 +112,7 @@ def fitter(arm, chosen, seed):
     if arm == "RRN on Online MF":
         base = fitter("Online MF", chosen, seed)
         return lambda train: Residual(base(train), network(left_over(base, train), settings, seed))
-    if arm == AVERAGED:
-        both = [fitter(each, chosen, seed) for each in ("RRN", "Online MF")]
-        return lambda train: Average([each(train) for each in both])
     return lambda train: network(train, settings or chosen["RRN"] | WITHOUT[arm], seed)
-
-
-class Average:
-    """The mean of the predictions of some models."""
-
-    def __init__(self, models):
-        self.models, self.user_ids, self.item_ids = models, models[0].user_ids, models[0].item_ids
-
-    def follow(self, data):
-        return np.mean([model.follow(data) for model in self.models], axis=0)
 
 
 # --- The search, and the test -----------------------------------------------------------------------------
@@ -186,12 +174,15 @@ def main(experiment):
     of_networks, networks = search(NETWORKS, chosen["Online MF"])
     chosen |= networks
     result["trials"], result["config"]["chosen"] = trials + of_networks, chosen
-    arms = [*RIVALS, "Forgetting MF, γ = 1", *NETWORKS, *WITHOUT, AVERAGED]
+    arms = [*RIVALS, "Forgetting MF, γ = 1", *NETWORKS, *(WITHOUT if LOGS[name][1] == 1 else {})]
     without_chance = "Mean", "Biases", "Forgetting MF", "Forgetting MF, γ = 1"
     jobs = [(name, arm, chosen, seed) for arm in arms for seed in (SEEDS if arm not in without_chance else (0,))]
-    predictions = units.in_parallel(test_one, jobs)
-    scores = {arm: [metrics.evaluate_ratings(Predicted(test, made), test)
-                    for (_, of, *_), made in zip(jobs, predictions) if of == arm] for arm in arms}
+    made: dict[str, list] = {arm: [] for arm in arms}
+    for (_, arm, *_), predictions in zip(jobs, units.in_parallel(test_one, jobs)):
+        made[arm].append(predictions)
+    made[AVERAGED] = [np.mean(both, axis=0) for both in zip(made["RRN"], made["Online MF"])]
+    scores = {arm: [metrics.evaluate_ratings(Predicted(test, predictions), test) for predictions in runs]
+              for arm, runs in made.items()}
     for arm, runs in scores.items():
         result["rows"].append(score_row(arm, "rmse", runs))
         for group, which in {"new users": ~known, "known users": known}.items():
@@ -199,7 +190,7 @@ def main(experiment):
                 of_group = [replace(s, errors=s.errors[which], users=s.users[which],
                                     rmse=float(np.sqrt(np.mean(s.errors[which] ** 2)))) for s in runs]
                 result["rows"].append(score_row(arm, "rmse", of_group) | {"metric": f"rmse, {group}"})
-    for a, others in {"RRN": arms, "RRN on Online MF": ["Online MF", "RRN", AVERAGED], AVERAGED: ["Online MF"],
+    for a, others in {"RRN": list(scores), "RRN on Online MF": ["Online MF", "RRN", AVERAGED], AVERAGED: ["Online MF"],
                       "Forgetting MF": ["Forgetting MF, γ = 1", "Online MF"],
                       "Estimated Kalman filter": ["Online MF"]}.items():
         result["paired"] += [paired_row(a, b, "rmse", scores[a], scores[b]) for b in others if a != b]
