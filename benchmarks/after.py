@@ -136,8 +136,8 @@ class TiesBroken:
     def __init__(self, model):
         self.model, self.item_ids = model, model.item_ids
 
-    def score_sessions(self, data):
-        for positions, scores in self.model.score_sessions(data):
+    def score_sessions(self, data, batch_size=512):
+        for positions, scores in self.model.score_sessions(data, batch_size):
             yield positions, scores - 1e-12 * torch.arange(scores.shape[1])
 
 
