@@ -20,7 +20,7 @@ from rnnbook.gru4rec import GRU4RecConfig
 from rnnbook.worlds import LongMemoryWorld, SessionWorld
 
 SEEDS, N_TEST, N_VALID = range(3), 5_000, 2_000
-DRAWS, RUNGS, PATIENCE = 20, {2: 20, 6: 5}, 2  # epochs, and how many of the draws are trained for so many
+DRAWS, RUNGS, PATIENCE = 20, {2: 20, 6: 4}, 2  # epochs, and how many of the draws are trained for so many
 SPACE = {"hidden_size": [32, 64], "n_blocks": [1, 2], "dropout": [0.0, 0.1, 0.2, 0.4],
          "batch_size": [256, 512, 1024], "learning_rate": [1e-3, 2e-3, 4e-3, 8e-3]}
 SPACES = {name: SPACE | ({"n_heads": [1, 2, 4]} if name == "SASRec" else {}) for name in MODELS} | {
@@ -43,7 +43,7 @@ class Task(NamedTuple):
         return N_TEST // 5 if isinstance(self.world, LongMemoryWorld) else N_TEST
 
 
-MOODS, FIVE, COUNTED = ("moods", 10_000), ("5 back", 2_000), ("3 back of those that count", 2_000)
+MOODS, FIVE, COUNTED = ("moods", 10_000), ("5 back", 1_000), ("3 back of those that count", 1_000)
 TASKS = {
     "moods": Task(SessionWorld(), {3_000: 16, 10_000: 8, 40_000: 4, 160_000: 3}, 20, MOODS),
     "first order": Task(SessionWorld().markov_control(), {10_000: 8}, 20, MOODS),
