@@ -12,6 +12,7 @@ EXPERIMENTS = {
     "gru4rec-belief": "gru4rec_belief",
     "sequential": "sequential",
     "after-worlds": "after",
+    "after-cost": "after_cost",
     "recommend-speed": "recommend_speed",
     "gru4rec-network": "network",
     "improved-search": "improved_search",
