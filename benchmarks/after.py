@@ -51,6 +51,17 @@ TASKS = {
     "20 back": Task(LongMemoryWorld(lag=20, length=60), {2_000: 8}, 1, FIVE),
     "80 back": Task(LongMemoryWorld(lag=80, length=160), {1_000: 8}, 1, FIVE),
     "3 back of those that count": Task(LongMemoryWorld(lag=3, length=30, distraction=0.5), {2_000: 8}, 1, FIVE)}
+# NDCG@10 and HR@10 as the README of facebookresearch/generative-recommenders prints them: the public experiments of
+# Zhai et al., ICML 2024. The rows of GRU4Rec and BERT4Rec there are those of Klenitskiy & Vasilev, RecSys 2023.
+PUBLISHED = {
+    "MovieLens 1M": {"GRU4Rec": (0.1648, 0.2811), "SASRec": (0.1603, 0.2853), "BERT4Rec": (0.1537, 0.2843),
+                     "HSTU": (0.1720, 0.3097), "HSTU-large": (0.1893, 0.3294)},
+    "MovieLens 20M": {"GRU4Rec": (0.1730, 0.2813), "SASRec": (0.1621, 0.2889), "BERT4Rec": (0.1703, 0.2816),
+                      "HSTU": (0.1895, 0.3273), "HSTU-large": (0.2098, 0.3556)},
+    "Amazon Books": {"SASRec": (0.0164, 0.0306), "HSTU": (0.0227, 0.0416), "HSTU-large": (0.0262, 0.0478)}}
+PAPER = [{"source": source, "model": model, "metric": metric, "value": value}
+         for source, models in PUBLISHED.items() for model, values in models.items()
+         for metric, value in zip(("ndcg@10", "recall@10"), values)]
 ONE_SEED = 160_000  # so many sessions say enough by themselves
 
 
@@ -127,6 +138,7 @@ def main(experiment):
         for n in t.epochs:
             report(result, f"{task} · N={n}", t, {arm: [scores for (a, _, of, size, _), scores in done
                                                       if (a, of, size) == (arm, task, n)] for arm in SPACES})
+    result["paper"] = PAPER
     units.write()
 
 
