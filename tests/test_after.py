@@ -63,6 +63,7 @@ def loop(a, b):
     return torch.stack(states, dim=1)
 
 
+@pytest.mark.claim("scan-is-the-loop")
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 64, 100])
 @pytest.mark.parametrize("dtype, bar", [(torch.float32, 1e-6), (torch.float64, 1e-12), (torch.complex128, 1e-12)])
 def test_the_scan_is_the_loop(length, dtype, bar):
@@ -73,6 +74,7 @@ def test_the_scan_is_the_loop(length, dtype, bar):
     torch.testing.assert_close(scan(a, b), loop(a, b), rtol=bar, atol=bar)
 
 
+@pytest.mark.claim("scan-is-the-loop")
 def test_its_gradient_is_that_of_the_loop(float64):
     a, b = torch.rand(2, 9, 3, requires_grad=True), torch.randn(2, 9, 3, requires_grad=True)
     weight = torch.randn(2, 9, 3)
@@ -135,6 +137,7 @@ def test_lru_starts_on_its_ring_with_a_state_of_even_size(float64):
 # --- The network ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.claim("after-causal")
 @every_model
 def test_served_click_by_click_it_has_the_same_states(name, float64):
     model, items = model_of(name).double(), torch.randint(30, (3, 12))
@@ -145,6 +148,7 @@ def test_served_click_by_click_it_has_the_same_states(name, float64):
     assert state[0] == 12
 
 
+@pytest.mark.claim("state-of-attention-grows")
 @every_model
 def test_what_is_kept_grows_with_attention_alone(name):
     model, state, sizes = model_of(name), None, []
@@ -164,6 +168,7 @@ def test_attention_has_no_place_beyond_its_length():
         model.step(torch.tensor([1]), state)
 
 
+@pytest.mark.claim("after-causal")
 @every_model
 def test_a_later_click_moves_no_earlier_state(name, float64):
     model, items = model_of(name).double(), torch.randint(30, (1, 12))
@@ -183,6 +188,7 @@ def test_order_matters(name, float64):
     assert (one - other).abs().max() > 1e-4
 
 
+@pytest.mark.claim("after-causal")
 @every_model
 def test_padding_changes_nothing(name, float64):
     """A session alone, and beside one of a greater length."""
