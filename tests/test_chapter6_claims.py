@@ -6,7 +6,7 @@ import pytest
 
 from rnnbook import metrics, results
 from rnnbook.after import MODELS, fit
-from rnnbook.worlds import LongMemoryWorld, SessionWorld
+from rnnbook.worlds import LongMemoryWorld
 
 NAME = "after-worlds"
 FAR, NEAR, COUNTED = "80 back · N=1000", "5 back · N=2000", "3 back of those that count · N=2000"
@@ -43,3 +43,25 @@ def test_the_order_turns_round_where_what_counts_is_a_matter_of_content():
     for arm in ("SASRec", "LRU"):
         assert against_the_gru(NEAR, arm)["low"] > 0
         assert against_the_gru(COUNTED, arm)["high"] < 0
+
+
+@pytest.mark.twin("attention-reaches-far")
+def test_attention_finds_the_click_ten_steps_back_and_no_gate_does():
+    world = LongMemoryWorld(lag=10, n_items=20, length=20)
+    assert trained("SASRec", world, 600) > 0.9
+    assert max(trained(arm, world, 600) for arm in ("GRU", "minGRU")) < 0.4
+
+
+@pytest.mark.twin("gates-choose")
+def test_gates_find_the_second_click_back_of_those_that_count():
+    world = LongMemoryWorld(lag=2, n_items=20, length=20, distraction=0.5)
+    assert min(trained(arm, world, 1000) for arm in ("GRU", "minGRU")) > 0.9
+    assert max(trained(arm, world, 1000) for arm in ("SASRec", "LRU")) < 0.85
+
+
+def test_without_training_nothing_is_found():
+    """The bars above would notice: an untrained network is at the share of a guess, one in twenty."""
+    for world in (LongMemoryWorld(lag=10, n_items=20, length=20),
+                  LongMemoryWorld(lag=2, n_items=20, length=20, distraction=0.5)):
+        for arm in MODELS:
+            assert trained(arm, world, 600, n_epochs=1, learning_rate=1e-9) < 0.3
