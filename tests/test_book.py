@@ -184,3 +184,25 @@ def test_an_empty_page_is_noticed(tmp_path):
     assert not book.is_page(path)
     path.write_text(frame.format("<h1>A title</h1><p>" + "text " * 40))
     assert book.is_page(path)
+
+
+
+def test_links_to_a_page_have_a_description_and_a_picture(built):
+    """Each page has words of its own for search engines and for previews, and the picture that they name is there."""
+    found = {}
+    for page in PAGES:
+        html = (built / f"{page.docname}.html").read_text(encoding="utf-8")
+        tags = dict(re.findall(r'<meta (?:name|property)="([\w:]+)" content="([^"]*)"', html))
+        found[page.stem] = tags["description"]
+        assert 60 < len(tags["description"]) <= 300 and "<" not in tags["description"] and "$" not in tags["description"]
+        assert tags["og:description"] == tags["description"] and tags["og:url"] == page.url
+        assert tags["og:image"].startswith(pages.ONLINE)
+        assert (built / tags["og:image"].removeprefix(f"{pages.ONLINE}/")).stat().st_size < 200_000
+    assert len(set(found.values())) == len(PAGES)
+
+
+def test_an_address_that_does_not_exist_leads_back(built):
+    html = (built / "404.html").read_text(encoding="utf-8")
+    assert f'<base href="{pages.ONLINE}/">' in html
+    links = re.findall(rf'<p>The address may be old.*?href="{pages.ONLINE}/([^"]+)".*?href="{pages.ONLINE}/([^"]+)"', html)
+    assert len(links) == 1 and all((built / path).exists() for path in links[0])

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from html import escape
 
+from docutils import nodes
 from sphinx.util import logging
 
 from tools import bib, pages
@@ -92,7 +93,43 @@ def drop_thebe(app, pagename, templatename, context, doctree):
     scripts[:] = [script for script in scripts if "thebe" not in f"{script}{getattr(script, 'attributes', '')}"]
 
 
+def describe(app, pagename, templatename, context, doctree):
+    """What search engines and previews of a link show: the beginning of the page, and the picture of the front page."""
+    if doctree is None:
+        return
+    title, site = context["title"], app.config.html_baseurl.rstrip("/")
+    text = description(doctree)
+    tags = {"description": text, "og:title": title, "og:description": text, "og:type": "website",
+            "og:url": f"{site}/{pagename}.html", "og:image": f"{site}/_static/preview.png",
+            "twitter:card": "summary_large_image"}
+    for name, value in tags.items():
+        kind, plain = "property" if name.startswith("og:") else "name", re.sub("<.*?>", "", value)
+        context["metatags"] = context.get("metatags", "") + f'<meta {kind}="{name}" content="{escape(plain)}">'
+
+
+def description(doctree, most=200):
+    """The first sentences of a page that fit into so many characters; of a first sentence that does not, a part."""
+    text = next((paragraph.astext() for paragraph in doctree.findall(nodes.paragraph)
+                 if len(paragraph.astext()) > 60), doctree.astext())
+    text = re.sub(r"\s+", " ", text)
+    if len(text) <= most:
+        return text
+    ends = [match.end() for match in re.finditer(r"[.?!](?= )", text[:most])]
+    return text[:ends[-1]] if ends and ends[-1] > 60 else text[:most].rsplit(" ", 1)[0] + " …"
+
+
+def not_found(app):
+    """The page for an address that does not exist. It is shown at any depth, so its links begin at the site's root."""
+    site = app.config.html_baseurl.rstrip("/")
+    body = (f'<h1>This page does not exist</h1><p>The address may be old. The <a href="{site}/book/index.html">front '
+            f'page</a> links to all chapters, and the <a href="{site}/search.html">search</a> finds words in them.</p>')
+    yield "404", {"title": "This page does not exist", "body": body,
+                  "metatags": f'<base href="{site}/">'}, "page.html"
+
+
 def setup(app):
+    app.connect("html-collect-pages", not_found)
+    app.connect("html-page-context", describe)
     app.connect("source-read", on_source_read)
     app.connect("env-get-outdated", made_from_others)
     app.connect("html-page-context", roles)
