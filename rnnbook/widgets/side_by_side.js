@@ -1,8 +1,10 @@
 // One session through several networks and the optimum: what is left of each click, and how far it moves the prediction.
 
-const LEFT = { gru: "share of the state", mingru: "share of the state", attention: "attention", lru: "|λ|^age" };
-const MEANT = { "share of the state": "the share of the state that was written at it", attention: "the attention on it",
-  "|λ|^age": "|λ|^age, which no click changes" };
+const WRITTEN = ["share of the state", "the share of the state that was written at it"];
+const LEFT = { // by mixer, what is left of a click: below the model's name, and in a sentence
+  gru: WRITTEN, mingru: WRITTEN, attention: ["attention", "the attention on it"],
+  lru: ["|\u2060λ|\u2060ᵃᵍᵉ", "|\u2060λ|\u2060ᵃᵍᵉ, which no click changes"],
+};
 const OFFERED = 6, LISTED = 5;
 
 /** A LongMemoryWorld for someone who knows it; the state is the last `lag` clicks. */
@@ -99,7 +101,7 @@ function render({ model, el }) {
       const [left, moved, value] = ["rb-left", "rb-moved", "rb-most"].map((kind) => html("span", { class: kind }));
       return { left, moved, value, node: html("div", { class: "rb-slot" }, left, moved, value) };
     });
-    const kept = html("small"), what = html("small", {}, i ? LEFT[reader.mixer] : "knows the world");
+    const kept = html("small"), what = html("small", {}, i ? LEFT[reader.mixer][0] : "knows the world");
     const node = row([html("strong", {}, reader.name), what, kept], cells.map((cell) => cell.node),
       { class: "rb-row", role: "img", style: colour(i) });
     return { cells, kept, node };
@@ -109,7 +111,8 @@ function render({ model, el }) {
     const entries = Array.from({ length: Math.min(LISTED, names.length) }, () => {
       const name = html("span", { class: "rb-item" }), share = html("span");
       const bar = html("span", { class: "rb-bar" });
-      const node = html("button", { type: "button", onclick: () => click(Number(node.dataset.item)) }, name, share, bar);
+      const node = html("button", { type: "button", onclick: () => click(Number(node.dataset.item)) },
+        name, " ", share, bar);
       return { node, name, share, bar };
     });
     const node = html("div", { class: "rb-says", role: "group", "aria-label": `Next, says ${reader.name}`, style: colour(i) },
@@ -123,7 +126,7 @@ function render({ model, el }) {
   const key = (kind) => html("span", { class: `rb-sample ${kind}`, "aria-hidden": "true" });
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite",
     style: `--rb-lines: 3; --rb-narrow: ${readers.length + 2}` });
-  const measures = list([...new Set(readers.slice(1).map((reader) => LEFT[reader.mixer]))].map((kind) => MEANT[kind]));
+  const measures = list([...new Set(readers.slice(1).map((reader) => LEFT[reader.mixer][1]))]);
 
   el.append(
     html("p", { class: "rb-heading" }, "Click a session together: an item here or in a list below, or let a visitor click."),
@@ -137,7 +140,7 @@ function render({ model, el }) {
       row(["clicks back"], slots((age) => html("span", {}, String(age))), { class: "rb-row rb-ages", "aria-hidden": "true" })),
     html("p", { class: "rb-muted rb-reading" }, key("rb-left"), `How much is left of the click: ${measures}.`, html("br"),
       key("rb-moved"), "How far it moves the prediction: the probability that goes to other items if another one is clicked "
-      + `in its place, in the mean over ${others.length} of them. A full box is 1.`),
+      + `in its place, in the mean over ${others.length} of them. A full box is 1. The distance from the optimum is measured alike.`),
     html("div", { class: "rb-nexts" }, ...lists.map((each) => each.node)),
     status);
   el.addEventListener("keydown", onKey);
@@ -208,13 +211,13 @@ function render({ model, el }) {
 
   function said(seen, n) {
     if (!n) return "Before the first click the networks predict nothing.";
-    const looks = seen.map(({ moved }, i) => {
-      const most = Math.max(...moved), age = moved.length - moved.indexOf(most);
-      return `${readers[i].name} ${most < 0.005 ? "none" : age === 1 ? "the last" : `${age} back`}`;
+    const most = seen.map(({ moved }, i) => {
+      const largest = Math.max(...moved), age = moved.length - moved.indexOf(largest);
+      return `${largest < 0.005 ? "none" : age === 1 ? "the last" : `${age} back`} for ${i ? "" : "the "}${readers[i].name}`;
     });
     const distances = seen.slice(1).map(({ p }, i) => `${readers[i + 1].name} ${two(apart(p, seen[0].p))}`);
-    return `After ${plural(n, "click")}${full() ? " (no more fit here)" : ""} this one moves the prediction most: `
-      + `${list(looks)}. Distance from the optimum: ${list(distances)}.`;
+    return `After ${plural(n, "click")}${full() ? " (no more fit here)" : ""}. The click that moves the prediction most: `
+      + `${list(most)}. Distance from the optimum: ${list(distances)}.`;
   }
 
   ["clicks", "block"].forEach((name) => model.on(`change:${name}`, show));

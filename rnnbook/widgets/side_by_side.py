@@ -21,7 +21,7 @@ def _world_of(world):
                 "partner": world.partner.tolist()}
     if type(world) is SessionWorld and (world.jump or world.noise):
         return spec_of(world)
-    raise ValueError(f"the page shows a LongMemoryWorld with a lag of at most {SHOWN}, or a SessionWorld in which every "
+    raise ValueError(f"the page shows a LongMemoryWorld with a lag of at most {SHOWN}, or a SessionWorld in which each "
                      f"click is possible (jump or noise above 0): {world}")
 
 
@@ -118,5 +118,5 @@ class SideBySide(Widget):
     def summary(self):
         *most, last = self.nets
         return (f"{', '.join(most)}{' and ' * bool(most)}{last} read the same session in a world of {len(self.names)} "
-                "items: what each keeps of the clicks, how far each click moves its prediction, and what it recommends, "
-                "beside the best possible.")
+                "items: what is left of each click, how far it moves the prediction, and what is recommended, beside "
+                "the best possible.")
