@@ -106,15 +106,13 @@ def test_each_network_says_keeps_and_moves_as_in_the_package(run, changes):
     for clicks in ([5], CLICKS, [7] * 12 + CLICKS):
         _, *found = run(widget, clicks)
         for (name, model), each in zip(models.items(), found):
-            # The error function in the page is an approximation, by at most 1e-7.
-            np.testing.assert_allclose(each["p"], said(model, clicks), rtol=0, atol=2e-6)
+            # The error function in the page is up to 2e-7 off: 7e-8 was seen here.
+            np.testing.assert_allclose(each["p"], said(model, clicks), rtol=0, atol=3e-7)
             assert max(each["p"]) < 0.9, name  # or little could be wrong
             for block, rows in enumerate(each["left"]):
-                np.testing.assert_allclose(rows, left(model, clicks, block), rtol=0, atol=2e-6)
+                np.testing.assert_allclose(rows, left(model, clicks, block), rtol=0, atol=3e-7)
             expected = moved(lambda given, model=model: said(model, given), clicks, widget.others)
-            np.testing.assert_allclose(each["moved"], expected, rtol=0, atol=2e-6)
-            print("BOUND", name, np.abs(np.array(each["p"]) - said(model, clicks)).max(),
-                  np.abs(np.array(each["moved"]) - expected).max(), max(each["p"]), max(expected))
+            np.testing.assert_allclose(each["moved"], expected, rtol=0, atol=3e-7)
 
 
 @pytest.mark.parametrize("world", [MEMORY, replace(MEMORY, lag=1), replace(MEMORY, lag=10, faithful=1.0), MOODS,
@@ -179,7 +177,7 @@ def check(page, world, models, clicks, others, block=0):
         assert [value for _, value in found] == pytest.approx(np.sort(100 * p)[::-1][:5], abs=0.0501)
         assert [100 * p[item] for item, _ in found] == pytest.approx([value for _, value in found], abs=0.0501)
         if name in models:
-            distance = float(re.search(rf"\b{name} ([\d.]+)", status(page).split("from the optimum: ")[1])[1])
+            distance = float(re.search(rf"\b{name} (\d\.\d+)", status(page).split("from the optimum: ")[1])[1])
             assert distance == pytest.approx(np.abs(p - best(world)(clicks)).sum() / 2, abs=0.0051)
     assert status(page).startswith(f"After {len(clicks)} clicks. ")
 

@@ -126,7 +126,8 @@ function render({ model, el }) {
   const key = (kind) => html("span", { class: `rb-sample ${kind}`, "aria-hidden": "true" });
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite",
     style: `--rb-lines: 3; --rb-narrow: ${readers.length + 2}` });
-  const measures = list([...new Set(readers.slice(1).map((reader) => LEFT[reader.mixer][1]))]);
+  const meanings = [...new Set(readers.slice(1).map((reader) => LEFT[reader.mixer][1]))].map((meaning) =>
+    `${meaning} (${list(readers.slice(1).filter((reader) => LEFT[reader.mixer][1] === meaning).map(({ name }) => name))})`);
 
   el.append(
     html("p", { class: "rb-heading" }, "Click a session together: an item here or in a list below, or let a visitor click."),
@@ -138,7 +139,7 @@ function render({ model, el }) {
       row(["last clicks"], cards, { class: "rb-row rb-clicked" }),
       ...rows.map((each) => each.node),
       row(["clicks back"], slots((age) => html("span", {}, String(age))), { class: "rb-row rb-ages", "aria-hidden": "true" })),
-    html("p", { class: "rb-muted rb-reading" }, key("rb-left"), `How much is left of the click: ${measures}.`, html("br"),
+    html("p", { class: "rb-muted rb-reading" }, key("rb-left"), `How much is left of the click: ${list(meanings)}.`, html("br"),
       key("rb-moved"), "How far it moves the prediction: the probability that goes to other items if another one is clicked "
       + `in its place, in the mean over ${others.length} of them. A full box is 1. The distance from the optimum is measured alike.`),
     html("div", { class: "rb-nexts" }, ...lists.map((each) => each.node)),
