@@ -109,7 +109,7 @@ function render({ model, el }) {
   const lists = readers.map((reader, i) => {
     const distance = html("p", { class: "rb-muted rb-distance" });
     const entries = Array.from({ length: Math.min(LISTED, names.length) }, () => {
-      const name = html("span", { class: "rb-item" }), share = html("span");
+      const name = html("span", { class: "rb-named" }), share = html("span");
       const bar = html("span", { class: "rb-bar" });
       const node = html("button", { type: "button", onclick: () => click(Number(node.dataset.item)) },
         name, " ", share, bar);
