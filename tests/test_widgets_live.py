@@ -34,6 +34,9 @@ OTHERS = [
     "DistillationExplorer()",
     "from test_widgets_recommender import SMALL, USERS, WORLD\nfrom rnnbook.rrn import fit\n"
     "InsideRRN(fit(WORLD.sample(), SMALL, device='cpu', progress=False), WORLD, USERS)",
+    "from rnnbook.after import MODELS, AfterGRU\nfrom rnnbook.worlds import LongMemoryWorld\n"
+    "memory = LongMemoryWorld(n_items=20)\n"
+    "SideBySide(memory, {name: AfterGRU(memory.item_ids, config) for name, config in MODELS.items()})",
     "from test_widgets_evidence import DATA, ITEMS, WORLD\nEvidence(WORLD, DATA, ITEMS)",
 ]
 # Two frames later all that a key has changed is on the page.

@@ -13,8 +13,9 @@ from rnnbook.widgets.ranking_loss import RankingLossExplorer
 from rnnbook.widgets.recommender import InsideRRN
 from rnnbook.widgets.reviewer import Reviewer
 from rnnbook.widgets.session_parallel import SessionParallelStepper
+from rnnbook.widgets.side_by_side import SideBySide
 from rnnbook.widgets.training import LiveTraining
 
 __all__ = ["DistillationExplorer", "DrawFirst", "Evidence", "GradientFlowExplorer", "InsideGRU4Rec", "InsideRRN",
            "LiveTraining", "LossCurves", "LossRace", "NextClick", "PrefixExplorer", "RankingLossExplorer", "Reviewer",
-           "SessionParallelStepper"]
+           "SessionParallelStepper", "SideBySide"]
