@@ -115,7 +115,8 @@ def test_each_network_says_keeps_and_moves_as_in_the_package(run, changes):
             np.testing.assert_allclose(each["moved"], expected, rtol=0, atol=3e-7)
 
 
-@pytest.mark.parametrize("world", [MEMORY, replace(MEMORY, lag=1), replace(MEMORY, lag=10, faithful=1.0), MOODS,
+@pytest.mark.parametrize("world", [MEMORY, replace(MEMORY, lag=1), replace(MEMORY, lag=10, faithful=1.0),
+                                   replace(MEMORY, lag=2, distraction=0.4), MOODS,
                                    replace(MOODS, jump=0.0, noise=0.1)])
 def test_the_optimum_is_the_world_s(run, models, world):
     widget = SideBySide(world, {"GRU": models["GRU"]})

@@ -7,14 +7,18 @@ const LEFT = { // by mixer, what is left of a click: below the model's name, and
 };
 const OFFERED = 6, LISTED = 5;
 
-/** A LongMemoryWorld for someone who knows it; the state is the last `lag` clicks. */
-function memoryWorld({ n_items: n, lag, faithful, partner }) {
+/** A LongMemoryWorld for someone who knows it; the state is the last `lag` clicks of those that count. */
+function memoryWorld({ popularity, lag, faithful, partner }) {
+  const m = partner.length, counts = popularity.slice(0, m).reduce((sum, p) => sum + p, 0); // the items that count
   function predict(last) {
-    const known = last.length === lag, p = new Float64Array(n).fill((known ? 1 - faithful : 1) / n);
-    if (known) p[partner[last[0]]] += faithful;
+    const p = Float64Array.from(popularity);
+    if (last.length < lag) return p;
+    for (let i = 0; i < m; i++) p[i] *= 1 - faithful;
+    p[partner[last[0]]] += counts * faithful;
     return p;
   }
-  return { start: [], step: (item, last) => [...last, item].slice(-lag), predict, most: faithful + (1 - faithful) / n };
+  const step = (item, last) => item < m ? [...last, item].slice(-lag) : last;
+  return { start: [], step, predict, most: counts * (faithful + (1 - faithful) / m) };
 }
 
 /** A SessionWorld for someone who knows it; the state is a belief about the mood. */

@@ -17,7 +17,7 @@ OTHERS = 8  # items that take a click's place in turn
 def _world_of(world):
     """A world as the page takes it (a dict); ValueError if the page cannot run it."""
     if type(world) is LongMemoryWorld and world.lag <= SHOWN:
-        return {"n_items": world.n_items, "lag": world.lag, "faithful": world.faithful,
+        return {"popularity": world.popularity.tolist(), "lag": world.lag, "faithful": world.faithful,
                 "partner": world.partner.tolist()}
     if type(world) is SessionWorld and (world.jump or world.noise):
         return spec_of(world)
