@@ -11,6 +11,7 @@ EXPERIMENTS = {
     "gru4rec-ranks": "gru4rec_scale",
     "gru4rec-belief": "gru4rec_belief",
     "sequential": "sequential",
+    "evaluation": "evaluation",
     "recommend-speed": "recommend_speed",
     "gru4rec-network": "network",
     "improved-search": "improved_search",

@@ -462,7 +462,7 @@ def sampled_gains(above, tied, total, k, protocol):
 
     >>> expected = sampled_gains([100], [0], [9999], k=20, protocol=Protocol(negatives=100))
     >>> {name: values.round(3).tolist() for name, values in expected.items()}
-    {'recall': [1.0], 'mrr': [0.634], 'ndcg': [0.728]}
+    {'recall': [1.0], 'mrr': [0.63], 'ndcg': [0.724]}
     """
     above, tied, total = (np.asarray(counts, dtype=np.float64) for counts in (above, tied, total))
     _check_negatives(total, protocol)
@@ -483,7 +483,8 @@ def _probability(b, good, total, n, sampling):
     if sampling == "popularity":
         share = np.divide(good, total, out=np.zeros_like(good), where=total > 0)
         return np.exp(_log_choose(n, b) + xlogy(b, share) + xlogy(n - b, 1 - share))
-    return np.exp(_log_choose(good, b) + _log_choose(total - good, n - b) - _log_choose(total, n))
+    ways = _log_choose(np.maximum(total, n), n)  # where fewer are left than drawn, b > good or n - b > total - good
+    return np.exp(_log_choose(good, b) + _log_choose(total - good, n - b) - ways)
 
 
 def _log_choose(n, k):
