@@ -29,6 +29,10 @@ CHOICES = {
     "repeats": ("kept", "left out"), "unseen": ("left out", "missed"), "items": ("all", "frequent"),
     "k": (20, 10, 5, 1), "metric": ("recall", "mrr", "ndcg")}
 HONEST = {name: values[0] for name, values in CHOICES.items()}
+# util.py of github.com/kang205/SASRec: the last item of each user among 100 others that the user did not have before,
+# drawn uniformly, with replacement; HR@10 and NDCG@10
+SASREC = {"split": "leave-one-out", "among": "uniform", "targets": "last", "repeats": "left out", "k": 10,
+          "metric": "ndcg"}
 LAST, REPEAT, RARE, UNSEEN, ENDS = 1, 2, 4, 8, 16  # flags of an event; the last of its session with what is unseen
 
 
@@ -165,6 +169,22 @@ def reversals(splits):
     return list(found.values()), tried
 
 
+def plainest(turned):
+    """Of the pairs that one switch turns round, the one whose difference is largest on both sides."""
+    return max((each for each in turned if len(each["changed"]) == 1),
+               key=lambda each: min(abs(each["before"][0]), abs(each["now"][0])))
+
+
+def lab(splits, turned):
+    """What the laboratory of the page needs."""
+    presets = [["the book's", {}], ["as in SASRec's code", SASREC]]
+    if any(len(each["changed"]) == 1 for each in turned):
+        found = plainest(turned)
+        presets.append([f"{found['a']} against {found['b']}", found["changed"]])
+    return {"models": list(MODELS), "negatives": NEGATIVES, "frequent": FREQUENT, "choices": CHOICES,
+            "presets": presets, "events": {name: encode(split) for name, split in splits.items()}}
+
+
 # --- The models -------------------------------------------------------------------------------------------
 
 
@@ -274,6 +294,6 @@ def main(experiment):
     result["reversals"], result["settings tried"] = reversals(splits)
     sample = np.random.default_rng(SAMPLE_SEED).choice(len(days["time"][2].session_ids), N_SESSIONS, replace=False)
     ids = days["time"][2].session_ids[sample]
-    result["lab"] = {"models": list(MODELS), "negatives": NEGATIVES, "frequent": FREQUENT} | {
-        split: encode(splits[split].take(np.flatnonzero(np.isin(days[split][2].session_ids, ids)))) for split in days}
+    result["lab"] = lab({split: splits[split].take(np.flatnonzero(np.isin(days[split][2].session_ids, ids)))
+                         for split in days}, result["reversals"])
     units.write()
