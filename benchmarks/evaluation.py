@@ -147,6 +147,17 @@ def settings(changes):
                 yield changed
 
 
+def alone(splits):
+    """The scores under the book's protocol and with each switch turned alone: {model: (mean, half of its interval)}."""
+    found = []
+    for changed in ({}, *settings(1)):
+        setting = HONEST | changed
+        sums, sizes = by_session(splits[setting["split"]], setting)
+        scores = {model: interval(each, sizes) for model, each in zip(MODELS, sums)}
+        found.append({"changed": changed, "scores": scores})
+    return found
+
+
 def reversals(splits):
     """For each pair, the fewest switches that turn it round, and of such settings the one that does it most.
 
@@ -225,18 +236,21 @@ def trained(name, train, seed):
 
 
 def measure(job):
-    """Scores on the day, scores on the targets of both splits, and the counts of a Split, [n_events, 2, 3, 4]."""
+    """Scores on the day, scores on the targets of both splits, and the counts of a Split, [n_events, 2, 3, 4], of which
+    only the first seed's are kept."""
     split, name, seed = job
     train, test, _ = held_out(split)
     other = held_out("leave-one-out" if split == "time" else "time")[1]
     model = trained(name, train, seed)
+    scores = (metrics.evaluate_sessions(model, test, targets="all" if split == "time" else "last"),
+              metrics.evaluate_sessions(model, same_targets(test, other), targets="last"))
+    if seed:
+        return *scores, None
     counts = [[candidate_counts(model, test, Protocol(sampling=sampling, repeats=repeats, min_support=least),
                                 train.support) for least in (0, FREQUENT) for repeats in (True, False)]
               for sampling in metrics.SAMPLINGS]
     total_first = np.array(counts)[:, :, [2, 0, 1]]  # [sampling, combo, count, event]
-    return (metrics.evaluate_sessions(model, test, targets="all" if split == "time" else "last"),
-            metrics.evaluate_sessions(model, same_targets(test, other), targets="last"),
-            total_first.transpose(3, 0, 2, 1).astype(np.int64))
+    return *scores, total_first.transpose(3, 0, 2, 1).astype(np.int64)
 
 
 def flags_of(split):
@@ -291,6 +305,7 @@ def main(experiment):
         if name != "GRU4Rec":
             result["paired"] += [paired_row("GRU4Rec", name, metric, runs("time", "GRU4Rec", 0), scores[name])
                                  for metric in METRICS]
+    result["alone"] = alone(splits)
     result["reversals"], result["settings tried"] = reversals(splits)
     sample = np.random.default_rng(SAMPLE_SEED).choice(len(days["time"][2].session_ids), N_SESSIONS, replace=False)
     ids = days["time"][2].session_ids[sample]

@@ -688,7 +688,8 @@ def evaluate_sessions(model, data, k=20, *, protocol=Protocol(), ties=None, targ
 
 def _rank_candidates(model, data, protocol, support, batch_size):
     """Doubled ranks, int64 [n_predictions], among the candidates of a protocol or a sample of them; 0 for a NaN."""
-    above, tied, total = candidate_counts(model, data, protocol, support, batch_size)
+    counted = protocol if protocol.negatives else replace(protocol, sampling="uniform")  # all are ranked: none is drawn
+    above, tied, total = candidate_counts(model, data, counted, support, batch_size)
     kept = _predicted(data, protocol, support) & ~np.isnan(above)
     doubled = np.where(np.isnan(above), 0, 2)
     if protocol.negatives is not None and kept.any():
