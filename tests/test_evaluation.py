@@ -293,7 +293,7 @@ def shop(n_sessions=600, seed=0, n_topics=8, size=12, again=0.5):
 
 def test_the_figures_of_the_laboratory_are_those_of_evaluate_sessions():
     """Of every setting that evaluate_sessions has too, on a day whose items are all known."""
-    train, test = shop(160, seed=1), shop(40, seed=2)
+    train, test = shop(160, seed=1), shop(150, seed=2)
     models = [Popularity().fit(train), PopularityTies(Markov()).fit(train), ItemKNN().fit(train)]
     counts = []
     for model in models:
@@ -319,7 +319,7 @@ def test_the_figures_of_the_laboratory_are_those_of_evaluate_sessions():
             mean, half = evaluation.interval(sums, sizes)
             assert mean == pytest.approx(getattr(expected, setting["metric"]), abs=1e-12), setting
             low, high = expected.intervals[setting["metric"]]
-            assert 2 * half == pytest.approx(high - low, rel=0.3, abs=0.01)
+            assert len(sizes) < 100 or 2 * half == pytest.approx(high - low, rel=0.25, abs=0.02)
 
 
 def some_settings():
