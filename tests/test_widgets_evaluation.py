@@ -156,7 +156,7 @@ def test_it_shows_the_scores_in_their_order(show, over):
 
     look(HONEST)
     assert status(page).endswith("This is the book's protocol. Turn a switch.")
-    turn(page, "ranked among", f"{N_NEGATIVES} drawn by popularity")
+    turn(page, "ranked among", f"{N_NEGATIVES}, by popularity")
     turn(page, "metric", "NDCG")
     look(HONEST | {"among": "popularity", "metric": "ndcg"})
     assert "2 switches are not the book's." in status(page)
@@ -203,7 +203,7 @@ def test_it_fits_and_keeps_its_height(show, screenshots, theme, width):
     page, heights = show(EvaluationLab(LAB), theme=theme, width=width), set()
     widget = page.locator(".rnnbook-widget")
     for label, option in [("held out", "the last day"), ("a tied target is", "first: standard"), ("metric", "MRR"),
-                          ("ranked among", f"{N_NEGATIVES} drawn by popularity"), ("items clicked before", "left out"),
+                          ("ranked among", f"{N_NEGATIVES}, by popularity"), ("items clicked before", "left out"),
                           ("catalogue", "20 clicks or more"), ("protocol", "as in SASRec's code")]:
         turn(page, label, option)
         heights.add(widget.bounding_box()["height"])

@@ -119,7 +119,7 @@ function render({ model, el }) {
   };
   const SWITCHES = { // what the reader sets, and how its values are called
     split: ["held out", ["the last day", "each last click"]],
-    among: ["ranked among", ["all items", `${negatives} drawn uniformly`, `${negatives} drawn by popularity`]],
+    among: ["ranked among", ["all items", `${negatives}, drawn uniformly`, `${negatives}, by popularity`]],
     ties: ["a tied target is", ["last: conservative", "in the middle: median", "first: standard"]],
     targets: ["predicted is", ["every click", "the last click"]],
     average: ["mean over", ["clicks", "sessions"]],
@@ -170,7 +170,7 @@ function render({ model, el }) {
         return [svg("text", { x: 0, y: y + 4 }, models[m]),
           svg("circle", { class: "rb-before", cx: x(honest.scores[m][0]), cy: y, r: 3 }),
           svg("line", { class: "rb-whisker", style: colour(m), x1: x(mean - half), x2: x(mean + half), y1: y, y2: y }),
-          mark(m, x(mean), y, 1.1)];
+          mark(m, x(mean), y, 0.9)];
       }));
     frame.setAttribute("aria-label", `${name}: ${list(found.order.map((m) => `${models[m]} ${three(found.scores[m][0])}`))}.`);
   }
