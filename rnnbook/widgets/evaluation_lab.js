@@ -141,7 +141,7 @@ function render({ model, el }) {
   const rows = models.map(() => html("tr"));
   const heads = ["place", "model", "score", "95 % interval", "by the book"];
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite",
-    style: "--rb-lines: 5; --rb-narrow: 11" });
+    style: "--rb-lines: 5; --rb-narrow: 10" });
   el.append(
     html("p", { class: "rb-heading" }, "Choose a protocol, or turn one switch after the other. Watch the order of the models."),
     html("div", { class: "rb-controls rb-switches", role: "group", "aria-label": "Evaluation protocol" },
