@@ -13,6 +13,7 @@ EXPERIMENTS = {
     "sequential": "sequential",
     "after-worlds": "after",
     "after-cost": "after_cost",
+    "evaluation": "evaluation",
     "recommend-speed": "recommend_speed",
     "gru4rec-network": "network",
     "improved-search": "improved_search",

@@ -1,4 +1,4 @@
-"""Measure rankings and predicted ratings: Recall@K, MRR@K and NDCG@K with a choice for ties, RMSE, MAE, and intervals.
+"""Measure rankings and predicted ratings: Recall@K, MRR@K and NDCG@K under a protocol, RMSE, MAE, and intervals.
 
 A *recommender*, here and in the whole book, is any object with
 
@@ -15,8 +15,8 @@ A *ranker*, such as `rnnbook.fast.Ranker`, has ``rank_sessions(data, ties) -> (p
 a score is NaN.
 
 Each prediction ranks the target among all items. Ranking it among a sample of negatives is faster, but can order
-the models differently (W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020). So there
-is no such option here.
+the models differently (W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020). Whoever has
+to reproduce a paper that does so passes a `Protocol`; without one nothing is sampled and nothing is left out.
 
 A *rating predictor* is any object with
 
@@ -37,14 +37,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.special import gammaln, xlogy
 
 METRICS = ("recall", "mrr", "ndcg")
 RATING_METRICS = ("rmse", "mae")
 TIES = ("standard", "conservative", "median")
+TARGETS = ("all", "last")
+AVERAGES = ("event", "session")
+SAMPLINGS = ("uniform", "popularity")
 
 
 # Shared by all recommenders -----------------------------------------------------------------------------
@@ -107,9 +111,9 @@ def _count(compare, scores, target):
     return compare(scores, target, out=torch.empty_like(scores, dtype=torch.float32)).sum(1).long()
 
 
-def _check_ties(ties):
-    if ties not in TIES:
-        raise ValueError(f"ties must be one of {', '.join(TIES)}, not {ties!r}")
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def doubled_ranks(scores, targets, ties):
@@ -133,7 +137,7 @@ def doubled_ranks(scores, targets, ties):
     >>> doubled_ranks(scores, torch.tensor([2, 0]), "median")
     tensor([5, 0])
     """
-    _check_ties(ties)
+    _check_choice("ties", ties, TIES)
     scores = scores.detach()
     target = scores.gather(1, targets[:, None])
     if ties == "conservative":
@@ -218,6 +222,277 @@ def gains(ranks, k):
     return {"recall": hit.astype(np.float64), "mrr": hit / ranks, "ndcg": hit / np.log2(ranks + 1)}
 
 
+# Protocols ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which events are predicted, what the next item is ranked against, and what the mean is over.
+
+    The default is the book's: every event with a predecessor counts once, and the next item is ranked among all items.
+    The other values are those of papers; the page "What an evaluation is worth" shows what each does to a comparison.
+
+    Attributes
+    ----------
+    ties : "standard", "conservative" or "median"
+        See :func:`ranks`.
+    targets : "all" or "last"
+        Whether every event with a predecessor is predicted or only the last one of each session.
+    average : "event" or "session"
+        The mean over all predictions, or over sessions of each session's own mean.
+    repeats : bool
+        If False, the items that the session has clicked before are no candidates, and an event that repeats one of
+        them is not predicted.
+    min_support : int
+        Items with fewer clicks in training are no candidates, and their events are not predicted. With 1, that leaves
+        out the items that training has not seen.
+    negatives : int or None
+        The next item is ranked among so many other candidates, drawn at random, instead of among all.
+    sampling : "uniform" or "popularity"
+        Negatives are drawn uniformly without replacement, or with replacement in proportion to their clicks in
+        training.
+    seed : int, of the negatives
+
+    Raises
+    ------
+    ValueError
+        A field has a value that is not allowed.
+
+    Examples
+    --------
+    The protocol of the SASRec paper's code, but for its sampling with replacement:
+
+    >>> print(Protocol(negatives=100, targets="last", repeats=False))
+    conservative ties, the last event of a session, no repeats, 100 negatives drawn uniformly
+    """
+
+    ties: str = "conservative"
+    targets: str = "all"
+    average: str = "event"
+    repeats: bool = True
+    min_support: int = 0
+    negatives: int | None = None
+    sampling: str = "uniform"
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, choices in (("ties", TIES), ("targets", TARGETS), ("average", AVERAGES), ("sampling", SAMPLINGS)):
+            _check_choice(name, getattr(self, name), choices)
+        if self.min_support < 0:
+            raise ValueError(f"min_support must be 0 or more, not {self.min_support}")
+        if self.negatives is not None and self.negatives < 1:
+            raise ValueError(f"negatives must be None, for all items, or 1 or more, not {self.negatives}")
+
+    @property
+    def ranks_all(self):
+        """bool: whether the next item is ranked among all items of the catalogue."""
+        return self.negatives is None and self.repeats and not self.min_support
+
+    def __str__(self):
+        drawn = "uniformly" if self.sampling == "uniform" else "by popularity"
+        parts = (f"{self.ties} ties", "the last event of a session" * (self.targets == "last"),
+                 "each session counted once" * (self.average == "session"), "no repeats" * (not self.repeats),
+                 f"items with {self.min_support} clicks or more" * (self.min_support > 0),
+                 f"{self.negatives} negatives drawn {drawn}" * (self.negatives is not None))
+        return ", ".join(filter(None, parts))
+
+
+def candidate_counts(model, data, protocol=Protocol(), support=None, batch_size=512):
+    """Count, for every event with a predecessor, the candidates that a model scores above it, as high as it, and all.
+
+    The target is none of its own candidates. Where the protocol samples by popularity, clicks in training are counted
+    in place of items. So ``above / total`` is the probability that one negative is scored higher than the target.
+
+    Parameters
+    ----------
+    model : a recommender (see the top of this module)
+    data : SessionData over the model's catalogue
+    protocol : Protocol
+        Its fields ``repeats``, ``min_support`` and ``sampling``.
+    support : int array [n_items]
+        The clicks on each item in training. Needed for ``min_support`` and for sampling by popularity.
+    batch_size : int, passed to ``model.score_sessions``
+
+    Returns
+    -------
+    above, tied, total : float64 arrays [n_predictions], in the order of ``data.items``
+        ``above`` is NaN where a score is.
+
+    Raises
+    ------
+    ValueError
+        ``support`` is missing, or the model gives no scores, or skips or repeats a target.
+
+    Examples
+    --------
+    Popularity counts a: 2, b: 2, c: 1. The events to predict are b, c and a. One item is tied with b, two are above c.
+
+    >>> from rnnbook.baselines import Popularity
+    >>> from rnnbook.interactions import SessionData
+    >>> clicks = pd.DataFrame({"session": [1, 1, 1, 2, 2], "item": list("abcba"), "time": range(5)})
+    >>> data = SessionData.from_frame(clicks)
+    >>> model = Popularity().fit(data)
+    >>> [counts.tolist() for counts in candidate_counts(model, data)]
+    [[0.0, 2.0, 0.0], [1.0, 0.0, 1.0], [2.0, 2.0, 2.0]]
+    >>> # without repeats, what was clicked before is no candidate: a for b, a and b for c, b for a
+    >>> [counts.tolist() for counts in candidate_counts(model, data, Protocol(repeats=False))]
+    [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]
+    """
+    if not hasattr(model, "score_sessions"):
+        raise ValueError("this protocol needs the scores of all items, which a ranker does not give; pass its model")
+    weight = torch.ones(data.n_items, dtype=torch.float64)
+    if protocol.min_support or protocol.sampling == "popularity":
+        clicks = _clicks(support, data)
+        if protocol.sampling == "popularity":
+            weight = torch.from_numpy(clicks.astype(np.float64))
+        weight = weight * torch.from_numpy(clicks >= protocol.min_support)
+    starts, batches, counts = data.offsets[:-1], [], []
+    for batch, scores in model.score_sessions(data, batch_size=batch_size):
+        positions = batch.cpu().numpy()
+        first = starts[np.searchsorted(starts, positions, side="right") - 1]
+        weights = weight.repeat(len(positions), 1)
+        if not protocol.repeats:
+            for row, a, b in zip(weights, first, positions):
+                row[data.items[a:b]] = 0
+        target = torch.from_numpy(data.items[positions])[:, None]
+        weights.scatter_(1, target, 0)
+        scores = scores.detach().cpu()
+        score = scores.gather(1, target)
+        above = ((scores > score) * weights).sum(1).masked_fill(scores.amax(1).isnan(), torch.nan)
+        batches.append(positions)
+        counts.append(torch.stack([above, ((scores == score) * weights).sum(1), weights.sum(1)]))
+    order = _order(np.concatenate(batches), target_positions(data)[0])
+    above, tied, total = torch.cat(counts, dim=1).numpy()[:, order]
+    return above, tied, total
+
+
+def _clicks(support, data):
+    """``support`` as an int array [n_items], or a ValueError that says what it is."""
+    if support is None or len(support) != data.n_items:
+        raise ValueError(f"the protocol needs support=train.support, the clicks on each of the {data.n_items} items "
+                         "in training")
+    return np.asarray(support)
+
+
+def _order(positions, expected):
+    """The order that sorts the positions a model has scored, if they are the expected ones."""
+    order = np.argsort(positions)
+    if not np.array_equal(positions[order], expected):
+        raise ValueError("the model must score every event with a predecessor in its session exactly once: "
+                         f"{len(expected)} such events, {len(positions)} predictions of "
+                         f"{len(np.intersect1d(positions, expected))} of them")
+    return order
+
+
+def _predicted(data, protocol, support):
+    """bool [n_predictions]: which of the events with a predecessor the protocol predicts."""
+    positions, sessions = target_positions(data)
+    kept = np.ones(len(positions), dtype=bool)
+    if protocol.targets == "last":
+        kept &= np.diff(sessions, append=-1) != 0
+    if not protocol.repeats:
+        first = data.offsets[sessions]
+        kept &= [data.items[at] not in data.items[a:at] for a, at in zip(first, positions)]
+    if protocol.min_support:
+        kept &= _clicks(support, data)[data.items[positions]] >= protocol.min_support
+    return kept
+
+
+def _doubled(above, tied, ties):
+    """Twice the ranks, int64, of targets that have so many items above them and as many others tied with them."""
+    return np.int64(2 * above + 2 + {"standard": 0, "median": 1, "conservative": 2}[ties] * tied)
+
+
+def _drawn(above, tied, total, protocol):
+    """How many of the negatives, drawn at random, are above each target and how many tied with it."""
+    n, rng = protocol.negatives, np.random.default_rng(protocol.seed)
+    if protocol.sampling == "popularity":
+        better = rng.binomial(n, above / total)
+        return better, rng.binomial(n - better, np.divide(tied, total - above, out=np.zeros(len(tied)),
+                                                          where=total > above))
+    above, tied, total = (counts.astype(np.int64) for counts in (above, tied, total))
+    better = rng.hypergeometric(above, total - above, n)
+    return better, rng.hypergeometric(tied, total - above - tied, n - better)
+
+
+def _check_negatives(total, protocol):
+    fewest = 1 if protocol.sampling == "popularity" else protocol.negatives
+    if total.min() < fewest:
+        raise ValueError(f"{protocol.negatives} negatives cannot be drawn from the {total.min():.0f} candidates, or "
+                         "clicks on them, that an event has")
+
+
+def sampled_gains(above, tied, total, k, protocol):
+    """Expected Recall@K, MRR@K and NDCG@K of targets that are ranked among sampled negatives. Exact, nothing is drawn.
+
+    Of the ``total`` candidates, ``above`` have a higher score than the target. If ``n`` of them are drawn without
+    replacement, the number drawn from above, B, is hypergeometric, and the target has rank 1 + B. So
+
+    .. math::
+        \\mathbb{E}[\\mathrm{Recall@K}] = \\sum_{b=0}^{K-1} P(B = b), \\qquad
+        P(B = b) = \\binom{\\text{above}}{b} \\binom{\\text{total} - \\text{above}}{n - b} \\Big/
+        \\binom{\\text{total}}{n}.
+
+    Drawn with replacement, B is binomial. MRR and NDCG weigh each term by 1 / (1 + b) and 1 / log2(2 + b). Conservative
+    ties count the tied as above. Median ties count half of those drawn; then the sum is over both numbers.
+
+    Parameters
+    ----------
+    above, tied, total : arrays [n_predictions], from :func:`candidate_counts`
+    k : int
+    protocol : Protocol
+        Its fields ``negatives``, ``sampling`` and ``ties``.
+
+    Returns
+    -------
+    dict of float64 arrays [n_predictions], as from :func:`gains`
+
+    Raises
+    ------
+    ValueError
+        There are fewer candidates than negatives.
+
+    References
+    ----------
+    W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020.
+
+    Examples
+    --------
+    A target at rank 101 of 10,000 items is never in a list of 20. Among 100 of the others it nearly always is.
+
+    >>> expected = sampled_gains([100], [0], [9999], k=20, protocol=Protocol(negatives=100))
+    >>> {name: values.round(3).tolist() for name, values in expected.items()}
+    {'recall': [1.0], 'mrr': [0.63], 'ndcg': [0.724]}
+    """
+    above, tied, total = (np.asarray(counts, dtype=np.float64) for counts in (above, tied, total))
+    _check_negatives(total, protocol)
+    if protocol.ties != "median":
+        above, tied = above + tied * (protocol.ties == "conservative"), np.zeros_like(tied)
+    n, found = protocol.negatives, {metric: np.zeros(len(above)) for metric in METRICS}
+    for b in range(min(k, n + 1)):
+        p = _probability(b, above, total, n, protocol.sampling)
+        for e in range(min(2 * (k - 1 - b), n - b) + 1 if protocol.ties == "median" else 1):
+            joint = p * _probability(e, tied, total - above, n - b, protocol.sampling)
+            for metric, value in gains(1 + b + e / 2, k).items():
+                found[metric] += joint * value
+    return found
+
+
+def _probability(b, good, total, n, sampling):
+    """P(b of n drawn are good), where ``good`` of ``total`` are: hypergeometric, or binomial if by popularity."""
+    if sampling == "popularity":
+        share = np.divide(good, total, out=np.zeros_like(good), where=total > 0)
+        return np.exp(_log_choose(n, b) + xlogy(b, share) + xlogy(n - b, 1 - share))
+    ways = _log_choose(np.maximum(total, n), n)  # where fewer are left than drawn, b > good or n - b > total - good
+    return np.exp(_log_choose(good, b) + _log_choose(total - good, n - b) - ways)
+
+
+def _log_choose(n, k):
+    """log of n over k; minus infinity if k is above n."""
+    n = np.asarray(n, dtype=np.float64)
+    return np.where(n < k, -np.inf, gammaln(n + 1) - gammaln(k + 1) - gammaln(np.maximum(n - k, 0) + 1))
+
+
 # Evaluation ---------------------------------------------------------------------------------------------
 
 
@@ -225,7 +500,8 @@ class _Scores:
     """What SessionScores and RatingScores share: printing, and comparison of two of them.
 
     A subclass also has ``_setting``, a str that must be equal in a comparison; ``_label(metric)`` and ``_note()`` for
-    its table; and ``_values(metric)``, float64 [n_predictions]. :func:`_score` computes the metric from their mean.
+    its table; ``_values(metric)``, float64 [n_predictions], and ``_once``, whether a session or user counts once,
+    however many predictions it has. :func:`_score` computes the metric from their mean.
     """
 
     _metrics: tuple[str, ...]
@@ -234,6 +510,10 @@ class _Scores:
     _note: Callable[..., str]
     intervals: dict
     seconds: float
+
+    @property
+    def _once(self):
+        return False
 
     @property
     def n_predictions(self):
@@ -278,12 +558,17 @@ class SessionScores(_Scores):
     ndcg: float
     intervals: dict  # {"recall": (low, high), "mrr": …, "ndcg": …}: 95 %, bootstrap over sessions
     k: int
-    ties: str
+    protocol: Protocol
     ranks: np.ndarray  # float64 [n_predictions], in the order of data.items
     sessions: np.ndarray  # int64 [n_predictions], the session of each prediction
     seconds: float  # spent scoring and ranking
 
     _metrics, _unit = METRICS, "sessions"
+
+    @property
+    def ties(self):
+        """str: how the protocol ranks ties."""
+        return self.protocol.ties
 
     @property
     def n_sessions(self):
@@ -292,20 +577,25 @@ class SessionScores(_Scores):
 
     @property
     def _setting(self):
-        return f"at k={self.k} with {self.ties} ties"
+        return f"at k={self.k} with {self.protocol}"
+
+    @property
+    def _once(self):
+        return self.protocol.average == "session"
 
     def _label(self, metric):
         return f"{metric}@{self.k}"
 
     def _note(self):
-        return (f"{self.n_predictions:,} predictions in {self.n_sessions:,} sessions, {self.ties} ties, "
+        return (f"{self.n_predictions:,} predictions in {self.n_sessions:,} sessions, {self.protocol}, "
                 f"{self.events_per_second:,.0f} events/s")
 
     def _values(self, metric):
         return gains(self.ranks, self.k)[metric]
 
 
-def evaluate_sessions(model, data, k=20, *, ties="conservative", targets="all", batch_size=512, n_boot=1000, seed=0):
+def evaluate_sessions(model, data, k=20, *, protocol=Protocol(), ties=None, targets=None,
+                      support=None, batch_size=512, n_boot=1000, seed=0):
     """Let ``model`` predict the next event at every position of ``data``, and score it over the full catalogue.
 
     The intervals come from a bootstrap over *sessions*. Clicks of one session are not independent, so a bootstrap
@@ -318,9 +608,12 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", targets="all", 
     model : a recommender or a ranker (see the top of this module)
     data : SessionData over the model's catalogue
     k : int, the length of the list of recommendations
-    ties : "standard", "conservative" or "median", see :func:`ranks`
-    targets : "all" or "last"
-        Whether to score every event with a predecessor or only the last one of each session.
+    protocol : Protocol
+        Another one than the book's, to reproduce a paper. Negatives are drawn for each event, anew for each model.
+    ties, targets : str
+        These fields of the protocol, in place of a whole one.
+    support : int array [n_items]
+        ``train.support``, for a protocol with ``min_support`` or with negatives by popularity.
     batch_size : int, passed to ``model.score_sessions``
     n_boot : int, the number of resamples
     seed : int, of the resamples
@@ -332,8 +625,9 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", targets="all", 
     Raises
     ------
     ValueError
-        There is nothing to predict, ``k`` is below 1, ``ties`` or ``targets`` is unknown, the catalogues differ, a
-        score is NaN, or the model skips or repeats a target.
+        There is nothing to predict, ``k`` is below 1, the catalogues differ, a score is NaN, or the model skips or
+        repeats a target. The protocol lacks ``support``, has more negatives than candidates, or needs scores of a
+        model that only ranks.
 
     Examples
     --------
@@ -350,42 +644,59 @@ def evaluate_sessions(model, data, k=20, *, ties="conservative", targets="all", 
     >>> # with standard ties, a and b have rank 1
     >>> round(evaluate_sessions(Popularity().fit(data), data, k=2, ties="standard").mrr, 4)
     0.6667
+    >>> # the mean over sessions: (1/2 + 0) / 2 of the first, 1/2 of the second
+    >>> once = Protocol(average="session")
+    >>> evaluate_sessions(Popularity().fit(data), data, k=2, protocol=once).mrr
+    0.375
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
-    _check_ties(ties)
-    if targets not in ("all", "last"):
-        raise ValueError(f"targets must be 'all' or 'last', not {targets!r}")
+    given = {"ties": ties, "targets": targets}
+    protocol = replace(protocol, **{name: value for name, value in given.items() if value is not None})
     check_catalogue(model, data)
     expected, sessions = target_positions(data)
     if not len(expected):
         raise ValueError(f"nothing to predict: none of the {data.n_sessions} sessions has two events")
 
     started = time.perf_counter()
-    if hasattr(model, "rank_sessions"):
-        positions, doubled = model.rank_sessions(data, ties)
+    if not protocol.ranks_all:
+        doubled = _rank_candidates(model, data, protocol, support, batch_size)
+    elif hasattr(model, "rank_sessions"):
+        positions, doubled = model.rank_sessions(data, protocol.ties)
+        doubled = doubled[_order(positions, expected)]
     else:
-        positions, doubled = _rank_scores(model, data, ties, batch_size)
+        positions, doubled = _rank_scores(model, data, protocol.ties, batch_size)
+        doubled = doubled[_order(positions, expected)]
     seconds = time.perf_counter() - started
 
-    order = np.argsort(positions)
-    positions, doubled = positions[order], doubled[order]
-    if not np.array_equal(positions, expected):
-        raise ValueError("the model must score every event with a predecessor in its session exactly once: "
-                         f"{len(expected)} such events, {len(positions)} predictions of "
-                         f"{len(np.intersect1d(positions, expected))} of them")
     if (doubled == 0).any():
-        event = positions[np.argmax(doubled == 0)]
+        event = expected[np.argmax(doubled == 0)]
         raise ValueError(f"the scores for event {event} hold a NaN; a NaN has no rank")
-    if targets == "last":
-        last = np.diff(sessions, append=-1) != 0
-        doubled, sessions = doubled[last], sessions[last]
+    kept = _predicted(data, protocol, support)
+    if not kept.any():
+        raise ValueError(f"nothing to predict: the protocol leaves out all of the {len(kept)} events ({protocol})")
+    doubled, sessions = doubled[kept], sessions[kept]
 
     earned = gains(doubled / 2, k)
-    draws = _resampled_means(*_totals([earned[m] for m in METRICS], sessions), n_boot, seed)
-    return SessionScores(**{m: float(earned[m].mean()) for m in METRICS},
+    totals, counts = _totals([earned[m] for m in METRICS], sessions, once=protocol.average == "session")
+    draws = _resampled_means(totals, counts, n_boot, seed)
+    means = totals.mean(0) if protocol.average == "session" else [earned[m].mean() for m in METRICS]
+    return SessionScores(**dict(zip(METRICS, map(float, means))),
                          intervals={m: _interval(draws[:, i]) for i, m in enumerate(METRICS)},
-                         k=k, ties=ties, ranks=doubled / 2, sessions=sessions, seconds=seconds)
+                         k=k, protocol=protocol, ranks=doubled / 2, sessions=sessions, seconds=seconds)
+
+
+def _rank_candidates(model, data, protocol, support, batch_size):
+    """Doubled ranks, int64 [n_predictions], among the candidates of a protocol or a sample of them; 0 for a NaN."""
+    counted = protocol if protocol.negatives else replace(protocol, sampling="uniform")  # all are ranked: none is drawn
+    above, tied, total = candidate_counts(model, data, counted, support, batch_size)
+    kept = _predicted(data, protocol, support) & ~np.isnan(above)
+    doubled = np.where(np.isnan(above), 0, 2)
+    if protocol.negatives is not None and kept.any():
+        _check_negatives(total[kept], protocol)
+        above[kept], tied[kept] = _drawn(above[kept], tied[kept], total[kept], protocol)
+    doubled[kept] = _doubled(above[kept], tied[kept], protocol.ties)
+    return doubled
 
 
 def _rank_scores(model, data, ties, batch_size):
@@ -525,13 +836,14 @@ def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
 # Intervals and differences ------------------------------------------------------------------------------
 
 
-def _totals(values, units) -> tuple[np.ndarray, np.ndarray]:
+def _totals(values, units, once=False) -> tuple[np.ndarray, np.ndarray]:
     """Sum m lists of values [n_predictions] over each of the n sessions or users that have a prediction.
 
-    Returns the sums [n, m] and the number of predictions [n], float64.
+    Returns the sums [n, m] and the number of predictions [n], float64; if each unit counts ``once``, the means and 1.
     """
     _, unit = np.unique(units, return_inverse=True)
-    return np.stack([np.bincount(unit, v) for v in values], axis=1), np.bincount(unit).astype(np.float64)
+    totals, counts = np.stack([np.bincount(unit, v) for v in values], axis=1), np.bincount(unit).astype(np.float64)
+    return (totals / counts[:, None], np.ones_like(counts)) if once else (totals, counts)
 
 
 def _resamples(n, n_boot, seed):
@@ -568,7 +880,7 @@ def _seed_draws(scores, metric, n_boot, seed, stream):
     first = scores[0]
     if metric not in first._metrics:
         raise ValueError(f"metric must be one of {', '.join(first._metrics)}, not {metric!r}")
-    totals, counts = _totals([s._values(metric) for s in scores], getattr(first, first._unit))
+    totals, counts = _totals([s._values(metric) for s in scores], getattr(first, first._unit), first._once)
     seeds = np.random.default_rng([seed, stream]).multinomial(
         len(scores), np.full(len(scores), 1 / len(scores)), size=n_boot) / len(scores)
     means = _score(metric, _resampled_means(totals, counts, n_boot, seed))

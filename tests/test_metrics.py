@@ -170,7 +170,7 @@ def test_the_last_event_of_each_session_alone(random_data):
     np.testing.assert_array_equal(last.ranks, every.ranks[ends])
     np.testing.assert_array_equal(last.sessions, np.unique(sessions))
     assert last.recall == np.mean(every.ranks[ends] <= 3) != every.recall
-    with pytest.raises(ValueError, match="targets must be 'all' or 'last', not 'first'"):
+    with pytest.raises(ValueError, match="targets must be one of all, last, not 'first'"):
         evaluate_sessions(model, random_data, targets="first")
 
 
@@ -293,7 +293,7 @@ def fake_scores(hits, per_session=1, k=1):
     rank = np.where(np.repeat(hits, per_session), 1.0, 2.0)
     earned = gains(rank, k)
     return metrics.SessionScores(**{m: earned[m].mean() for m in metrics.METRICS}, intervals={}, k=k,
-                                 ties="conservative", ranks=rank, seconds=1.0,
+                                 protocol=metrics.Protocol(), ranks=rank, seconds=1.0,
                                  sessions=np.repeat(np.arange(len(hits)), per_session))
 
 

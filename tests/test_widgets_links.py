@@ -9,7 +9,7 @@ from rnnbook.widgets import SessionParallelStepper
 pytestmark = pytest.mark.browser
 SHOWN = "document.querySelector('[role=status]')?.textContent.length > 0"
 
-ALONE = ["DistillationExplorer", "GradientFlowExplorer", "LiveTraining", "LossRace", "PrefixExplorer",
+ALONE = ["DistillationExplorer", "EvaluationLab", "GradientFlowExplorer", "LiveTraining", "LossRace", "PrefixExplorer",
          "RankingLossExplorer", "SessionParallelStepper"]  # those that need no model
 LINKS = [
     ("DistillationExplorer", "strength=0.25&sees=both&n=30"), ("GradientFlowExplorer", "radius=1.2&bias=2&cells=lstm"),

@@ -30,6 +30,7 @@ OTHERS = [
     "GradientFlowExplorer(radii=(0.5, 0.9), biases=(0, 3), length=8, hidden_size=4)",
     "RankingLossExplorer()",
     "LossRace(steps=3)",
+    "EvaluationLab()",
     "PrefixExplorer()",
     "DistillationExplorer()",
     "from test_widgets_recommender import SMALL, USERS, WORLD\nfrom rnnbook.rrn import fit\n"

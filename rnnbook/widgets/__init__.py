@@ -2,6 +2,7 @@
 
 from rnnbook.widgets.distillation import DistillationExplorer
 from rnnbook.widgets.draw_first import DrawFirst
+from rnnbook.widgets.evaluation_lab import EvaluationLab
 from rnnbook.widgets.evidence import Evidence
 from rnnbook.widgets.gradient_flow import GradientFlowExplorer
 from rnnbook.widgets.inside import InsideGRU4Rec
@@ -16,6 +17,6 @@ from rnnbook.widgets.session_parallel import SessionParallelStepper
 from rnnbook.widgets.side_by_side import SideBySide
 from rnnbook.widgets.training import LiveTraining
 
-__all__ = ["DistillationExplorer", "DrawFirst", "Evidence", "GradientFlowExplorer", "InsideGRU4Rec", "InsideRRN",
-           "LiveTraining", "LossCurves", "LossRace", "NextClick", "PrefixExplorer", "RankingLossExplorer", "Reviewer",
-           "SessionParallelStepper", "SideBySide"]
+__all__ = ["DistillationExplorer", "DrawFirst", "EvaluationLab", "Evidence", "GradientFlowExplorer", "InsideGRU4Rec",
+           "InsideRRN", "LiveTraining", "LossCurves", "LossRace", "NextClick", "PrefixExplorer", "RankingLossExplorer",
+           "Reviewer", "SessionParallelStepper", "SideBySide"]
