@@ -26,7 +26,7 @@ def on_source_read(app, docname, source):
     if BIBLIOGRAPHY in source[0]:
         source[0] = source[0].replace(BIBLIOGRAPHY, bibliography())
     for asked in questions.PLACEHOLDER.findall(source[0]):
-        app.env.note_dependency(str(questions.FOLDER / f"{asked}.yml"))  # a page is made again when its questions change
+        app.env.note_dependency(str(questions.FOLDER / f"{asked}.yml"))  # it changes the page
     source[0] = questions.filled(source[0])
     source[0] = re.sub(r"<!-- time (\S+) -->", lambda stem: first_capital(by_name[f"book/{stem[1]}"].time), source[0])
 

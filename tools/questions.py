@@ -106,7 +106,6 @@ def read(entry, page):
 
 def check(question, page):
     type_of_right = {"choice": str, "numeric": (int, float), "order": list}[question.kind]
-    chapters = [other.stem for other in pages.toc() if other.number]
     texts = [str(text) for text in (question.text, question.why, question.how, *question.shown,
                                     *(wrong.why for wrong in question.wrong))]
     headings = re.findall(r"^##+ (.+)$", page.source.read_text(encoding="utf-8"), re.M)
@@ -120,8 +119,8 @@ def check(question, page):
         "has fewer than three answers": question.kind != "numeric" and len(question.shown) < 3,
         "has a wrong number within the tolerance": question.kind == "numeric" and any(
             abs(wrong - taken[0]) <= question.tolerance for wrong in taken[1:]),
-        "reaches back to no earlier chapter": question.reaches and not (
-            question.memory and question.reaches in chapters[:chapters.index(page.stem)]),
+        "reaches back to no earlier chapter": question.reaches and not (question.memory and question.reaches in {
+            other.stem for other in pages.toc() if other.number and other.number < page.number}),
     }.items():
         if found:
             raise ValueError(fault)
@@ -161,7 +160,7 @@ def from_memory(questions):
 
 
 def html(text):
-    r"""HTML of a text. Maths stands between \( and \): Moodle knows these, and so does MathJax wherever it is loaded."""
+    r"""HTML of a text, its maths between \( and \): Moodle knows these, and so does MathJax wherever it is loaded."""
     marked = {"$": r"\({}\)", "`": "<code>{}</code>"}
     parts = re.split(r"(\$[^$]+\$|`[^`]+`)", str(text))
     return "".join(marked[part[0]].format(escape(part[1:-1], quote=False)) if n % 2 else escape(part, quote=False)
@@ -211,7 +210,7 @@ def moodle_question(question):
         settings = {"layouttype": "VERTICAL", "selecttype": "ALL", "selectcount": len(question.right),
                     "gradingtype": "RELATIVE_NEXT_EXCLUDE_LAST"}
         made.extend(element(name, value) for name, value in settings.items())
-        # Moodle counts the places by the order in the file, and its own exports write them as fractions
+        # Moodle goes by the order in the file; in its own exports the fraction is the place
         made.extend(element("answer", element("text", html(part)), fraction=place, format="html")
                     for place, part in enumerate(question.right, 1))
         return made
@@ -254,12 +253,12 @@ def qti_item(question):
     prompt = rich("prompt", question.text)
     response = {"responseIdentifier": "RESPONSE"}
     if question.kind == "choice":
-        asked, kind = element("choiceInteraction", prompt, *choices, shuffle="true", maxChoices=1, **response), "identifier"
+        asked = element("choiceInteraction", prompt, *choices, shuffle="true", maxChoices=1, **response)
     elif question.kind == "order":
-        asked, kind = element("orderInteraction", prompt, *choices, shuffle="true", **response), "identifier"
+        asked = element("orderInteraction", prompt, *choices, shuffle="true", **response)
     else:
-        entry = element("p", element("textEntryInteraction", expectedLength=12, **response))
-        asked, kind = element("div", rich("p", question.text), entry), "float"
+        entry = element("textEntryInteraction", expectedLength=12, **response)
+        asked = element("div", rich("p", question.text), element("p", entry))
 
     correct = question.right if question.kind == "order" else [question.right]
     answers = {"right": question.right} | {f"wrong-{n}": wrong.text for n, wrong in enumerate(question.wrong, 1)}
@@ -272,7 +271,8 @@ def qti_item(question):
         "assessmentItem",
         element("responseDeclaration",
                 element("correctResponse", *(element("value", names.get(part, part)) for part in correct)),
-                identifier="RESPONSE", cardinality="ordered" if question.kind == "order" else "single", baseType=kind),
+                identifier="RESPONSE", cardinality="ordered" if question.kind == "order" else "single",
+                baseType="float" if question.kind == "numeric" else "identifier"),
         element("outcomeDeclaration", element("defaultValue", element("value", 0)),
                 identifier="SCORE", cardinality="single", baseType="float", normalMaximum=1),
         element("outcomeDeclaration", identifier="FEEDBACK", cardinality="single", baseType="identifier"),
