@@ -9,7 +9,7 @@ from html import escape
 from docutils import nodes
 from sphinx.util import logging
 
-from tools import bib, pages
+from tools import bib, pages, questions
 
 LEDGER = "<!-- the ledger -->"
 BIBLIOGRAPHY = "<!-- the bibliography -->"
@@ -25,6 +25,9 @@ def on_source_read(app, docname, source):
         source[0] = source[0].replace(LEDGER, ledger())
     if BIBLIOGRAPHY in source[0]:
         source[0] = source[0].replace(BIBLIOGRAPHY, bibliography())
+    for asked in questions.PLACEHOLDER.findall(source[0]):
+        app.env.note_dependency(str(questions.FOLDER / f"{asked}.yml"))  # it changes the page
+    source[0] = questions.filled(source[0])
     source[0] = re.sub(r"<!-- time (\S+) -->", lambda stem: first_capital(by_name[f"book/{stem[1]}"].time), source[0])
 
 

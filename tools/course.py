@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import nbformat
 
-from tools import blocks, book, lower, pages, slides
+from tools import blocks, book, lower, pages, questions, slides
 
 COURSE = book.BUILD / "course"
 HIDDEN = "# Hidden tests"
@@ -246,7 +246,7 @@ def nbgrader(cell, name, **roles):
 def main(folder=COURSE):
     """Write everything anew, but for what a teacher has put beside it: a gradebook, submissions, other settings."""
     cache = book.execute()
-    for made in ("slides", "student", "solutions", "nbgrader/source"):
+    for made in ("slides", "student", "solutions", "questions", "nbgrader/source"):
         shutil.rmtree(folder / made, ignore_errors=True)
     slides.copy_libraries(folder / "slides")
     for page in chapters():
@@ -256,10 +256,11 @@ def main(folder=COURSE):
         write(student(page), folder / "student" / page.notebook.name)
         write(assignment(page), folder / "nbgrader" / "source" / page.stem / page.notebook.name)
         print(f"  {page.stem:<14} {graded(page)}", flush=True)
+    questions.write(folder / "questions")
     settings = folder / "nbgrader" / "nbgrader_config.py"
     if not settings.exists():
         settings.write_text(CONFIG, encoding="utf-8")
-    print(f"Slides, notebooks and assignments are in {folder}. How to use them: the page for instructors.")
+    print(f"Slides, notebooks, assignments and questions are in {folder}. How to use them: the page for instructors.")
 
 
 def write(notebook, path):

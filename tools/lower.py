@@ -16,7 +16,7 @@ from textwrap import dedent, indent
 
 import nbformat
 
-from tools import bib, pages
+from tools import bib, pages, questions
 from tools.blocks import Directive, Math, Target, parse
 
 SETUP = f"""\
@@ -157,6 +157,8 @@ class Lowering:
                 parts.append(indent(self.directive(block), block.indent))
             elif isinstance(block, Math):
                 parts.append(self.math(block))
+            elif isinstance(block, str) and questions.PLACEHOLDER.search(block):
+                parts.append(self.lower(questions.filled(block)))
             elif isinstance(block, str):
                 parts.append(block if block.lstrip().startswith(("```", "~~~")) else self.inline(block))
         return re.sub(r"\n{3,}", "\n\n", "\n".join(parts))
