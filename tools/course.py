@@ -20,6 +20,7 @@ from tools import blocks, book, lower, pages, slides
 
 COURSE = book.BUILD / "course"
 HIDDEN = "# Hidden tests"
+BLANK_TEXT = "*Your answer here.*"
 TO_WRITE = "# Your code here\nraise NotImplementedError"
 
 CONFIG = """\
@@ -125,34 +126,31 @@ def exercises(page):
 # Answers and tests
 
 
-def between_marks(cell):
-    """The source of an answer with nbgrader's marks around the body of each function, below its docstring."""
-    lines = cell.source.splitlines()
-    functions = [node for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef)]
-    if not functions or any(ast.get_docstring(function) is None for function in functions):
+def functions(cell):
+    """The functions of an answer, as `ast` has them."""
+    found = ast.parse(cell.source).body
+    if not found or any(not isinstance(node, ast.FunctionDef) or ast.get_docstring(node) is None for node in found):
         raise ValueError(f"an answer is one or more functions with a docstring each, not\n{cell.source}")
-    for function in reversed(functions):
-        body = function.body[1:]
-        indent = " " * body[0].col_offset
-        lines[function.end_lineno:function.end_lineno] = [f"{indent}### END SOLUTION"]
-        lines[function.body[0].end_lineno:function.body[0].end_lineno] = [f"{indent}### BEGIN SOLUTION"]
-    return "\n".join(lines)
+    return found
 
 
 def blanked(cell):
     """The source of an answer as students get it: signature, docstring, and nothing else."""
-    stub = r"\1" + TO_WRITE.replace("\n", "\n\\1")
-    return re.sub(r"^( +)### BEGIN SOLUTION\n.*?### END SOLUTION$", stub, between_marks(cell), flags=re.M | re.S)
+    lines = cell.source.splitlines()
+    for function in reversed(functions(cell)):
+        indent = " " * function.body[0].col_offset
+        lines[function.body[0].end_lineno:function.end_lineno] = [indent + line for line in TO_WRITE.splitlines()]
+    return "\n".join(lines)
 
 
 def visible_tests(cell):
     return cell.source.split(HIDDEN)[0].strip()
 
 
-def marked_tests(cell):
-    """The source of tests with nbgrader's marks around those that are hidden."""
-    visible, _, hidden = cell.source.partition(HIDDEN)
-    return f"{visible.strip()}\n### BEGIN HIDDEN TESTS\n{hidden.strip()}\n### END HIDDEN TESTS"
+def setup(page):
+    """The sources of the cells that come before the exercises of an assignment."""
+    cells = [cell for cell in page.read().cells if cell.cell_type == "code"]
+    return [cells[0].source, *(cell.source for cell in cells if "setup" in tags(cell))]
 
 
 # Notebooks
@@ -191,7 +189,7 @@ def blank(lowering, exercise):
         yield code(blanked(exercise.answer))
         yield from (code(visible_tests(cell)) for _, cell in exercise.checks)
     else:
-        yield markdown("*Your answer here.*")
+        yield markdown(BLANK_TEXT)
         if exercise.code:
             yield code("# Your code here")
 
