@@ -64,7 +64,7 @@ def test_where_qualities_move_the_text_gains_and_empty_words_do_not(n):
         assert (rmse["ratings alone"] - rmse[arm] < 0.1 * (blind - best)).all(), arm
     lstms = rmse["ratings and reviews"] - rmse["ratings and reviews, no LSTMs"]
     low, high = t_interval(lstms)[1:]
-    assert low < 0 < high  # “neither help nor harm that one could see”
+    assert low < 0 < high  # “neither help nor harm visibly”
 
 
 @pytest.mark.claim("writers-own-memory")
