@@ -271,7 +271,7 @@ def answer_in(notebook, exercise):
 
 def text_in(notebook, exercise):
     """A written answer, "" where there is none."""
-    texts = [cell.source for name, cell in cells_of(notebook) if name == f"{exercise.label}-answer"]
+    texts = [cell.source for name, cell in cells_of(notebook) if name == f"{exercise.label}-words"]
     text = "\n\n".join(texts).strip()
     return "" if text == course.BLANK_TEXT else text
 

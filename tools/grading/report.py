@@ -64,7 +64,7 @@ def feedback(chapter, graded, levels):
         text = graded.answers[exercise.label]
         parts.append(pre(text) if text else paragraph("There is no answer."))
         if level:
-            parts.append(paragraph(rubric(exercise)[int(level)]))
+            parts.append(paragraph(exercise.rubric.get(int(level), "")))
         if comment:
             parts.append(paragraph(comment))
     return page(f"{chapter.page.title}: {graded.student}", parts)
@@ -132,13 +132,6 @@ def write_csv(path, rows):
 HEADER = ["student", "exercise", "points", "comment"]
 
 
-def rubric(exercise):
-    """{points: what an answer has that gets them}"""
-    found = {int(points): text for body in exercise.rubric
-             for points, text in re.findall(r"^- \*\*(\d+)\*\* (.+?)(?=^- |\Z)", body, re.M | re.S)}
-    return {points: f"{points} points: {' '.join(text.split())}" for points, text in found.items()}
-
-
 def read_levels(path, chapter):
     """{(student, label): (points as text, comment)} that a teacher has typed into written.csv."""
     if not path.exists():
@@ -178,7 +171,7 @@ def written_page(chapter, everybody):
         parts.append(pre(lowering.markdown_cell_of(exercise.text).source))
         model = [part for part in exercise.solution if part not in exercise.code]
         parts.append("<p>The model answer:</p>" + pre(lowering.markdown_cell_of(model).source))
-        parts += [paragraph(text) for text in rubric(exercise).values()]
+        parts += [paragraph(f"{points}: {text}") for points, text in exercise.rubric.items()]
         for graded in everybody:
             text = graded.answers[exercise.label]
             parts.append(f"<h3>{html.escape(graded.student)}</h3>" + (pre(text) if text else paragraph("No answer.")))
