@@ -127,8 +127,8 @@ def stream(page, cells):
         if bool(exercise.answer) != bool(exercise.checks):
             raise ValueError(f"{page.source.name}: {exercise.label} has an answer without tests, or tests without one")
         if exercise.by_hand and list(exercise.rubric) != [exercise.by_hand, exercise.by_hand // 2, 0]:
-            raise ValueError(f"{page.source.name}: {exercise.label} needs a dropdown 'Rubric' in its solution, with lines "
-                             f"for {exercise.by_hand}, {exercise.by_hand // 2} and 0 points")
+            raise ValueError(f"{page.source.name}: {exercise.label} needs a dropdown 'Rubric' in its solution, with "
+                             f"lines for {exercise.by_hand}, {exercise.by_hand // 2} and 0 points")
     return found
 
 

@@ -1,9 +1,9 @@
 """Grading: ``python -m tools.grading 01_rnn submissions.zip --roster roster.csv``.
 
 The tests of an exercise run here; the answer runs in another process, which gets arguments and sends back values. What
-a test knows (its references, its helpers, the numpy it compares with) is never where a student's code could reach it, so
-no trick that changes or reads them earns a point. A process that dies, hangs, prints or eats memory takes one exercise
-with it and nothing else.
+a test knows (its references, its helpers, the numpy it compares with) is never where a student's code could reach it,
+so no trick that changes or reads them earns a point. A process that dies, hangs, prints or eats memory takes one
+exercise with it and nothing else.
 
 Why not the libraries that there are? Both nbgrader 0.9 and Otter-Grader 7 were tried. They run answers and tests in one
 namespace of one process: `return expected`, a replaced `np.testing.assert_allclose` and tests read out of the

@@ -1,8 +1,8 @@
 """Whose is which file: notebooks out of folders, zips and the names that learning systems make.
 
 A name is told from, in this order, the file's name (`ada_01_rnn.ipynb`, whatever a browser, Colab or a learning system
-puts around it), what the learning system or nbgrader says (Canvas, Blackboard, the folders of Moodle and Brightspace, the
-folder `submitted/ada/01_rnn`), and the cell *Your name* of the notebook.
+puts around it), what the learning system or nbgrader says (Canvas, Blackboard, the folders of Moodle and Brightspace,
+the folder `submitted/ada/01_rnn`), the cell *Your name* of the notebook, and the name that Colab leaves in it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import io
 import re
 import unicodedata
 import zipfile
+import zlib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +22,7 @@ import nbformat
 from tools import course
 
 LARGEST = 50_000_000  # bytes of a notebook
+ROLE, COLAB = "nbgrader", "executionInfo"  # in the metadata of a cell: what it is for, and who ran it
 NOTEBOOK = re.compile(r"\.ipynb(\.txt|\.json)?$", re.I)  # some browsers add an ending
 SKIPPED = {".ipynb_checkpoints", "__MACOSX", ".DS_Store", "Thumbs.db"}
 COPY = re.compile(r"^(copy of|kopie von|kopie van|copie de|copia de|copia di|cópia de)[ _]+", re.I)
@@ -39,6 +42,7 @@ class Submission:
     notebook: nbformat.NotebookNode | None
     fault: str = ""  # why the notebook cannot be read
     version: int = 0  # 1 for "ada_01_rnn (1)"
+    names: tuple = ()  # all that the file says of whose it is, the surest last
 
 
 @dataclass
@@ -56,26 +60,32 @@ def collect(sources, stem, roster=None):
             found.untold.append((path, content))
             continue
         notebook, fault = read(content)
-        student, version, reason = owner(path, notebook, stem, roster)
+        names, version, reason = owner(path, notebook, stem)
         if reason:
             found.untold.append((path, f"{fault} {reason}".strip()))
-        else:
-            told.setdefault(student, []).append(Submission(student, path, notebook, fault, version))
+            continue
+        if roster:
+            names = [student for name in names for student in roster.find(name)] or names
+        told.setdefault(names[0], []).append(Submission(names[0], path, notebook, fault, version, tuple(names)))
     for student, several in sorted(told.items()):
+        by_system = {submission.names[-1] for submission in several}
+        if len(by_system) == len(several) > 1:  # two people with one name: the learning system tells them apart
+            for submission in several:
+                submission.student = submission.names[-1]
+            found.submissions += several
+            continue
         *older, last = sorted(several, key=lambda submission: (submission.notebook is not None, submission.version))
-        rivals = [other for other in older if (other.version, other.fault) == (last.version, last.fault)]
-        if rivals:
-            names = ", ".join(other.path for other in (*rivals, last))
-            found.untold += [(submission.path, f"{student} has handed in several notebooks, and the names do not say which "
-                              f"is the last ({names}). Keep one of them.") for submission in several]
+        if any((other.version, other.notebook is None) == (last.version, last.notebook is None) for other in older):
+            why = f"{student} has several notebooks, and no name says which is the last. Keep one; none is graded."
+            found.untold += [(submission.path, why) for submission in several]
             continue
         found.untold += [(other.path, f"{student} has handed in again: {last.path} is graded.") for other in older]
         found.submissions.append(last)
     if roster:
         named = {submission.student for submission in found.submissions}
         found.missing = [student for student in roster.students if student not in named]
-        found.untold += [(submission.path, f"graded, but there is no {submission.student!r} in the roster. Was the name "
-                          "misspelt?") for submission in found.submissions if submission.student not in roster.students]
+        found.untold += [(one.path, f"It is graded, but the roster has no {one.student!r}. Is the name misspelt?")
+                         for one in found.submissions if one.student not in roster.students]
     return found
 
 
@@ -89,7 +99,7 @@ def files(sources):
         elif source.is_file():
             yield from one(source.name, source.read_bytes, source.stat().st_size)
         else:
-            raise SystemExit(f"There is no file and no folder {source}. Name the zip that your learning system gave you, a "
+            raise SystemExit(f"There is no file and no folder {source}. Name the zip of your learning system, a "
                              "folder, or notebooks.")
 
 
@@ -97,21 +107,25 @@ def one(path, content, size):
     name = PurePosixPath(path)
     if SKIPPED & set(name.parts) or name.name.startswith("._"):
         return
-    if name.suffix.lower() == ".zip":
-        try:
-            with zipfile.ZipFile(io.BytesIO(content())) as packed:
-                for info in sorted(packed.infolist(), key=lambda info: info.filename):
-                    if not info.is_dir():
-                        inside = (name.parent / name.stem / info.filename).as_posix()
-                        yield from one(inside, lambda info=info: packed.read(info), info.file_size)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            yield path, f"This zip cannot be opened: {error}. Ask for the notebook itself."
-    elif not NOTEBOOK.search(name.name):
-        yield path, "This is no notebook (.ipynb). Ask for the notebook itself."
-    elif size > LARGEST:
+    if size > LARGEST and name.suffix.lower() != ".zip":
         yield path, f"The file has {size / 1e6:.0f} MB, more than {LARGEST / 1e6:.0f}. Ask for it without its outputs."
-    else:
-        yield path, content()
+        return
+    try:
+        if name.suffix.lower() == ".zip":
+            packed = zipfile.ZipFile(io.BytesIO(content()))
+        elif NOTEBOOK.search(name.name):
+            yield path, content()
+            return
+        else:
+            yield path, "This is no notebook (.ipynb). Ask for the notebook itself."
+            return
+    except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        yield path, f"It cannot be opened: {error}. Ask for the notebook itself."
+        return
+    for info in sorted(packed.infolist(), key=lambda info: info.filename):
+        if not info.is_dir():
+            inside = (name.parent / name.stem / info.filename).as_posix()
+            yield from one(inside, lambda info=info: packed.read(info), info.file_size)
 
 
 def read(content):
@@ -119,48 +133,44 @@ def read(content):
     try:
         notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
         for cell in notebook.cells:
-            cell.source, cell.cell_type, cell.metadata  # noqa: B018
+            cell.source = str(cell.source)
+            for key in (ROLE, COLAB):  # what a student may have written there
+                if not isinstance(cell.metadata.get(key), dict):
+                    cell.metadata[key] = {}
         return notebook, ""
     except Exception as error:  # nbformat has an error of its own for each fault, and none above them
         return None, f"The file is no notebook that can be read ({type(error).__name__}). Ask for it again."
 
 
-def owner(path, notebook, stem, roster=None):
-    """(student, version, "") or (None, 0, the reason why it cannot be told)."""
+def owner(path, notebook, stem):
+    """(names of the student, version, "") or ([], 0, the reason why it cannot be told whose it is)."""
     *folders, name = PurePosixPath(unicodedata.normalize("NFC", path)).parts
-    name, version = COPY.sub("", NOTEBOOK.sub("", name)), 0
-    candidates = []
+    name, version, names = COPY.sub("", NOTEBOOK.sub("", name)), 0, []
+    again = AGAIN.search(name)
+    if again:
+        version, name = int(next(filter(None, again.groups()), 1)), name[:again.start()]
     for system in (CANVAS, BLACKBOARD):
         made = system.match(name)
         if made:
-            candidates.append(made["who"])
-            name = made["rest"] or stem
-    again = AGAIN.search(name)
-    if again and not assignment(stem).search(name[again.start():]):
-        version, name = int(next(filter(None, again.groups()), 1)), name[:again.start()]
-    name = COPY.sub("", name)
+            names.append(made["who"])
+            name = COPY.sub("", made["rest"] or stem)
     other = next((page.stem for page in course.chapters()
                   if page.stem != stem and assignment(page.stem).search(name)), None)
     if other:
-        return None, 0, f"By its name this is the assignment {other} and not {stem}. Grade it with {other}."
+        return [], 0, f"By its name this is the assignment {other} and not {stem}. Grade it with {other}."
     place = assignment(stem).search(name)
     if place and place.start():
-        candidates.insert(0, name[:place.start()])
-    for n, folder in enumerate(folders):
+        names.insert(0, name[:place.start()])
+    for folder, below, above in zip(folders, [*folders[1:], ""], ["", *folders]):
         made = MOODLE.match(folder) or BRIGHTSPACE.match(folder)
         if made:
-            candidates.append(made["who"])
-        elif folders[n + 1:n + 2] == [stem] and folders[n - 1] == "submitted":
-            candidates.append(folder)
-    candidates += written_name(notebook)
-    candidates = [candidate.strip(" _-").lower() for candidate in candidates]
-    if roster:
-        known = [student for candidate in candidates for student in roster.find(candidate)]
-        candidates = known or candidates
-    if candidates:
-        return candidates[0], version, ""
-    return None, 0, (f"Neither the name nor the notebook says whose it is. Call it NAME_{stem}.ipynb, with the student's "
-                     "name for NAME.")
+            names.append(made["who"])
+        elif (above, below) == ("submitted", stem):
+            names.append(folder)
+    names = [name.strip(" _-").lower() for name in names or names_inside(notebook)]
+    if names:
+        return names, version, ""
+    return [], 0, f"Neither its name nor the notebook says whose it is. Call it NAME_{stem}.ipynb, after the student."
 
 
 def assignment(stem):
@@ -169,13 +179,16 @@ def assignment(stem):
     return re.compile(rf"(?:^|[ _-])0*{int(number)}[ _-]?{re.escape(rest)}$", re.I)
 
 
-def written_name(notebook):
-    """What stands in the cell for the name: a list of one, or of none."""
-    for cell in notebook.cells if notebook else []:
-        if (cell.metadata.get("nbgrader") or {}).get("grade_id") == "name":
-            name = cell.source.replace(course.NAME, "").strip(" *_\n")
-            return [name] if name and len(name) < 100 else []
-    return []
+def names_inside(notebook):
+    """What stands in the cell for the name, or else the name that Colab has left: a list of one, or of none."""
+    cells = notebook.cells if notebook else []
+    for cell in cells:
+        name = cell.source.replace(course.NAME, "").strip(" *_\n")
+        if cell.metadata[ROLE].get("grade_id") == "name" and 0 < len(name) < 100:
+            return [name]
+    users = [cell.metadata[COLAB].get("user") for cell in cells]
+    shown = Counter(user["displayName"] for user in users if isinstance(user, dict) and user.get("displayName"))
+    return [str(name) for name, _ in shown.most_common(1)]
 
 
 class Roster:

@@ -13,8 +13,8 @@ import traceback
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from tools import course, pages
-from tools.grading import answers, wire
+from tools import course
+from tools.grading import answers, collect, wire
 
 # The processes are forked from one that has imported what answers import. Elsewhere a fork of numpy is not safe.
 FORKS = sys.platform.startswith("linux")
@@ -30,11 +30,14 @@ RIGHT, WRONG, CRASHED, FORBIDDEN, MISSING = "right", "wrong", "crashed", "forbid
 
 
 def warm_up():
-    """Tell the first of the processes what to import, before it starts."""
+    """Start the process from which those of the answers are forked, and wait until it has its imports."""
     os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
     if FORKS:
         START.set_forkserver_preload(["tools.grading.answers", "matplotlib.pyplot", "pandas", "scipy.special",
                                       "IPython.display"])
+        first = START.Process(target=int)
+        first.start()
+        first.join()
 
 
 @dataclass
@@ -50,7 +53,7 @@ class Stopped(Exception):
 
     def __init__(self, how, why):
         super().__init__(why)
-        self.verdict = Verdict(how, why=why)
+        self.verdict = Verdict(how, why=why[:LONGEST])
 
 
 class Chapter:
@@ -59,10 +62,17 @@ class Chapter:
     def __init__(self, page):
         self.page = page
         found = course.exercises(page)
+        self.exercises = [exercise for exercise in found if exercise.answer or exercise.by_hand]
         self.tested = [exercise for exercise in found if exercise.answer]
         self.written = [exercise for exercise in found if exercise.by_hand]
+        self.points = sum(map(self.worth, self.tested)) + sum(exercise.by_hand for exercise in self.written)
         self.number = {exercise.label: f"{page.number}.{n}" for n, exercise in enumerate(found, 1)}
         self.setup = course.setup(page)
+
+    @staticmethod
+    def worth(exercise):
+        """The points of its tests."""
+        return sum(points for points, _ in exercise.checks)
 
     @cached_property
     def names(self):
@@ -84,8 +94,8 @@ class Chapter:
     def mark(self, exercise, source, helpers=()):
         """The verdict on the source of an answer; `helpers` are the sources of a student's other cells."""
         wanted = [node.name for node in ast.parse(exercise.answer.source).body]
-        if source is None or not source.strip():
-            return Verdict(MISSING, why="The cell for the answer is empty, or it is not in the notebook any more.")
+        if not source.strip():
+            return Verdict(MISSING, why="The cell for it is empty, or not in the notebook any more.")
         forbidden = self.forbidden(exercise, source)
         if forbidden:
             return Verdict(FORBIDDEN, why=forbidden)
@@ -93,8 +103,9 @@ class Chapter:
             with Answer(self, exercise, source, helpers) as answer:
                 for name in wanted:
                     if name not in answer.names:
-                        why = answer.notes[0] if answer.notes else "No cell defines it. Was its name changed?"
-                        return Verdict(CRASHED if answer.notes else MISSING, why=f"There is no function `{name}`. {why}")
+                        how, why = ((CRASHED, answer.notes[0]) if answer.notes else
+                                    (MISSING, "No cell defines it. Was its name changed?"))
+                        return Verdict(how, why=f"There is no function `{name}`. {why}")
                 points, why = 0, []
                 for worth, cell in exercise.checks:
                     sentence = self.fault(exercise, cell.source, {name: answer.function(name) for name in wanted})
@@ -117,10 +128,11 @@ class Chapter:
         except AssertionError as error:
             return str(error)[:LONGEST] or "This is not what was expected."
         except Exception as error:
-            line = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == TESTS][0]
+            frames = traceback.extract_tb(error.__traceback__)
+            line = next(frame.lineno for frame in frames if frame.filename == TESTS)
             seen = line <= tests.partition(course.HIDDEN)[0].count("\n")
-            return (f"{'A test that you can see' if seen else 'A hidden test'} cannot use what the function returns: it "
-                    f"has another type or another shape than its docstring says ({type(error).__name__}).")
+            return (f"{'A test that you can see' if seen else 'A hidden test'} cannot use what the function returns. "
+                    f"Are type and shape those of its docstring? ({type(error).__name__})")
 
     def forbidden(self, exercise, source):
         """What an answer uses and may not, in a sentence; "" if it does not, or if it is no Python."""
@@ -147,8 +159,8 @@ class Chapter:
 
 
 def not_allowed(what, words):
-    use = {"the package": "An answer may use Python, NumPy, SciPy, pandas and PyTorch, but not the package: it has what "
-                          "you are asked to write. Write it yourself.",
+    use = {"the package": "An answer may use Python, NumPy, SciPy, pandas and PyTorch, but not the package: it has "
+                          "what you are asked to write. Write it yourself.",
            "autograd": "The exercise asks for a derivative that you have found yourself. Derive it on paper, and use "
                        "autograd in a cell of your own to check it."}[what]
     return f"The answer uses {what} ({', '.join(f'`{word}`' for word in words)}). {use}"
@@ -200,7 +212,7 @@ class Answer:
                 except Exception:
                     raise Stopped(CRASHED, "What the function returns cannot be read.") from None
             if reply.get("kind") == "NotImplementedError":
-                raise Stopped(MISSING, "The answer has been left blank: it raises NotImplementedError.")
+                raise Stopped(MISSING, "It has been left blank: it raises NotImplementedError.")
             if "error" in reply:
                 raise Stopped(CRASHED, f"Your function `{name}` raises {reply['error']}")
             raise Stopped(WRONG, f"Your function `{name}` returns {reply.get('unusable')}. Return what its docstring "
@@ -212,8 +224,8 @@ class Answer:
         """The next message of the process, a dict."""
         try:
             if not self.connection.poll(max(0, self.deadline - time.monotonic())):
-                raise Stopped(CRASHED, f"The answer took more than {CLOCK} seconds. Does it wait for something, or does "
-                                       "a loop never end?")
+                raise Stopped(CRASHED, f"The answer took more than {CLOCK} seconds. Does it wait for something, or "
+                                       "does a loop never end?")
             reply = wire.unpack(self.connection.recv_bytes(wire.LARGEST))
             if not isinstance(reply, dict):
                 raise ValueError("no dict")
@@ -232,8 +244,8 @@ class Answer:
         self.process.join(5)
         code = self.process.exitcode
         if code in {-signal.SIGKILL, -getattr(signal, "SIGXCPU", 24)}:
-            return (f"The answer computed for more than {answers.SECONDS} seconds, or took too much memory. Does a loop "
-                    "never end?")
+            return (f"The answer computed for more than {answers.SECONDS} seconds, or took too much memory. Does a "
+                    "loop never end?")
         if code is not None and code < 0:
             return f"The answer crashed Python itself ({signal.Signals(-code).name})."
         return f"The answer ended its Python process (exit code {code}). Take out `exit`, `quit` and the like."
@@ -246,14 +258,14 @@ def cells_of(notebook):
     """[(grade_id, cell)] of what students may write: every cell but the locked ones."""
     found = []
     for cell in notebook.cells:
-        role = cell.get("metadata", {}).get("nbgrader") or {}
+        role = cell.metadata[collect.ROLE]
         if not role.get("locked"):
             found.append((str(role.get("grade_id", "")), cell))
     return found
 
 
 def answer_in(notebook, exercise):
-    """(source of the answer, sources of the student's other code cells). The source is None where there is none.
+    """(source of the answer, sources of the student's other code cells). The source is "" where there is none.
 
     The answer is the cell made for it. If that cell was deleted, lost its mark or was left blank, it is the last one
     that defines the function.
@@ -265,7 +277,7 @@ def answer_in(notebook, exercise):
     blank = course.blanked(exercise.answer)
     written = [source for source in defining if source.strip() != blank.strip()]
     both = [source for source in written if source in marked]
-    answer = (both or written or marked or [None])[-1]
+    answer = (both or written or marked or [""])[-1]
     return answer, [source for _, source in code if source is not answer]
 
 
@@ -281,4 +293,5 @@ def chapter(stem):
     for page in course.chapters():
         if page.stem == stem:
             return Chapter(page)
-    raise SystemExit(f"There is no assignment {stem!r}. There are {', '.join(p.stem for p in pages.toc() if p.number)}.")
+    raise SystemExit(f"There is no assignment {stem!r}. There are "
+                     f"{', '.join(page.stem for page in course.chapters())}.")
