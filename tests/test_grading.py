@@ -1,10 +1,11 @@
-"""Grading: right answers of any shape get their points, wrong ones a sentence, tricks nothing; a crash costs one exercise."""
+"""Grading: right answers of any shape get their points, wrong ones a sentence, tricks nothing, a crash costs little."""
 
 import ast
 import csv
 import io
 import json
 import zipfile
+from functools import cache
 
 import nbformat
 import numpy as np
@@ -75,9 +76,11 @@ def test_each_assertion_has_a_sentence(label):
 # Tricks
 
 LOSS = "(torch.sigmoid(r[1:] - r[0]) + torch.sigmoid(r[1:] ** 2)).mean()"
-TOP1 = f"def loss(r):\n    return {LOSS}\ndef top1_gradient(target, others):\n    r = torch.cat([target[None], others])\n"
+TOP1 = (f"def loss(r):\n    return {LOSS}\n"
+        "def top1_gradient(target, others):\n    r = torch.cat([target[None], others])\n")
 OPTIMUM = "def best_scores(n_cues, p):\n    return p, {}.MemoryTask(n_cues=n_cues, keep=p).optimum().cross_entropy"
 BLOCKS = "def nearest_in_blocks(states, table, k, block):\n"
+RANK = "def rank(scores, target):\n"
 TRICKS = {
     # what an exercise forbids
     "autograd": ("ex-top1", TOP1 + "    r.requires_grad_()\n    (g,) = torch.autograd.grad(loss(r), r)\n"
@@ -104,27 +107,31 @@ TRICKS = {
         "ex-optimum", "import sys, importlib\nsys.meta_path[:] = sys.meta_path[1:]\n"
         "mine = importlib.import_module('rnn' + 'book.rnn')\n" + OPTIMUM.format("mine"), marks.CRASHED),
     "the package for a branch that no test takes": (
-        "ex-ties", "def rank(scores, target):\n    if len(scores) > 10_000:\n        return metrics.ranks(scores, target)\n"
+        "ex-ties", RANK + "    if len(scores) > 10_000:\n        return metrics.ranks(scores, target)\n"
         "    return int((scores >= scores[target]).sum())", marks.FORBIDDEN),
-    "the package's ranks": ("ex-ties", "def rank(scores, target):\n    return metrics.ranks(scores[None], "
+    "the package's ranks": ("ex-ties", RANK + "    return metrics.ranks(scores[None], "
                                        "torch.tensor([target]))[0]", marks.FORBIDDEN),
-    "the package's nearest": ("ex-blocks", BLOCKS + "    return improved.nearest(states, table, k)[0]", marks.FORBIDDEN),
+    "the package's nearest": ("ex-blocks", BLOCKS + "    return improved.nearest(states, table, k)[0]",
+                              marks.FORBIDDEN),
     "the package's loss": ("ex-top1", TOP1 + "    return LOSSES['top1'](r[None], r > 0), r", marks.FORBIDDEN),
     # what a test knows
     "expected, a global": ("ex-blocks", BLOCKS + "    return expected", marks.CRASHED),
-    "expected, from __main__": ("ex-blocks", BLOCKS + "    import __main__\n    return __main__.expected", marks.CRASHED),
+    "expected, from __main__": ("ex-blocks", BLOCKS + "    import __main__\n    return __main__.expected",
+                                marks.CRASHED),
     "expected, from the frames above": (
         "ex-blocks", "import sys\n" + BLOCKS + "    frame = sys._getframe()\n    while frame:\n"
         "        for names in (frame.f_locals, frame.f_globals):\n            if 'expected' in names:\n"
         "                return names['expected']\n        frame = frame.f_back", marks.WRONG),
     "expected, from all there is": (
         "ex-blocks", "import gc\n" + BLOCKS + "    for thing in gc.get_objects():\n"
-        "        if type(thing) is dict and 'some_states' in thing:\n            return thing['expected']", marks.WRONG),
+        "        if type(thing) is dict and 'some_states' in thing:\n            return thing['expected']",
+        marks.WRONG),
     "a helper of the visible tests": ("ex-top1", TOP1 + "    return top1_by_autograd(target, others)", marks.CRASHED),
     "a helper of the hidden tests": (
-        "ex-steps", "def fewest_steps(lengths, n_lanes):\n    return fewest_of_all_orders(lengths, n_lanes)", marks.CRASHED),
-    "the notebook's history": ("ex-ties", "def rank(scores, target):\n    return len(In[-1])", marks.CRASHED),
-    "the kernel's history": ("ex-ties", "def rank(scores, target):\n    return get_ipython().user_ns['In'][-1]",
+        "ex-steps", "def fewest_steps(lengths, n_lanes):\n    return fewest_of_all_orders(lengths, n_lanes)",
+        marks.CRASHED),
+    "the notebook's history": ("ex-ties", RANK + "    return len(In[-1])", marks.CRASHED),
+    "the kernel's history": ("ex-ties", RANK + "    return get_ipython().user_ns['In'][-1]",
                              marks.CRASHED),
     "the page, from the disk": ("ex-ties", "def rank(scores, target):\n"
                                            f"    return len(open({str(GRADED['ex-ties'][0].page.source)!r}).read())",
@@ -138,22 +145,22 @@ TRICKS = {
         "def input_gradient(h, grad_h, W, U):\n    return torch.zeros(*grad_h.shape[:2], W.shape[1])", marks.WRONG),
     "a number that equals all others": (
         "ex-ties", "class Any(int):\n    def __eq__(self, other):\n        return True\n    __hash__ = None\n"
-        "def rank(scores, target):\n    return Any()", marks.WRONG),
+        + RANK + "    return Any()", marks.WRONG),
     "a tensor that equals all others": (
         "ex-ties", "class Any(torch.Tensor):\n    def __eq__(self, other):\n        return True\n"
-        "def rank(scores, target):\n    return torch.tensor(0).as_subclass(Any)", marks.WRONG),
+        + RANK + "    return torch.tensor(0).as_subclass(Any)", marks.WRONG),
     "not a number": ("ex-gate-bias", "def bias_for_half_life(k):\n    return float('nan')", marks.WRONG),
     "another builtin": ("ex-worth", "import builtins\nbuiltins.abs = lambda x: 0\n"
                                     "def ratings_per_review(sigma, sigma_t):\n    return 1", marks.WRONG),
     "inputs that are changed": (
         "ex-delete", "def pairs_after_deletion(session, keep):\n    session.clear()\n    return []", marks.WRONG),
     # the machine
-    "another process": ("ex-ties", "import os\ndef rank(scores, target):\n    return os.fork()", marks.CRASHED),
-    "a command": ("ex-ties", "import subprocess\ndef rank(scores, target):\n    subprocess.run(['true'])", marks.CRASHED),
-    "the teacher's process": ("ex-ties", "import os\ndef rank(scores, target):\n    os.kill(os.getppid(), 9)",
+    "another process": ("ex-ties", "import os\n" + RANK + "    return os.fork()", marks.CRASHED),
+    "a command": ("ex-ties", "import subprocess\n" + RANK + "    subprocess.run(['true'])", marks.CRASHED),
+    "the teacher's process": ("ex-ties", "import os\n" + RANK + "    os.kill(os.getppid(), 9)",
                               marks.CRASHED),
-    "the C library": ("ex-ties", "import ctypes\ndef rank(scores, target):\n    ctypes.CDLL(None)", marks.CRASHED),
-    "the network": ("ex-ties", "import socket\ndef rank(scores, target):\n    socket.create_connection(('::1', 9))",
+    "the C library": ("ex-ties", "import ctypes\n" + RANK + "    ctypes.CDLL(None)", marks.CRASHED),
+    "the network": ("ex-ties", "import socket\n" + RANK + "    socket.create_connection(('::1', 9))",
                     marks.CRASHED),
 }
 
@@ -175,27 +182,27 @@ def test_autograd_may_be_used_where_it_is_not_forbidden_and_to_check_an_answer()
 
 # Crashes
 
-TIES = "def rank(scores, target):\n    {}\n    return int((scores >= scores[target]).sum())"
+TIES = RANK + "    {}\n    return int((scores >= scores[target]).sum())"
 CRASHES = {
     "os._exit": ("import os\n" + TIES.format("os._exit(0)"), marks.CRASHED, "ended its Python process"),
-    "exit before the function": ("import os\nos._exit(3)\n" + TIES.format(""), marks.CRASHED, "ended its Python process"),
+    "exit before the function": ("import os\nos._exit(3)\n" + TIES.format(""), marks.CRASHED, "exit code 3"),
     "a loop without end": (TIES.format("while True: pass"), marks.CRASHED, "more than 3 seconds"),
     "a nap": ("import time\n" + TIES.format("time.sleep(1e6)"), marks.CRASHED, "more than 3 seconds"),
     "a signal": ("import signal\n" + TIES.format("signal.raise_signal(signal.SIGSEGV)"), marks.CRASHED, "SIGSEGV"),
     "memory": (TIES.format("torch.ones(10**10)"), marks.CRASHED, "memory"),
     "a syntax error": ("def rank(scores, target)\n    return 1", marks.CRASHED, "SyntaxError (line 1)"),
     "an exception": (TIES.format("1 / 0"), marks.CRASHED, "ZeroDivisionError: division by zero (line 2, `1 / 0`)"),
-    "recursion": ("def rank(scores, target):\n    return rank(scores, target)", marks.CRASHED, "RecursionError"),
+    "recursion": (RANK + "    return rank(scores, target)", marks.CRASHED, "RecursionError"),
     "another signature": ("def rank(scores):\n    return 1", marks.CRASHED, "positional argument"),
     "another name": ("def ranks(scores, target):\n    return 1", marks.MISSING, "no function `rank`"),
     "nothing": ("", marks.MISSING, "empty"),
-    "no return": ("def rank(scores, target):\n    pass", marks.WRONG, "Expected 2"),
-    "a generator": ("def rank(scores, target):\n    yield 2", marks.WRONG, "returns a generator"),
+    "no return": (RANK + "    pass", marks.WRONG, "Expected 2"),
+    "a generator": (RANK + "    yield 2", marks.WRONG, "returns a generator"),
     "too much": (TIES.format("return torch.zeros(10**8)"), marks.WRONG, "too large"),
     "too deep": (TIES.format("x = []\n    for _ in range(10**4): x = [x]\n    return x"), marks.WRONG, "too deep"),
     "garbage on the wire": (
-        "import os\n" + TIES.format("[os.write(fd, b'0' * 99) for fd in range(3, 30) if os.path.exists(f'/proc/self/fd/{fd}')]"),
-        marks.CRASHED, "The answer"),
+        "import os\n" + TIES.format("for fd in range(3, 99):\n        try: os.write(fd, b'0' * 99)\n"
+                                    "        except OSError: pass"), marks.CRASHED, "The answer"),
 }
 
 
@@ -209,15 +216,17 @@ def test_a_crash_is_told_from_a_wrong_answer(crash, monkeypatch):
 
 
 def test_what_does_no_harm_costs_nothing():
-    for source in (TIES.format("print('x' * 20_000_000)"), "%%time\n" + TIES.format("") + "\n!ls\nprint(rank(zero, 0))"):
+    for source in ("print('x' * 20_000_000)\n" + TIES.format("print(scores)"),
+                   "%%time\n" + TIES.format("") + "\n!ls\nprint(rank(zero, 0))"):
         assert mark("ex-ties", source).how == marks.RIGHT
     notes = mark("ex-ties", TIES.format("") + "\nprint(rank(zero, 0))").notes
     assert notes == ["NameError: name 'zero' is not defined (line 4, `print(rank(zero, 0))`)"]
 
 
 def test_an_answer_may_use_what_other_cells_define():
-    helpers = ["import numpy as mine\nhalf = 0.5\nraise SystemExit\nwhile True: pass\ndef count(x): return int(x.sum())"]
-    assert mark("ex-ties", "def rank(scores, target):\n    mine.ones(2)\n    return count(scores >= scores[target])",
+    helpers = ["import numpy as mine\nhalf = 0.5\nraise SystemExit\nwhile True: pass",
+               "def count(x):\n    return int(x.sum() + half - 0.5)"]
+    assert mark("ex-ties", RANK + "    mine.ones(2)\n    return count(scores >= scores[target])",
                 helpers).how == marks.RIGHT
 
 
@@ -236,9 +245,14 @@ def test_values_pass_between_the_two_as_they_are():
 # Whole notebooks
 
 
+@cache
+def released(page):
+    return nbformat.writes(course.assignment(page))
+
+
 def handed_in(chapter, answers, words=(), name=""):
     """The released notebook with {label: source} and {label: text} filled in."""
-    notebook = course.assignment(chapter.page)
+    notebook = nbformat.reads(released(chapter.page), as_version=4)
     for cell in notebook.cells:
         grade_id = cell.metadata["nbgrader"]["grade_id"]
         label, _, kind = grade_id.rpartition("-")
@@ -288,13 +302,19 @@ def test_names_that_cannot_be_told_have_a_reason(path):
     assert not names and UNTOLD[path] in reason
 
 
-def test_a_name_is_also_read_from_the_notebook(tmp_path):
+def owner(path, notebook):
+    notebook, fault = collect.read(nbformat.writes(notebook).encode())
+    assert not fault
+    return collect.owner(path, notebook, "01_rnn")[0]
+
+
+def test_a_name_is_also_read_from_the_notebook():
     notebook = handed_in(CHAPTERS[0], {}, name="Nina Simone")
-    assert collect.owner("01_rnn.ipynb", collect.read(nbformat.writes(notebook).encode())[0], "01_rnn")[0] == ["nina simone"]
+    assert owner("01_rnn.ipynb", notebook) == ["nina simone"]
     notebook = handed_in(CHAPTERS[0], {})
     notebook.cells[3].metadata["executionInfo"] = {"user": {"displayName": "Otto"}}
     notebook.cells[4].metadata["executionInfo"] = notebook.cells[4].metadata["nbgrader"] = "nonsense"
-    assert collect.owner("Copy of 01_rnn.ipynb", collect.read(nbformat.writes(notebook).encode())[0], "01_rnn")[0] == ["otto"]
+    assert owner("Copy of 01_rnn.ipynb", notebook) == ["otto"]
 
 
 def zipped(path, files):
@@ -314,7 +334,8 @@ def test_a_class_is_collected_beside_its_roster(tmp_path):
         "twice/tim_01_rnn.ipynb": notebook, "again/tim_01_rnn.ipynb": notebook,
         "__MACOSX/._bob_01_rnn.ipynb": "x", "essay.pdf": "x", "inner.zip": inner.getvalue(), "bad.zip": "x",
         "mistyped_01_rnn.ipynb": notebook})
-    (tmp_path / "roster.csv").write_text('student,name\nAda.L,"Lovelace, Ada"\nAda.B,Ada Byron\nbob,\nzack,\ntim,\nmia,\n')
+    (tmp_path / "roster.csv").write_text(
+        'student,name\nAda.L,"Lovelace, Ada"\nAda.B,Ada Byron\nbob,\nzack,\ntim,\nmia,\n')
     collected = collect.collect([found], "01_rnn", collect.Roster(tmp_path / "roster.csv"))
     assert {one.student: one.path for one in collected.submissions} == {
         "ada.l": "all/lovelaceada_12_34_ada_01_rnn.ipynb", "ada.b": "all/byronada_56_78_ada_01_rnn.ipynb",
@@ -340,7 +361,8 @@ def class_of_five(tmp_path_factory):
     lost.cells = [cell for cell in lost.cells if cell.metadata["nbgrader"]["grade_id"] != "ex-optimum-answer"]
     moved = handed_in(chapter, {"ex-gate-bias": GRADED["ex-gate-bias"][1].answer.source})
     moved.cells += [nbformat.v4.new_code_cell(source) for source in ("raise SystemExit", solved(chapter)["ex-optimum"])]
-    wordy = solved(chapter, **{"ex-gate-bias": "print('<script>' * 10**6)\n#" + "&" * 10**6 + "\n" + WRONG["ex-gate-bias"][0][0]})
+    noise = "print('<script>' * 10**6)\n#" + "&" * 10**6 + "\n"
+    wordy = solved(chapter, **{"ex-gate-bias": noise + WRONG["ex-gate-bias"][0][0]})
     files = {"good_01_rnn.ipynb": handed_in(chapter, solved(chapter), words), "torn_01_rnn.ipynb": torn,
              "lost_01_rnn.ipynb": lost, "moved_01_rnn.ipynb": moved, "=wordy_01_rnn.ipynb": handed_in(chapter, wordy)}
     zipped(folder / "all.zip", {name: nbformat.writes(notebook) for name, notebook in files.items()})
@@ -382,7 +404,7 @@ def test_a_crash_costs_one_exercise_and_words_are_graded_by_hand(class_of_five, 
     assert rows(grades / "written.csv") == [{"student": "good", "exercise": "1.4", "points": "", "comment": ""}]
     (grades / "written.csv").write_text("student;exercise;points;comment\ngood;1.4;1;And uphill?\n", encoding="utf-8")
     command(class_of_five)
-    assert rows(grades / "grades.csv")[0]["points"] == "8"
+    assert {row["student"]: row["points"] for row in rows(grades / "grades.csv")}["good"] == "8"
     assert rows(grades / "written.csv")[0] | {"student": ""} == {
         "student": "", "exercise": "1.4", "points": "1", "comment": "And uphill?"}
     assert "And uphill?" in (grades / "feedback" / "good.html").read_text(encoding="utf-8")

@@ -35,8 +35,8 @@ MEMORY = 3 * 2**30  # bytes above what numpy and torch take
 MINE = "<your answer>"  # the name of the student's code in a traceback
 LIBRARIES = tuple({os.path.realpath(path) + os.sep for path in (
     *site.getsitepackages(), sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))})
-CLOSED = ("ctypes.dl", "os.exec", "os.fork", "os.kill", "os.posix_spawn", "os.spawn", "os.system", "pty.", "socket.",
-          "sqlite3.", "subprocess.")
+CLOSED = ("ctypes.dl", "os.exec", "os.fork", "os.kill", "os.posix_spawn", "os.spawn", "os.system", "pty.",
+          "resource.prlimit", "socket.", "sqlite3.", "subprocess.")
 
 
 def serve(connection, answer, helpers, imports, without_autograd):
@@ -50,7 +50,7 @@ def serve(connection, answer, helpers, imports, without_autograd):
         connection.send_bytes(wire.pack({"forbidden": what}))
         leave(0)
 
-    shut(refuse)
+    shut(refuse, connection.fileno())
     if without_autograd:
         close_autograd(refuse)
     names = {"__name__": "__main__"}
@@ -159,11 +159,13 @@ class Package(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         pass
 
 
-def shut(refuse):
+def shut(refuse, connection):
     """Close files, processes and the network, bound time and memory, and let what is printed go nowhere."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
+    os.closerange(3, connection)  # what multiprocessing has open towards the other processes
+    os.closerange(connection + 1, 4096)
     sys.stdout = sys.stderr = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), line_buffering=False)
     os.environ.clear()
     os.chdir(os.sep)

@@ -153,9 +153,12 @@ def read_levels(path, chapter):
         return levels
     try:
         text = path.read_text(encoding="utf-8-sig")
-        rows = list(csv.DictReader(text.splitlines(), delimiter=";" if ";" in text.split("\n")[0] else ","))
-        rows = [[(row[name] or "").strip() for name in HEADER] for row in rows]
-    except (KeyError, UnicodeDecodeError, csv.Error):
+        header, *rows = csv.reader(text.splitlines(), delimiter=";" if ";" in text.split("\n")[0] else ",")
+        rows = [dict(zip(header, map(str.strip, row))) for row in rows if any(row)]
+        rows = [[row[name] for name in HEADER] for row in rows]
+        if not set(HEADER) <= set(header):
+            raise KeyError(header)
+    except (KeyError, ValueError, csv.Error):
         raise SystemExit(f"{path} cannot be read. Its header must be {','.join(HEADER)}; save it as csv, in "
                          "UTF-8.") from None
     for student, number, level, comment in rows:
