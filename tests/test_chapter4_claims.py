@@ -93,10 +93,10 @@ def test_the_rrn_follows_shifts_seasons_and_newcomers_too(kind):
     assert against(world, "Online MF")["high"] < 0 and gap_closed(world, "RRN")["low"] > 0.7
     assert (against(world, "Forgetting MF")["high"] < 0) == (kind == "level shift")
     assert against(world, "Estimated Kalman filter")["low"] > (-0.02 if kind == "season" else 0)
-    if kind == "season":  # “at about the same place”
+    if kind == "season":  # “at about the same error”
         rivals = "RRN", "Forgetting MF", "Estimated Kalman filter"
         assert np.ptp([gap_closed(world, model)["mean"] for model in rivals]) < 0.05
-    if kind == "new users":  # “loses a little by it”
+    if kind == "new users":  # “loses a little”
         assert -0.06 < gap_closed(world, "RRN")["mean"] - gap_closed("ρ=0.98", "RRN")["mean"] < 0
 
 
