@@ -332,7 +332,7 @@ def test_a_class_is_collected_beside_its_roster(tmp_path):
         "bob_01_rnn.ipynb": "{", "bob_01_rnn (1).ipynb": notebook, "bob_01_rnn (2).ipynb": "{",
         "lovelaceada_12_34_ada_01_rnn.ipynb": notebook, "byronada_56_78_ada_01_rnn.ipynb": notebook,
         "twice/tim_01_rnn.ipynb": notebook, "again/tim_01_rnn.ipynb": notebook,
-        "__MACOSX/._bob_01_rnn.ipynb": "x", "essay.pdf": "x", "inner.zip": inner.getvalue(), "bad.zip": "x",
+        "submitted/bob/02_gru4rec/02_gru4rec.ipynb": "another assignment", "__MACOSX/._bob_01_rnn.ipynb": "x", "essay.pdf": "x", "inner.zip": inner.getvalue(), "bad.zip": "x",
         "mistyped_01_rnn.ipynb": notebook})
     (tmp_path / "roster.csv").write_text(
         'student,name\nAda.L,"Lovelace, Ada"\nAda.B,Ada Byron\nbob,\nzack,\ntim,\nmia,\n')

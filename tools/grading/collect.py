@@ -55,7 +55,10 @@ class Collected:
 def collect(sources, stem, roster=None):
     """Everything that was handed in for the assignment `stem`, from files, folders and zips."""
     found, told = Collected(), {}
+    elsewhere = re.compile(rf"(^|/)submitted/[^/]+/(?!{stem}/)\d\d_")  # nbgrader has all assignments in one folder
     for path, content in files(sources):
+        if elsewhere.search(path):
+            continue
         if isinstance(content, str):
             found.untold.append((path, content))
             continue
