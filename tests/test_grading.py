@@ -17,8 +17,18 @@ from tools import course
 from tools.grading import answers, collect, marks, report, wire
 from tools.grading.__main__ import main
 
-CHAPTERS = [marks.Chapter(page) for page in course.chapters()]
-GRADED = {exercise.label: (chapter, exercise) for chapter in CHAPTERS for exercise in chapter.tested}
+PAGES = course.chapters()
+
+
+@cache
+def opened(page):
+    return marks.Chapter(page)
+
+
+@cache
+def graded():
+    """{label: (chapter, exercise)}"""
+    return {exercise.label: (opened(page), exercise) for page in PAGES for exercise in opened(page).tested}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,7 +37,7 @@ def warm():
 
 
 def mark(label, source, helpers=()):
-    chapter, exercise = GRADED[label]
+    chapter, exercise = graded()[label]
     return chapter.mark(exercise, source, helpers)
 
 
@@ -35,13 +45,13 @@ def mark(label, source, helpers=()):
 
 
 def test_answers_are_those_of_the_graded_exercises():
-    assert list(RIGHT) == list(WRONG) == list(GRADED)
-    assert all(len(found[label]) == 3 for found in (RIGHT, WRONG) for label in GRADED)
+    assert list(RIGHT) == list(WRONG) == list(graded())
+    assert all(len(found[label]) == 3 for found in (RIGHT, WRONG) for label in RIGHT)
 
 
-@pytest.mark.parametrize("label", GRADED)
+@pytest.mark.parametrize("label", RIGHT)
 def test_right_answers_get_full_marks_and_others_a_sentence(label):
-    chapter, exercise = GRADED[label]
+    chapter, exercise = graded()[label]
     for source in (exercise.answer.source, *RIGHT[label]):
         verdict = mark(label, source)
         assert (verdict.how, verdict.points) == (marks.RIGHT, chapter.worth(exercise)), (verdict, source)
@@ -53,19 +63,19 @@ def test_right_answers_get_full_marks_and_others_a_sentence(label):
     assert (blank.how, blank.points) == (marks.MISSING, 0)
 
 
-@pytest.mark.parametrize("label", GRADED)
+@pytest.mark.parametrize("label", RIGHT)
 def test_a_wrong_answer_passes_the_tests_that_students_see(label):
     """So it takes the hidden ones to catch it."""
-    chapter, exercise = GRADED[label]
+    chapter, exercise = graded()[label]
     names = dict(chapter.names)
     for source in (*(cell.source for cell in exercise.given), WRONG[label][0][0],
                    *(course.visible_tests(cell) for _, cell in exercise.checks)):
         exec(source, names)
 
 
-@pytest.mark.parametrize("label", GRADED)
+@pytest.mark.parametrize("label", RIGHT)
 def test_each_assertion_has_a_sentence(label):
-    for _, cell in GRADED[label][1].checks:
+    for _, cell in graded()[label][1].checks:
         nodes = list(ast.walk(ast.parse(cell.source)))
         for node in nodes:
             if isinstance(node, ast.Assert):
@@ -134,7 +144,7 @@ TRICKS = {
     "the kernel's history": ("ex-ties", RANK + "    return get_ipython().user_ns['In'][-1]",
                              marks.CRASHED),
     "the page, from the disk": ("ex-ties", "def rank(scores, target):\n"
-                                           f"    return len(open({str(GRADED['ex-ties'][0].page.source)!r}).read())",
+                                           f"    return len(open({str(PAGES[1].source)!r}).read())",
                                 marks.CRASHED),
     # how a test compares
     "another assert_allclose": (
@@ -175,7 +185,7 @@ def test_no_trick_earns_a_point(trick):
 
 def test_autograd_may_be_used_where_it_is_not_forbidden_and_to_check_an_answer():
     own = "wanted = torch.autograd.grad\ndef check():\n    return torch.autograd.grad(loss, scores)"
-    assert mark("ex-top1", GRADED["ex-top1"][1].answer.source, [own]).how == marks.RIGHT
+    assert mark("ex-top1", graded()["ex-top1"][1].answer.source, [own]).how == marks.RIGHT
     assert mark("ex-top1", RIGHT["ex-top1"][0].replace("s - s ** 2", "grad - grad ** 2").replace("s, q", "grad, q")
                 ).how == marks.RIGHT, "a local variable may be called grad"
 
@@ -309,9 +319,9 @@ def owner(path, notebook):
 
 
 def test_a_name_is_also_read_from_the_notebook():
-    notebook = handed_in(CHAPTERS[0], {}, name="Nina Simone")
+    notebook = handed_in(opened(PAGES[0]), {}, name="Nina Simone")
     assert owner("01_rnn.ipynb", notebook) == ["nina simone"]
-    notebook = handed_in(CHAPTERS[0], {})
+    notebook = handed_in(opened(PAGES[0]), {})
     notebook.cells[3].metadata["executionInfo"] = {"user": {"displayName": "Otto"}}
     notebook.cells[4].metadata["executionInfo"] = notebook.cells[4].metadata["nbgrader"] = "nonsense"
     assert owner("Copy of 01_rnn.ipynb", notebook) == ["otto"]
@@ -325,14 +335,15 @@ def zipped(path, files):
 
 
 def test_a_class_is_collected_beside_its_roster(tmp_path):
-    notebook = nbformat.writes(handed_in(CHAPTERS[0], {}))
+    notebook = nbformat.writes(handed_in(opened(PAGES[0]), {}))
     inner = io.BytesIO()
     zipped(inner, {"Zack_01_rnn.ipynb": notebook})
     found = zipped(tmp_path / "all.zip", {
         "bob_01_rnn.ipynb": "{", "bob_01_rnn (1).ipynb": notebook, "bob_01_rnn (2).ipynb": "{",
         "lovelaceada_12_34_ada_01_rnn.ipynb": notebook, "byronada_56_78_ada_01_rnn.ipynb": notebook,
         "twice/tim_01_rnn.ipynb": notebook, "again/tim_01_rnn.ipynb": notebook,
-        "submitted/bob/02_gru4rec/02_gru4rec.ipynb": "another assignment", "__MACOSX/._bob_01_rnn.ipynb": "x", "essay.pdf": "x", "inner.zip": inner.getvalue(), "bad.zip": "x",
+        "submitted/bob/02_gru4rec/02_gru4rec.ipynb": "another assignment",
+        "__MACOSX/._bob_01_rnn.ipynb": "x", "essay.pdf": "x", "inner.zip": inner.getvalue(), "bad.zip": "x",
         "mistyped_01_rnn.ipynb": notebook})
     (tmp_path / "roster.csv").write_text(
         'student,name\nAda.L,"Lovelace, Ada"\nAda.B,Ada Byron\nbob,\nzack,\ntim,\nmia,\n')
@@ -353,13 +364,13 @@ def test_a_class_is_collected_beside_its_roster(tmp_path):
 @pytest.fixture(scope="module")
 def class_of_five(tmp_path_factory):
     """A folder with what five students handed in, graded by the command."""
-    folder, chapter = tmp_path_factory.mktemp("class"), CHAPTERS[0]
+    folder, chapter = tmp_path_factory.mktemp("class"), opened(PAGES[0])
     words = {"ex-clip": "It cannot, since `signs` <stay>."}
     torn = handed_in(chapter, solved(chapter, **{
         "ex-input-gradient": "import os\nos._exit(0)", "ex-gate-bias": "def bias_for_half_life(k)\n"}))
     lost = handed_in(chapter, solved(chapter))
     lost.cells = [cell for cell in lost.cells if cell.metadata["nbgrader"]["grade_id"] != "ex-optimum-answer"]
-    moved = handed_in(chapter, {"ex-gate-bias": GRADED["ex-gate-bias"][1].answer.source})
+    moved = handed_in(chapter, {"ex-gate-bias": graded()["ex-gate-bias"][1].answer.source})
     moved.cells += [nbformat.v4.new_code_cell(source) for source in ("raise SystemExit", solved(chapter)["ex-optimum"])]
     noise = "print('<script>' * 10**6)\n#" + "&" * 10**6 + "\n"
     wordy = solved(chapter, **{"ex-gate-bias": noise + WRONG["ex-gate-bias"][0][0]})
@@ -396,7 +407,7 @@ def test_a_crash_costs_one_exercise_and_words_are_graded_by_hand(class_of_five, 
     assert len(pages) == 5 and all(len(page.encode()) < 1e6 for page in pages.values())
     assert "1/e" in pages["_wordy"] and "<script>" not in pages["_wordy"]
     assert "2 are still to be graded" in pages["good"] and "&lt;stay&gt;" in pages["good"]
-    hidden = [line.strip() for exercise in CHAPTERS[0].tested for _, cell in exercise.checks
+    hidden = [line.strip() for exercise in opened(PAGES[0]).tested for _, cell in exercise.checks
               for line in cell.source.partition(course.HIDDEN)[2].splitlines() if "Expected" not in line]
     assert not [line for line in hidden if len(line) > 25 and line.strip('"') in "".join(pages.values())]
     assert "&lt;stay&gt;" in (grades / "written.html").read_text(encoding="utf-8")
@@ -413,7 +424,7 @@ def test_a_crash_costs_one_exercise_and_words_are_graded_by_hand(class_of_five, 
                           ("good,1.4\n", "Its header must be")):
         (grades / "written.csv").write_text(text, encoding="utf-8")
         with pytest.raises(SystemExit, match=message):
-            report.read_levels(grades / "written.csv", CHAPTERS[0])
+            report.read_levels(grades / "written.csv", opened(PAGES[0]))
 
 
 def test_what_is_asked_for_and_not_there_is_named(tmp_path):
@@ -430,13 +441,14 @@ def test_what_is_asked_for_and_not_there_is_named(tmp_path):
 # Assignments stand alone
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.page.stem)
-def test_an_assignment_stands_alone(chapter):
-    notebook = handed_in(chapter, solved(chapter))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_an_assignment_stands_alone(page):
+    chapter = opened(page)
+    notebook, cells = handed_in(chapter, solved(chapter)), page.read().cells
     text = "\n".join(cell.source for cell in notebook.cells)
     for exercise in chapter.exercises:
         asked = "\n".join(part if isinstance(part, str) else part.body for part in exercise.text)
-        assert len(course.equations(chapter.page, exercise)) == (1 + asked.count("{eq}`") if "{eq}`" in asked else 0)
+        assert len(course.equations(cells, exercise)) == (1 + asked.count("{eq}`") if "{eq}`" in asked else 0)
         assert "this chapter" not in asked
     names = {}
     for cell in notebook.cells:
@@ -456,7 +468,7 @@ def test_an_assignment_stands_alone(chapter):
 def test_an_exercise_in_words_needs_a_rubric():
     text = "```{exercise}\n:label: a\n:class: points-2\nWhy?\n```\n```{solution} a\nBecause.\n```"
     with pytest.raises(ValueError, match="a needs a dropdown 'Rubric'"):
-        course.stream(CHAPTERS[0].page, [nbformat.v4.new_markdown_cell(text)])
+        course.stream(PAGES[0], [nbformat.v4.new_markdown_cell(text)])
 
 
 def test_definitions_of_a_cell():

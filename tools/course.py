@@ -213,13 +213,13 @@ def assignment(page):
     greeting = markdown(GREETING.format(title=page.title, url=page.url))
     cells = [locked(greeting, "greeting"), nbgrader(markdown(NAME), "name"), locked(code(lower.SETUP), "colab")]
     cells += [locked(code(source), f"setup-{n}") for n, source in enumerate(setup(page))]
-    given = set()
-    for exercise in exercises(page):
+    chapter, given = page.read().cells, set()
+    for exercise in (part for part in stream(page, chapter) if isinstance(part, Exercise)):
         if not exercise.answer and not exercise.by_hand:
             continue
         label = exercise.label
-        cells.append(locked(lowering.markdown_cell_of([*exercise.text, *equations(page, exercise)]), label))
-        here = [source for source in (*cells_for(page, exercise), *(cell.source for cell in exercise.given))
+        cells.append(locked(lowering.markdown_cell_of([*exercise.text, *equations(chapter, exercise)]), label))
+        here = [source for source in (*cells_for(chapter, exercise), *(cell.source for cell in exercise.given))
                 if source not in given]
         given |= set(here)
         cells += [locked(code(source), f"{label}-given-{n}") for n, source in enumerate(here)]
@@ -242,18 +242,20 @@ def in_words(exercise):
     return f"{question} ({exercise.by_hand} points):\n\n{levels}"
 
 
-def equations(page, exercise):
-    """Blocks with the equations that an exercise refers to."""
+def equations(chapter, exercise):
+    """Blocks with the equations that an exercise refers to, from the chapter's cells."""
     text = "\n".join(part if isinstance(part, str) else part.body for part in exercise.text)
     wanted = re.findall(r"\{eq\}`([^`]+)`", text)
-    found = [part for cell in page.read().cells if cell.cell_type == "markdown" for part in blocks.parse(cell.source)
+    if not wanted:
+        return []
+    found = [part for cell in chapter if cell.cell_type == "markdown" for part in blocks.parse(cell.source)
              if isinstance(part, blocks.Math) and part.label in wanted]
-    return ["\nFrom the chapter:\n", *found] if found else []
+    return ["\nFrom the chapter:\n", *found]
 
 
-def cells_for(page, exercise):
+def cells_for(chapter, exercise):
     """The sources of the chapter's cells that an exercise needs."""
-    return [cell.source for cell in page.read().cells if f"for-{exercise.label}" in tags(cell)]
+    return [cell.source for cell in chapter if f"for-{exercise.label}" in tags(cell)]
 
 
 def code(source):

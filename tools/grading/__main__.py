@@ -20,7 +20,6 @@ def grade(stem, sources, folder, roster=None):
     collected = collect.collect(sources, stem, roster)
     levels = report.read_levels(folder / "written.csv", chapter)
     marks.warm_up()
-    chapter.names  # noqa: B018, made once, before there are threads
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         everybody = list(pool.map(lambda one: graded(chapter, one, levels.get(one.student, {})), collected.submissions))
     (folder / "feedback").mkdir(parents=True, exist_ok=True)

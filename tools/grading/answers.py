@@ -30,7 +30,7 @@ try:
 except ImportError:  # Windows has no limits; the clock still stops an answer there
     resource = None  # type: ignore[assignment]
 
-SECONDS = 5  # of computing, for all calls of an exercise
+SECONDS = 3  # of computing, for all calls of an exercise
 MEMORY = 3 * 2**30  # bytes above what numpy and torch take
 MINE = "<your answer>"  # the name of the student's code in a traceback
 LIBRARIES = tuple({os.path.realpath(path) + os.sep for path in (

@@ -11,7 +11,6 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from tools import course
 from tools.grading import answers, collect, wire
@@ -67,29 +66,18 @@ class Chapter:
         self.written = [exercise for exercise in found if exercise.by_hand]
         self.points = sum(map(self.worth, self.tested)) + sum(exercise.by_hand for exercise in self.written)
         self.number = {exercise.label: f"{page.number}.{n}" for n, exercise in enumerate(found, 1)}
-        self.setup = course.setup(page)
+        setup = course.setup(page)
+        self.names = {}  # what the chapter's first cells define
+        for source in setup:
+            exec(source, self.names)
+        self.imports = [answers.definitions(source) for source in setup]  # the same, for an answer
+        self.strangers = {name for source in setup for name in imported(ast.parse(source), "rnnbook")}
 
     @staticmethod
     def worth(exercise):
         """The points of its tests."""
         return sum(points for points, _ in exercise.checks)
 
-    @cached_property
-    def names(self):
-        """What the chapter's first cells define."""
-        names = {}
-        for source in self.setup:
-            exec(source, names)
-        return names
-
-    @cached_property
-    def imports(self):
-        return [answers.definitions(source) for source in self.setup]
-
-    @cached_property
-    def strangers(self):
-        """The names by which the chapter knows the package."""
-        return {name for source in self.setup for name in imported(ast.parse(source), "rnnbook")}
 
     def mark(self, exercise, source, helpers=()):
         """The verdict on the source of an answer; `helpers` are the sources of a student's other cells."""
