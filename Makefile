@@ -37,7 +37,7 @@ test: $(READY)
 results: $(READY)
 	@$(RUN) -m rnnbook reproduce $(if $(AGAIN),--stale,--list)
 
-# Slides, notebooks for students and teachers, and assignments for nbgrader, in _build/course.
+# Slides, notebooks for students and teachers, and assignments, in _build/course.
 course: $(READY)
 	@$(RUN) -m tools.course
 

@@ -26,7 +26,7 @@ SHIFT = """window.moved = 0; new PerformanceObserver((list) => list.getEntries()
 NUMBERS = itertools.count()
 SETTLE = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 # Two workers do these first, and not both of them what the tests of one file share; at the end small ones are left.
-LONG = {"test_course.py", "test_distributed.py", "test_reader.py"}
+LONG = {"test_course.py", "test_distributed.py", "test_grading.py", "test_reader.py"}
 PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>page</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <body style="margin: 8px; background: {ground}">{bodies}"""

@@ -1,216 +1,34 @@
-"""The teacher's kit: assignments graded by nbgrader's commands, slides in a browser, projects with a known optimum."""
+"""The teacher's kit: assignments, slides in a browser, projects with a known optimum. Grading has tests of its own."""
 
-import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 
-from tools import blocks, book, check, course, pages, projects, slides
+from tools import blocks, book, check, course, projects, slides
 
 CHAPTERS = course.chapters()
-BIN = Path(sys.executable).parent
-
-# For each graded exercise an answer that somebody might well hand in. Every one of them passes the tests that students
-# see; several are bugs that public implementations had.
-WRONG = {
-    "ex-input-gradient": """
-def input_gradient(h, grad_h, W, U):
-    back, x_grad = torch.zeros_like(h[0]), []
-    for t in reversed(range(len(grad_h))):
-        delta = (grad_h[t] + back) * (1 - h[t] ** 2)        # the state before the step
-        x_grad.append(delta @ W)
-        back = delta @ U
-    return torch.stack(x_grad[::-1])""",
-    "ex-gate-bias": """
-def bias_for_half_life(k):
-    return math.log(k)                                      # the chrono initialisation""",
-    "ex-optimum": """
-def best_scores(n_cues, p):
-    wrong = (1 - p) / (n_cues - 1)
-    return p, -p * math.log2(p) - (1 - p) * math.log2(wrong)                # bits""",
-    "ex-steps": """
-def fewest_steps(lengths, n_lanes):
-    return sum(n - 1 for n in lengths) // n_lanes + 1  # one too many where nothing is left over""",
-    "ex-top1": """
-def top1_gradient(target, others):
-    s = torch.sigmoid(others - target)                      # BPR with its logarithm lost
-    return -(s * (1 - s)).mean(), s * (1 - s) / len(others)""",
-    "ex-ties": """
-def rank(scores, target):
-    return int((scores > scores[target]).sum()) + 1         # ties count for the model""",
-    "ex-chain-lambda": """
-def best_strength(bias_squared, b, c, n):
-    return np.clip(b / c, 0, 1)                             # the teacher is believed to be unbiased""",
-    "ex-delete": """
-def pairs_after_deletion(session, keep):
-    kept = [item for item, k in zip(session, keep) if k]    # the targets are deleted, too
-    return [(kept[:r], kept[r]) for r in range(1, len(kept))]""",
-    "ex-blocks": """
-def nearest_in_blocks(states, table, k, block):
-    states, best, ids = F.normalize(states, dim=1), None, None
-    for start in range(0, len(table), block):
-        cosines = states @ F.normalize(table[start:start + block], dim=1).T
-        rows = torch.arange(cosines.shape[1]).expand_as(cosines)            # counts within the block
-        if best is not None:
-            cosines, rows = torch.cat([best, cosines], dim=1), torch.cat([ids, rows], dim=1)
-        best, place = cosines.topk(min(k, cosines.shape[1]), dim=1)
-        ids = rows.gather(1, place)
-    return ids""",
-    "ex-gain": """
-def steady_gain(rho, sigma):
-    P = 1.0
-    for _ in range(1000):
-        before_rating = rho**2 * P + 1 - rho**2
-        K = before_rating / (before_rating + sigma)         # a deviation for a variance
-        P = (1 - K) * before_rating
-    return K""",
-    "ex-strictly-before": """
-def last_before(times, asked):
-    return np.searchsorted(times, asked, side="right") - 1  # a rating predicts itself""",
-    "ex-forget": """
-def forgetting_ridge(q, r, ages, gamma, penalty):
-    w = gamma**ages
-    weighted = q * w[:, None]                               # the weight counts twice
-    return np.linalg.solve(weighted.T @ weighted + penalty * np.eye(q.shape[1]), weighted.T @ (w * r))""",
-    "ex-worth": """
-def ratings_per_review(sigma, sigma_t):
-    return 1 + sigma / sigma_t                              # deviations for variances""",
-    "ex-perplexity": """
-def perplexity(nats, lengths):
-    return np.exp(nats / (lengths + 1)).mean()              # a mean of the reviews' perplexities""",
-    "ex-posterior": """
-def posterior(ratings, tokens, sigma, sigma_t):
-    precision = 1 + len(ratings) / sigma**2 + len(tokens) / sigma_t**2
-    mean = (np.sum(ratings) + np.sum(tokens)) / (1 + len(ratings) + len(tokens))    # all weigh alike
-    return mean, precision**-0.5""",
-}
 
 
 def graded(page):
     return [exercise for exercise in course.exercises(page) if exercise.answer]
 
 
-def full_marks(page):
-    return sum(worth for exercise in graded(page) for worth, _ in exercise.checks)
-
-
-def run(folder, *commands):
-    """Run nbgrader's commands in a course, as a teacher would in a shell with the environment activated. Several run
-    in less time, with kernels that have their imports when they begin."""
-    environment = os.environ | book.KERNEL | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-                                              "PYTHONPATH": str(pages.ROOT)}
-    one = [BIN / "nbgrader", *commands[0].split()]
-    words = one if len(commands) == 1 else [sys.executable, "-m", "tools.grading", *commands]
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-def answered(release, answers):
-    """The released notebook with its answers, {exercise label: source}, filled in."""
-    notebook = nbformat.read(release, as_version=4)
-    for cell in notebook.cells:
-        label = cell.metadata.get("nbgrader", {}).get("grade_id", "").removesuffix("-answer")
-        if cell.metadata["nbgrader"]["solution"] and label in answers:
-            cell.source = answers[label]
-    return notebook
-
-
-@pytest.fixture(scope="module")
-def class_of_three(tmp_path_factory):
-    """A course in which three students hand in every chapter, graded: the solution, the blank, and wrong answers."""
-    folder = tmp_path_factory.mktemp("course")
-    (folder / "nbgrader_config.py").write_text(course.CONFIG, encoding="utf-8")
+def test_what_students_get_holds_no_solution_and_no_hidden_test():
     for page in CHAPTERS:
-        course.write(course.assignment(page), folder / "source" / page.stem / page.notebook.name)
-    run(folder, *(f"generate_assignment {page.stem}" for page in CHAPTERS))
-    for page in CHAPTERS:
-        release = folder / "release" / page.stem / page.notebook.name
-        solved = {exercise.label: exercise.answer.source for exercise in graded(page)}
-        for student, answers in (("solution", solved), ("blank", {}), ("wrong", WRONG)):
-            course.write(answered(release, answers), folder / "submitted" / student / page.stem / page.notebook.name)
-    first, *others = (f"autograde {page.stem}" for page in CHAPTERS)
-    run(folder, first)  # with a teacher's kernels
-    run(folder, *others)
-    return folder
-
-
-@pytest.fixture(scope="module", params=CHAPTERS, ids=lambda page: page.stem)
-def page_and_points(request, class_of_three):
-    """A chapter and {student: {grade_id: points}}, as `nbgrader autograde` leaves them in the gradebook."""
-    page = request.param
-    with closing(sqlite3.connect(class_of_three / "gradebook.db")) as gradebook:
-        rows = gradebook.execute("""
-            SELECT submitted_assignment.student_id, base_cell.name, grade.auto_score FROM grade
-            JOIN base_cell ON base_cell.id = grade.cell_id
-            JOIN submitted_notebook ON submitted_notebook.id = grade.notebook_id
-            JOIN submitted_assignment ON submitted_assignment.id = submitted_notebook.assignment_id
-            JOIN assignment ON assignment.id = submitted_assignment.assignment_id
-            WHERE assignment.name = ?""", [page.stem]).fetchall()
-    found = {}
-    for student, name, score in rows:
-        found.setdefault(student, {})[name] = score
-    return page, found
-
-
-def test_solutions_get_full_marks_blanks_none_and_wrong_answers_none(page_and_points):
-    page, found = page_and_points
-    tests = {f"{exercise.label}-tests-{n}": worth for exercise in graded(page)
-             for n, (worth, _) in enumerate(exercise.checks)}
-    by_hand = {f"{exercise.label}-answer" for exercise in course.exercises(page) if exercise.by_hand}
-    assert set(found) == {"solution", "blank", "wrong"}
-    for student, points in found.items():
-        assert set(points) == tests.keys() | by_hand
-        for name, worth in tests.items():
-            assert points[name] == (worth if student == "solution" else 0), (student, name)
-        assert all(points[name] == 0 for name in by_hand), "an answer left blank needs no look"
-
-
-def test_feedback_is_written(class_of_three, page_and_points):
-    page, _ = page_and_points
-    if page is CHAPTERS[0]:
-        run(class_of_three, f"generate_feedback {page.stem}")
-        html = {student: (class_of_three / "feedback" / student / page.stem / f"{page.stem}.html").read_text("utf-8")
-                for student in ("solution", "wrong")}
-        total = full_marks(page) + sum(exercise.by_hand for exercise in course.exercises(page))
-        assert f"(Score: {full_marks(page)}.0 / {total}.0)" in html["solution"]
-        assert f"(Score: 0.0 / {total}.0)" in html["wrong"]
-
-
-def test_wrong_answers_are_those_of_the_graded_exercises():
-    assert list(WRONG) == [exercise.label for page in CHAPTERS for exercise in graded(page)]
-
-
-@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
-def test_wrong_answers_pass_the_tests_that_students_see(page):
-    """So it takes the hidden ones to catch them."""
-    cells = [cell for cell in page.read().cells if cell.cell_type == "code"]
-    names = {}
-    exec(cells[0].source, names)
-    for exercise in graded(page):
-        for source in (*(cell.source for cell in exercise.given), WRONG[exercise.label],
-                       *(course.visible_tests(cell) for _, cell in exercise.checks)):
-            exec(source, names)
-
-
-def test_what_students_get_holds_no_solution_and_no_hidden_test(class_of_three):
-    for page in CHAPTERS:
-        release = nbformat.read(class_of_three / "release" / page.stem / page.notebook.name, as_version=4)
         told = [part.source if isinstance(part, nbformat.NotebookNode) else str(part)
                 for part in course.stream(page, page.read().cells) if not isinstance(part, course.Exercise)]
         secret = {line for exercise in course.exercises(page) for line in lines_of_the_solution(exercise)
                   if line.strip() not in "\n".join(told)}
         assert len(secret) > 20
-        for notebook in (release, course.student(page)):
+        for notebook in (course.assignment(page), course.student(page)):
             text = "\n".join(cell.source for cell in notebook.cells)
-            assert "### BEGIN" not in text and course.HIDDEN not in text
+            assert course.HIDDEN not in text
             assert [line for line in secret if line in text] == []
 
 
@@ -231,9 +49,10 @@ def lines_of_the_solution(exercise):
 def test_student_notebook_has_the_chapter_and_a_blank_for_each_exercise():
     for page in CHAPTERS:
         notebook, n_exercises, n_graded = course.student(page), len(course.exercises(page)), len(graded(page))
+        in_words = sum(bool(exercise.by_hand or not exercise.answer) for exercise in course.exercises(page))
         text = "\n".join(cell.source for cell in notebook.cells)
         assert text.count("raise NotImplementedError") == n_graded
-        assert text.count("*Your answer here.*") == n_exercises - n_graded
+        assert text.count("*Your answer here.*") == in_words
         assert all(f"**Exercise {page.number}.{n}**" in text for n in range(1, 1 + n_exercises))
         assert next(cell.source for cell in page.read().cells if cell.cell_type == "code") in text
         assert not any(cell.get("outputs") for cell in notebook.cells)
@@ -260,19 +79,15 @@ def cell(source, *tags):
     return made
 
 
-def test_marks_go_around_what_students_write():
+def test_students_get_signatures_and_docstrings():
     two = cell('def f(x):\n    """One\n\n    more."""\n    y = x\n    return y\n\n'
                'def g():\n    """Two."""\n    return 1')
-    assert course.between_marks(two) == (
-        'def f(x):\n    """One\n\n    more."""\n    ### BEGIN SOLUTION\n    y = x\n    return y\n'
-        '    ### END SOLUTION\n\n'
-        'def g():\n    """Two."""\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION')
     assert course.blanked(two) == (
         'def f(x):\n    """One\n\n    more."""\n    # Your code here\n    raise NotImplementedError\n\n'
         'def g():\n    """Two."""\n    # Your code here\n    raise NotImplementedError')
     for bad in ("x = 1", "def f():\n    return 1"):
         with pytest.raises(ValueError, match="functions with a docstring"):
-            course.between_marks(cell(bad))
+            course.blanked(cell(bad))
 
 
 def test_an_answer_without_tests_is_an_error():

@@ -2,9 +2,12 @@
 
 Everything is made from the pages. An exercise that is graded automatically has, in its solution, a code cell with
 the tag ``answer``, whose functions students write, and one with a tag such as ``points-3``, whose tests they have to
-pass: those above the line ``# Hidden tests`` they see, those below they don't. An exercise with a class such as
-``points-2`` is answered in words and graded by hand. Cells of the page with the tag ``setup``, and its first code
-cell, come before the exercises of an assignment.
+pass: those above the line ``# Hidden tests`` they see, those below they don't. The tag ``without-autograd`` beside
+``answer`` forbids autograd. An exercise with a class such as ``points-2`` has a question that is answered in words and
+graded by hand, and in its solution a dropdown *Rubric* with a line for each number of points.
+
+An assignment stands alone. Cells of the page with the tag ``setup``, and its first code cell, come before its
+exercises; cells with the tag ``for-ex-name`` come with that exercise, and so do the equations that it refers to.
 """
 
 from __future__ import annotations
@@ -20,28 +23,25 @@ from tools import blocks, book, lower, pages, questions, slides
 
 COURSE = book.BUILD / "course"
 HIDDEN = "# Hidden tests"
+BLANK_TEXT = "*Your answer here.*"
 TO_WRITE = "# Your code here\nraise NotImplementedError"
 
+# For the exchange of a JupyterHub, which is all that nbgrader is asked for
 CONFIG = """\
-# The folder of this file is an nbgrader course: run nbgrader's commands in it.
+# nbgrader hands out and collects; run its commands in the folder of this file.
 c = get_config()
 
 c.CourseDirectory.course_id = "rnnbook"
-c.ClearSolutions.code_stub = {"python": "# Your code here\\nraise NotImplementedError"}
-c.ClearSolutions.text_stub = "*Your answer here.*"
-c.ExecutePreprocessor.timeout = 120  # seconds a cell
-c.ExecutePreprocessor.iopub_timeout = 60  # seconds until its output is there, which a busy machine needs
-
-# For `nbgrader zip_collect`: files that are called ada_01_rnn.ipynb, by student and assignment.
-c.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[^/_]+)_(?P<file_id>[0-9]{2}_\\w+)\\.ipynb"
 """
 
+NAME = "**Your name:**"
 GREETING = """\
 # Assignment: {title}
 
-Write your answers where it says *Your code here* or *Your answer here*, and leave all other cells as they are. The
-tests below an answer show some of what is checked; more is checked when it is graded. Before you hand it in, restart
-the kernel and run all cells. The chapter itself: [{title}]({url}).
+Write your answers where it says *Your code here* or *Your answer here*, and leave all other cells as they are; you may
+add cells of your own. An answer may use Python, NumPy, SciPy, pandas and PyTorch, but not the package `rnnbook`: it has
+what you are asked to write. The tests below an answer show some of what is checked; more is checked when it is graded.
+Before you hand it in, restart the kernel and run all cells. The chapter itself: [{title}]({url}).
 """
 
 
@@ -53,7 +53,7 @@ class Exercise:
     text: list = field(default_factory=list)  # blocks of MyST
     given: list = field(default_factory=list)  # code cells that stand in the exercise
     solution: list = field(default_factory=list)  # blocks, and code cells, in order
-    by_hand: int = 0  # points
+    by_hand: int = 0  # points for a question that is answered in words
 
     @property
     def answer(self):
@@ -68,6 +68,17 @@ class Exercise:
     @property
     def code(self):
         return [part for part in self.solution if isinstance(part, nbformat.NotebookNode)]
+
+    @property
+    def rubric(self):
+        """{points: what an answer in words has that gets them}, the most first."""
+        found = {}
+        for part in self.solution:
+            if isinstance(part, blocks.Directive) and part.argument == "Rubric":
+                for line in re.split(r"^- ", part.body, flags=re.M)[1:]:
+                    points, text = re.fullmatch(r"\*\*(\d+)\*\*:? (.+)", line.strip(), re.S).groups()
+                    found[int(points)] = " ".join(text.split())
+        return found
 
 
 def tags(cell):
@@ -115,6 +126,9 @@ def stream(page, cells):
     for exercise in exercises.values():
         if bool(exercise.answer) != bool(exercise.checks):
             raise ValueError(f"{page.source.name}: {exercise.label} has an answer without tests, or tests without one")
+        if exercise.by_hand and list(exercise.rubric) != [exercise.by_hand, exercise.by_hand // 2, 0]:
+            raise ValueError(f"{page.source.name}: {exercise.label} needs a dropdown 'Rubric' in its solution, with "
+                             f"lines for {exercise.by_hand}, {exercise.by_hand // 2} and 0 points")
     return found
 
 
@@ -125,34 +139,31 @@ def exercises(page):
 # Answers and tests
 
 
-def between_marks(cell):
-    """The source of an answer with nbgrader's marks around the body of each function, below its docstring."""
-    lines = cell.source.splitlines()
-    functions = [node for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef)]
-    if not functions or any(ast.get_docstring(function) is None for function in functions):
+def functions(cell):
+    """The functions of an answer, as `ast` has them."""
+    found = ast.parse(cell.source).body
+    if not found or any(not isinstance(node, ast.FunctionDef) or ast.get_docstring(node) is None for node in found):
         raise ValueError(f"an answer is one or more functions with a docstring each, not\n{cell.source}")
-    for function in reversed(functions):
-        body = function.body[1:]
-        indent = " " * body[0].col_offset
-        lines[function.end_lineno:function.end_lineno] = [f"{indent}### END SOLUTION"]
-        lines[function.body[0].end_lineno:function.body[0].end_lineno] = [f"{indent}### BEGIN SOLUTION"]
-    return "\n".join(lines)
+    return found
 
 
 def blanked(cell):
     """The source of an answer as students get it: signature, docstring, and nothing else."""
-    stub = r"\1" + TO_WRITE.replace("\n", "\n\\1")
-    return re.sub(r"^( +)### BEGIN SOLUTION\n.*?### END SOLUTION$", stub, between_marks(cell), flags=re.M | re.S)
+    lines = cell.source.splitlines()
+    for function in reversed(functions(cell)):
+        indent = " " * function.body[0].col_offset
+        lines[function.body[0].end_lineno:function.end_lineno] = [indent + line for line in TO_WRITE.splitlines()]
+    return "\n".join(lines)
 
 
 def visible_tests(cell):
     return cell.source.split(HIDDEN)[0].strip()
 
 
-def marked_tests(cell):
-    """The source of tests with nbgrader's marks around those that are hidden."""
-    visible, _, hidden = cell.source.partition(HIDDEN)
-    return f"{visible.strip()}\n### BEGIN HIDDEN TESTS\n{hidden.strip()}\n### END HIDDEN TESTS"
+def setup(page):
+    """The sources of the cells that come before the exercises of an assignment."""
+    cells = [cell for cell in page.read().cells if cell.cell_type == "code"]
+    return [cells[0].source, *(cell.source for cell in cells if "setup" in tags(cell))]
 
 
 # Notebooks
@@ -190,35 +201,61 @@ def blank(lowering, exercise):
     if exercise.answer:
         yield code(blanked(exercise.answer))
         yield from (code(visible_tests(cell)) for _, cell in exercise.checks)
-    else:
-        yield markdown("*Your answer here.*")
-        if exercise.code:
-            yield code("# Your code here")
+    if exercise.by_hand or not exercise.answer:
+        yield markdown(BLANK_TEXT)
+    if exercise.code and not exercise.answer:
+        yield code("# Your code here")
 
 
 def assignment(page):
-    """The graded exercises of a chapter as nbgrader's source notebook, with solutions and hidden tests."""
+    """The graded exercises of a chapter as students get them, with nbgrader's marks on every cell."""
     lowering = lower.Lowering(page)
-    given = [cell for cell in page.read().cells if cell.cell_type == "code"]
-    given = [given[0], *(cell for cell in given if "setup" in tags(cell))]
     greeting = markdown(GREETING.format(title=page.title, url=page.url))
-    cells = [locked(greeting, "greeting"), locked(code(lower.SETUP), "colab")]
-    cells += [locked(code(cell.source), f"setup-{n}") for n, cell in enumerate(given)]
-    for exercise in exercises(page):
+    cells = [locked(greeting, "greeting"), nbgrader(markdown(NAME), "name"), locked(code(lower.SETUP), "colab")]
+    cells += [locked(code(source), f"setup-{n}") for n, source in enumerate(setup(page))]
+    chapter, given = page.read().cells, set()
+    for exercise in (part for part in stream(page, chapter) if isinstance(part, Exercise)):
         if not exercise.answer and not exercise.by_hand:
             continue
         label = exercise.label
-        cells.append(locked(lowering.markdown_cell_of(exercise.text), label))
-        cells += [locked(code(cell.source), f"{label}-given-{n}") for n, cell in enumerate(exercise.given)]
+        cells.append(locked(lowering.markdown_cell_of([*exercise.text, *equations(chapter, exercise)]), label))
+        here = [source for source in (*cells_for(chapter, exercise), *(cell.source for cell in exercise.given))
+                if source not in given]
+        given |= set(here)
+        cells += [locked(code(source), f"{label}-given-{n}") for n, source in enumerate(here)]
         if exercise.answer:
-            cells.append(nbgrader(code(between_marks(exercise.answer)), f"{label}-answer", solution=True))
+            cells.append(nbgrader(code(blanked(exercise.answer)), f"{label}-answer", solution=True))
             for n, (worth, cell) in enumerate(exercise.checks):
-                tests = code(marked_tests(cell))
+                tests = code(visible_tests(cell))
                 cells.append(nbgrader(tests, f"{label}-tests-{n}", grade=True, locked=True, points=worth))
-        else:
-            text = lowering.markdown_cell_of([part for part in exercise.solution if part not in exercise.code])
-            cells.append(nbgrader(text, f"{label}-answer", solution=True, grade=True, points=exercise.by_hand))
+        if exercise.by_hand:
+            cells.append(locked(markdown(in_words(exercise)), f"{label}-rubric"))
+            cells.append(nbgrader(markdown(BLANK_TEXT), f"{label}-words", solution=True, grade=True,
+                                  points=exercise.by_hand))
     return lower.assembled(cells)
+
+
+def in_words(exercise):
+    """What stands above the cell for an answer in words: its points and what they are given for."""
+    question = "What the function does not answer, answer in words" if exercise.answer else "Answer in words"
+    levels = "\n".join(f"- **{points}** {text}" for points, text in exercise.rubric.items())
+    return f"{question} ({exercise.by_hand} points):\n\n{levels}"
+
+
+def equations(chapter, exercise):
+    """Blocks with the equations that an exercise refers to, from the chapter's cells."""
+    text = "\n".join(part if isinstance(part, str) else part.body for part in exercise.text)
+    wanted = re.findall(r"\{eq\}`([^`]+)`", text)
+    if not wanted:
+        return []
+    found = [part for cell in chapter if cell.cell_type == "markdown" for part in blocks.parse(cell.source)
+             if isinstance(part, blocks.Math) and part.label in wanted]
+    return ["\nFrom the chapter:\n", *found]
+
+
+def cells_for(chapter, exercise):
+    """The sources of the chapter's cells that an exercise needs."""
+    return [cell.source for cell in chapter if f"for-{exercise.label}" in tags(cell)]
 
 
 def code(source):
@@ -246,7 +283,7 @@ def nbgrader(cell, name, **roles):
 def main(folder=COURSE):
     """Write everything anew, but for what a teacher has put beside it: a gradebook, submissions, other settings."""
     cache = book.execute()
-    for made in ("slides", "student", "solutions", "questions", "nbgrader/source"):
+    for made in ("slides", "student", "solutions", "questions", "nbgrader/release"):
         shutil.rmtree(folder / made, ignore_errors=True)
     slides.copy_libraries(folder / "slides")
     for page in chapters():
@@ -254,7 +291,7 @@ def main(folder=COURSE):
         slides.write(page, stream(page, executed.cells), folder / "slides" / f"{page.stem}.html")
         write(lower.notebook(page, executed), folder / "solutions" / page.notebook.name)
         write(student(page), folder / "student" / page.notebook.name)
-        write(assignment(page), folder / "nbgrader" / "source" / page.stem / page.notebook.name)
+        write(assignment(page), folder / "nbgrader" / "release" / page.stem / page.notebook.name)
         print(f"  {page.stem:<14} {graded(page)}", flush=True)
     questions.write(folder / "questions")
     settings = folder / "nbgrader" / "nbgrader_config.py"
