@@ -271,6 +271,57 @@ def posterior(ratings, tokens, sigma, sigma_t):
     values, ones = np.concatenate([ratings, tokens]), np.ones(n + m)
     inverse = np.linalg.inv(noise + np.outer(ones, ones)) if n + m else noise
     return ones @ inverse @ values, (1 - ones @ inverse @ ones) ** 0.5"""],
+    "ex-join": ["""
+def join(first, second):
+    A = second[0].dot(first[0])
+    b = second[0].dot(first[1]) + second[1]
+    return A, b""", """
+def join(first, second):
+    def both(h):
+        for A, b in (first, second):
+            h = A @ h + b
+        return h
+    d = len(first[1])
+    b = both(np.zeros(d))
+    return np.stack([both(e) - b for e in np.eye(d)], axis=1), b""", """
+def join(first, second):
+    def square(A, b):
+        d = len(b)
+        S = np.eye(d + 1)
+        S[:d, :d], S[:d, d] = A, b
+        return S
+    S = square(*second) @ square(*first)
+    return S[:-1, :-1], S[:-1, -1]"""],
+    "ex-half-life": ["""
+def half_life(factor):
+    return -math.log(2) / math.log(math.hypot(factor.real, factor.imag))""", """
+def half_life(factor):
+    return 1 / -math.log2(abs(factor))""", """
+def half_life(factor):
+    return float(np.log(0.25) / np.log((factor * np.conj(factor)).real))"""],
+    "ex-attend": ["""
+def attend(q, k, v):
+    rows = []
+    for t in range(len(q)):
+        asked = k[:t + 1] @ q[t] / q.shape[1] ** 0.5
+        e = np.exp(asked - asked.max())
+        rows.append(e @ v[:t + 1] / e.sum())
+    return np.stack(rows)""", """
+def attend(q, k, v):
+    q, k, v = (torch.as_tensor(x) for x in (q, k, v))
+    later = torch.ones(len(q), len(q), dtype=torch.bool).triu(1)
+    return ((q @ k.T / q.shape[1] ** 0.5).masked_fill(later, -math.inf).softmax(1) @ v).numpy()""", """
+def attend(q, k, v):
+    out = np.empty_like(v)
+    for t, ask in enumerate(q):
+        top, total, mean = -np.inf, 0.0, np.zeros(v.shape[1])
+        for s in range(t + 1):
+            a = ask @ k[s] / np.sqrt(len(ask))
+            new = max(top, a)
+            old, w = np.exp(top - new), np.exp(a - new)
+            mean, total, top = mean * old + w * v[s], total * old + w, new
+        out[t] = mean / total
+    return out"""],
 }
 
 WRONG = {
@@ -446,4 +497,41 @@ def posterior(ratings, tokens, sigma, sigma_t):
     precision = len(ratings) / sigma**2 + len(tokens) / sigma_t**2                  # no prior
     total = np.sum(ratings) / sigma**2 + np.sum(tokens) / sigma_t**2
     return (total / precision, precision**-0.5) if precision else (0, 1)""", "does not pull the mean")],
+    "ex-join": [("""
+def join(first, second):
+    (A1, b1), (A2, b2) = first, second
+    return A1 @ A2, A2 @ b1 + b2                            # the matrices in the order of time""",
+                 "on the left"),
+                ("""
+def join(first, second):
+    (A1, b1), (A2, b2) = first, second
+    return A2 @ A1, b1 + b2""", "halved by the second"),
+                ("""
+def join(first, second):
+    (A1, b1), (A2, b2) = first, second
+    return A2 * A1, A2 @ b1 + b2""", "elementwise")],
+    "ex-half-life": [("""
+def half_life(factor):
+    return math.log(0.5) / math.log(complex(factor).real)   # the angle is taken for a fade""",
+                      "the real part alone"),
+                     ("""
+def half_life(factor):
+    return math.log(0.5) / math.log(abs(factor) ** 2)""", "where each click halves"),
+                     ("""
+def half_life(factor):
+    return 1 / (1 - abs(factor)) - 1""", "log(1/2) / log |factor|")],
+    "ex-attend": [("""
+def attend(q, k, v):
+    asked = np.where(np.tri(len(q), dtype=bool), q @ k.T, -np.inf)              # no root of d
+    weights = np.exp(asked - asked.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True) @ v""", "divided by the root of d"),
+                  ("""
+def attend(q, k, v):
+    asked = np.exp(q @ k.T / np.sqrt(q.shape[1]))
+    return np.tril(asked / asked.sum(axis=1, keepdims=True)) @ v""", "the first one, two and three rows"),
+                  ("""
+def attend(q, k, v):
+    asked = np.where(np.tri(len(q), dtype=bool), k @ q.T / np.sqrt(q.shape[1]), -np.inf)
+    weights = np.exp(asked - asked.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True) @ v""", "changed places")],
 }

@@ -27,6 +27,8 @@ def encode(value):
     """`value` in the terms of JSON; TypeError if it is something that a test cannot use."""
     if value is None or type(value) in PLAIN:
         return value
+    if type(value) is complex:
+        return {"complex": [value.real, value.imag]}
     if isinstance(value, torch.Tensor):
         return {"tensor": encode(np.asarray(value.detach().cpu().resolve_conj().resolve_neg()))}
     if isinstance(value, np.ndarray | np.generic):
@@ -58,6 +60,8 @@ def decode(coded):
             raise TypeError(f"an array of {dtype}")
         array = np.frombuffer(base64.b64decode(content), dtype).reshape(shape).copy()
         return array[()] if kind == "scalar" else array
+    if kind == "complex":
+        return complex(*content)
     if kind == "dict":
         return {decode(key): decode(part) for key, part in content}
     return {"tuple": tuple, "list": list}[kind](map(decode, content))
