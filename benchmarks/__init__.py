@@ -12,6 +12,7 @@ EXPERIMENTS = {
     "gru4rec-belief": "gru4rec_belief",
     "sequential": "sequential",
     "after-worlds": "after",
+    "after-patience": "after_patience",
     "after-cost": "after_cost",
     "evaluation": "evaluation",
     "recommend-speed": "recommend_speed",
