@@ -17,7 +17,7 @@ from rnnbook.benchmarks.units import Units
 from rnnbook.gru4rec import GRU4RecConfig
 from rnnbook.worlds import SessionWorld
 
-LENGTHS, STEP_LENGTHS, REPEATS, SEEDS = (10, 100, 1_000, 4_000), (32, 128, 512), 9, range(3)
+LENGTHS, STEP_LENGTHS, REPEATS, SEEDS = (10, 100, 1_000, 4_000), (32, 128, 512), 9, range(1)
 N, SHARE = 40_000, 0.5  # sessions of the world of moods, and the share of the gap that counts as good
 
 
@@ -97,11 +97,9 @@ def main(experiment):
         "share of the gap": SHARE, "frame": {arm: asdict(config) for arm, config in MODELS.items()}, "chosen": chosen})
     units = Units(result)
     jobs = [(arm, chosen[arm], seed) for arm in NETWORKS for seed in SEEDS]
-    seconds = list(zip(jobs, units.in_parallel(until_good, jobs)))
-    for arm in NETWORKS:  # an arm that a seed never makes good has no row
-        values = [found for (of, *_), found in seconds if of == arm]
-        if None not in values:
-            result["rows"].append(mean_row(arm, "seconds", values))
+    for (arm, *_), seconds in zip(jobs, units.in_parallel(until_good, jobs)):
+        if seconds is not None:  # one run each: the figure says which is cheap, not by how many per cent
+            result["rows"].append(mean_row(arm, "seconds", [seconds]))
     for arm in MODELS:
         served, stepped = serving(arm), training_step(arm)
         for length, (with_state, size, anew) in served.items():
