@@ -114,7 +114,8 @@ TRICKS = {
         "ex-optimum", "import importlib\nmine = importlib.import_module('rnn' + 'book.rnn')\n" + OPTIMUM.format("mine"),
         marks.FORBIDDEN),
     "the package, past its stranger": (
-        "ex-optimum", "import sys, importlib\nsys.meta_path[:] = sys.meta_path[1:]\n"
+        "ex-optimum", "import sys, importlib\nsys.meta_path[:] = [f for f in sys.meta_path if type(f).__name__ != "
+        "'Package']\nfor name in [n for n in sys.modules if n.startswith('rnnbook')]:\n    del sys.modules[name]\n"
         "mine = importlib.import_module('rnn' + 'book.rnn')\n" + OPTIMUM.format("mine"), marks.CRASHED),
     "the package for a branch that no test takes": (
         "ex-ties", RANK + "    if len(scores) > 10_000:\n        return metrics.ranks(scores, target)\n"
@@ -241,13 +242,13 @@ def test_an_answer_may_use_what_other_cells_define():
 
 
 def test_values_pass_between_the_two_as_they_are():
-    for value in (None, True, 3, 0.1, float("inf"), "ü", [1, (2.0, "x")], {"a": [None], 2: ()}, np.float32(1.5),
+    for value in (None, True, 3, 0.1, 1 - 2j, float("inf"), "ü", [1, (2.0, "x")], {"a": [None], 2: ()}, np.float32(1.5),
                   np.arange(6).reshape(2, 3), np.zeros((0, 2)), torch.ones(2, dtype=torch.float64, requires_grad=True),
                   torch.tensor(True)):
         found = wire.decode(wire.unpack(wire.pack(wire.encode(value))))
         assert type(found) is type(value)
         assert str(found) == str(value.detach() if isinstance(value, torch.Tensor) else value)
-    for value in ({1, 2}, object(), np.array([object()]), map(str, "ab"), 1j):
+    for value in ({1, 2}, object(), np.array([object()]), map(str, "ab")):
         with pytest.raises(TypeError):
             wire.encode(value)
 
