@@ -59,13 +59,12 @@ def beliefs(world, sessions):
     >>> np.allclose(beliefs(world, sessions)[row] @ world.emission, best)
     True
     """
-    found = np.empty((sessions.n_events, world.n_states))
+    found, best = np.empty((sessions.n_events, world.n_states)), world.bayes()
     belief = np.tile(world.start, (sessions.n_sessions, 1))
     for t in range(sessions.lengths.max(initial=0)):
         alive = np.flatnonzero(sessions.lengths > t)
         events = sessions.offsets[alive] + t
-        seen = belief[alive] * world.emission[:, sessions.items[events]].T
-        belief[alive] = found[events] = seen / seen.sum(1, keepdims=True) @ world.transition
+        belief[alive] = found[events] = best.after_click(belief[alive], sessions.items[events])
     return found[metrics.target_positions(sessions)[0] - 1]
 
 

@@ -72,7 +72,7 @@ def test_what_is_known_of_a_session_is_what_the_world_knows(run):
     for history, (belief, optimum, last) in zip(histories, found):
         known = best.start[None]
         for item in history:
-            known = best._after_click(known, np.array([item]))
+            known = best.after_click(known, np.array([item]))
         for ours, theirs in ((belief, known[0]), (optimum, known[0] @ world.emission),
                              (last, world.next_given_last[history[-1]])):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-13)

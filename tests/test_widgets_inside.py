@@ -88,7 +88,7 @@ def test_lists_and_ring_are_those_of_package_and_world(show, model, probe, over)
         known = WORLD.bayes()
         belief = known.start[None]
         for item in clicks:
-            belief = known._after_click(belief, np.array([item]))
+            belief = known.after_click(belief, np.array([item]))
         labels = [node.get_attribute("aria-label") for node in page.locator(".rb-mood").all()]
         shown = np.array([[number(each) for each in re.findall(r"([−\d]+) %", label)] for label in labels])
         np.testing.assert_allclose(shown[:, 0], 100 * belief[0], atol=0.501)

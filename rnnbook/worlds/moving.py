@@ -69,7 +69,7 @@ class MovingReviewWorld(ReviewWorld):
         -------
         mean, sd : float64 arrays [...]
         """
-        p = self._today(ratings, tokens) @ self._density_tomorrow(self._grid) * self._spacing
+        p = self._today(ratings, tokens) @ self._tomorrow
         mean, variance, _ = self._moments_of(p.reshape(-1, p.shape[-1]))
         return mean.reshape(p.shape[:-1]), np.sqrt(variance).reshape(p.shape[:-1])
 
@@ -103,6 +103,11 @@ class MovingReviewWorld(ReviewWorld):
         return p / p.sum(-1, keepdims=True)
 
     @cached_property
+    def _tomorrow(self):
+        """float64 [n_grid, n_grid]: the probabilities of tomorrow's quality, given today's."""
+        return self._density_tomorrow(self._grid) * self._spacing
+
+    @cached_property
     def _prior(self):
         return softmax(-self._grid**2 / 2)
 
@@ -110,15 +115,13 @@ class MovingReviewWorld(ReviewWorld):
         """The probabilities [..., n_grid] of the quality of the last of these days [..., k], with its rating known."""
         ratings = np.asarray(ratings, dtype=np.float64)
         p = np.broadcast_to(self._prior, (*ratings.shape[:-1], len(self._grid)))
-        tomorrow = self._density_tomorrow(self._grid) * self._spacing
         for day in range(ratings.shape[-1]):
             said = None if tokens is None else np.asarray(tokens)[..., day]
-            p = self._read(p @ tomorrow if day else p, ratings[..., day], said)
+            p = self._read(p @ self._tomorrow if day else p, ratings[..., day], said)
         return p
 
     def _forecasts(self, seen, tokens, n):
         days = ((seen.times - START) // DAY).astype(np.int64)
-        tomorrow = self._density_tomorrow(self._grid) * self._spacing
         forecasts = []
         for said in (tokens, None):
             p, found = np.tile(self._prior, (self.n_items, 1)), np.empty((seen.n_ratings, len(self._grid)))
@@ -126,6 +129,6 @@ class MovingReviewWorld(ReviewWorld):
                 items = seen.items[rows]  # each at most once a day
                 found[rows] = p[items]
                 p[items] = self._read(p[items], seen.ratings[rows], None if said is None else said[rows])
-                p = p @ tomorrow
+                p = p @ self._tomorrow
             forecasts.append(self._moments_of(found[-n:]))
         return forecasts

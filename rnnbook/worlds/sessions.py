@@ -73,8 +73,11 @@ class BayesFilter(Recommender):
         self.item_ids = item_ids
         self.start, self.transition, self.emission = start, transition, emission
 
-    def _after_click(self, belief, items):
-        """Update the distributions [B, n_states] of the current states by the clicks [B] and one step of the chain."""
+    def after_click(self, belief, items):
+        """The distributions of the next states, float64 [B, n_states], from those of the current ones and clicks [B].
+
+        A click that is impossible in these states raises a ValueError.
+        """
         belief = belief * self.emission[:, items].T
         likelihood = belief.sum(1, keepdims=True)
         if (likelihood == 0).any():
@@ -88,7 +91,7 @@ class BayesFilter(Recommender):
         for row, history in enumerate(histories):
             belief = self.start[None]
             for item in history:
-                belief = self._after_click(belief, np.array([item]))
+                belief = self.after_click(belief, np.array([item]))
             beliefs[row] = belief
         return lambda rows, items: torch.from_numpy(beliefs[rows] @ self.emission[:, items])
 
@@ -102,7 +105,7 @@ class BayesFilter(Recommender):
             for t in range(1, data.lengths[sessions[0]]):
                 alive = np.count_nonzero(data.lengths[sessions] > t)  # they are the first rows: the longest come first
                 targets = data.offsets[sessions[:alive]] + t
-                belief = self._after_click(belief[:alive], data.items[targets - 1])
+                belief = self.after_click(belief[:alive], data.items[targets - 1])
                 yield torch.from_numpy(targets), torch.from_numpy(belief @ self.emission)
 
 
