@@ -230,7 +230,9 @@ class EstimatedKalman(RatingBaseline):
             return -value, -np.concatenate([slopes[:2], of_items.ravel()])
 
         first = np.concatenate([[np.log(-np.log(self.rho)), np.log(self.sigma)], np.zeros(start.size)])
-        bounds = [(-14, 3)] + [(None, None)] * (1 + start.size)  # of log(−log ρ): from standing still to no memory
+        # Of log(−log ρ): from standing still to no memory. Of log σ: below, a filter's variances are lost in rounding.
+        widest = np.log(self.sigma) + 2
+        bounds = [(-14, 3), (widest - 10, widest)] + [(None, None)] * start.size
         best = minimize(misfit, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": self.n_epochs})
         self._set(best.x, rated, start, scale)
         self.train, self.steps = train, steps
@@ -239,8 +241,7 @@ class EstimatedKalman(RatingBaseline):
 
     def _set(self, x, rated, start, scale):
         """Take ρ, σ and the items from the vector that is searched over."""
-        # The search may try a log σ of hundreds, whose square would overflow; it turns back from 30 as well.
-        self.rho, self.sigma = float(np.exp(-np.exp(x[0]))), float(np.exp(np.clip(x[1], -30, 30)))
+        self.rho, self.sigma = float(np.exp(-np.exp(x[0]))), float(np.exp(x[1]))
         self.items[rated] = start + x[2:].reshape(start.shape) / scale
         self.items[np.setdiff1d(np.arange(len(self.items)), rated)] = self.items[rated].mean(0)
 
