@@ -100,7 +100,7 @@ def index_of_modules():
     """What each module is for, and a link to each of its classes and functions, as MyST."""
     parts = []
     for page in filter(documented, pages.toc()):
-        parts.append(f"### {{doc}}`{page.title.replace('`', '')} </{page.docname}>`\n")
+        parts.append(f"### {{doc}}`{page.title} </{page.docname}>`\n")
         for module in documented(page):
             about = inspect.getdoc(importlib.import_module(module)).partition("\n\n")[0]
             names = " · ".join(f"{{py:{'class' if inspect.isclass(it) else 'func'}}}`~{module}.{name}`"
