@@ -148,7 +148,8 @@ def serious_but_pale(tab):
 
 
 # The page looks for these itself, somewhat after it has changed.
-SCROLLING_CAN_BE_REACHED = """() => [...document.querySelectorAll("pre, .cell_output, .text_html, .wide, div.math")].every(
+SCROLLING_CAN_BE_REACHED = """() => [
+    ...document.querySelectorAll("pre, .cell_output, .text_html, .wide, div.math")].every(
     frame => frame.scrollWidth <= frame.clientWidth || getComputedStyle(frame).overflowX === "visible"
              || frame.tabIndex === 0)"""
 
