@@ -153,3 +153,39 @@ def bars(values, highlight, ax=None):
         ax.bar_label(bar, fmt="%.3f", padding=4, fontsize=10)
     ax.grid(visible=False, axis="y")
     return ax
+
+
+def dots(rows, hollow=(), ax=None):
+    """Draw differences as dots with their intervals, one below the other, beside a line at zero.
+
+    Parameters
+    ----------
+    rows : dict of str to dict
+        ``mean, low, high`` by name, such as `rnnbook.results.lead` returns them; the first is on top.
+    hollow : collection of str
+        The names of those that are not certain: their dots are hollow.
+    ax : matplotlib.axes.Axes, optional
+        By default that of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> ax = dots({"KNN": {"mean": 0.3, "low": 0.2, "high": 0.4},
+    ...            "GRU": {"mean": 0.1, "low": -0.1, "high": 0.3}}, hollow=["GRU"])
+    >>> [mark.get_markerfacecolor() for mark in ax.lines if mark.get_marker() == "o"]
+    ['#2f7fc1', 'none']
+    >>> plt.close(ax.figure)
+    """
+    ax = ax or plt.subplots()[1]
+    ax.axvline(0, color=GREY, linewidth=1.4, linestyle="-", marker="none", zorder=1)
+    for name, row in rows.items():
+        ax.errorbar(row["mean"], name, xerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]], marker="o",
+                    markersize=7, color=COLOURS[0], markerfacecolor="none" if name in hollow else COLOURS[0],
+                    linestyle="", markevery=1, capsize=3)
+    ax.yaxis.set_inverted(True)
+    ax.margins(y=0.5 / len(rows))
+    ax.grid(visible=False, axis="y")
+    return ax

@@ -15,14 +15,19 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
+from decimal import Decimal
 from html import escape
 from importlib import metadata, resources
+from itertools import groupby
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
+from IPython import get_ipython
 from IPython.display import HTML
 
 from rnnbook import provenance
@@ -41,6 +46,10 @@ FORMAT = {
 
 
 UNKNOWN = "unknown"
+LESS_IS_BETTER = ("rmse", "perplexity", "kl")
+WORDS = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG", "rmse": "RMSE", "kl": "KL", "r2": "R²", "gib": "GiB",
+         "mib": "MiB", "per": "a"}
+INTERVAL = re.compile(r"[-+−]?[\d.,]+%? [\[(][-+−\d.,% to]+[\])]")  # "0.7 [0.6, 0.8]", "1.5 (1.2 to 1.8)"
 
 
 def root():
@@ -201,7 +210,7 @@ def rows(name, metric):
     return {row["model"]: row for row in load(name)["rows"] if row["metric"] == metric}
 
 
-def difference(name, a, b, metric, digits=3):
+def difference(name, a, b, metric):
     """The paired difference a - b as text, "+0.012 [+0.003, +0.021]", whichever way round the file holds it.
 
     Examples
@@ -210,25 +219,257 @@ def difference(name, a, b, metric, digits=3):
     >>> text[0], text.count(",")  # above it; the interval has two ends
     ('+', 1)
     """
+    row = _paired(name, a, b, metric)
+    return interval(row["mean"], row["low"], row["high"], "+")
+
+
+def _paired(name, a, b, metric):
+    """The row of a paired difference a - b as a dict of mean, low, high and, where the file holds it, p."""
     for row in load(name)["paired"]:
-        if (row["a"], row["b"], row["metric"]) == (a, b, metric):
-            return _difference(row["difference"], row["low"], row["high"], digits)
+        ends = row["difference"], row["low"], row["high"]
         if (row["b"], row["a"], row["metric"]) == (a, b, metric):
-            return _difference(-row["difference"], -row["high"], -row["low"], digits)
+            ends = tuple(-end for end in (row["difference"], row["high"], row["low"]))
+        elif (row["a"], row["b"], row["metric"]) != (a, b, metric):
+            continue
+        return dict(zip(("mean", "low", "high"), ends)) | ({"p": row["p"]} if "p" in row else {})
     raise KeyError(f"{name} holds no paired difference of {a} and {b} in {metric}")
 
 
-def _difference(mean, low, high, digits):
-    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+def lead(name, model, rivals, metric):
+    """By how much a model is ahead of each of its rivals, and whether that is certain.
+
+    Parameters
+    ----------
+    name, model, metric : str
+        The experiment, the model, and for example "recall@20".
+    rivals : sequence of str
+        The models that it is compared with, all of them paired with it in the file.
+
+    Returns
+    -------
+    dict of str to dict
+        ``mean, low, high`` by rival: above zero the model is better, also where less is better. ``p`` is the p-value,
+        from the interval if the file holds none, after Holm's correction over these rivals.
+
+    Examples
+    --------
+    >>> ahead = lead("rrn-movielens-100k", "RRN", ["PMF (no biases)", "U-AutoRec"], "rmse")
+    >>> ahead["PMF (no biases)"]["low"] > 0, verdict(ahead["PMF (no biases)"]), verdict(ahead["U-AutoRec"])
+    (True, 'ahead', 'not certain')
+    """
+    pairs = {rival: _paired(name, *((rival, model) if metric in LESS_IS_BETTER else (model, rival)), metric)
+             for rival in rivals}
+    p = holm([row.get("p", _p_value(**row)) for row in pairs.values()])
+    return {rival: row | {"p": float(corrected)} for (rival, row), corrected in zip(pairs.items(), p)}
 
 
-def _interval(mean, low, high, digits):
-    return f"{mean:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if low < high else "")
+def _p_value(mean, low, high, **others):
+    """The two-sided p-value of a normal mean with this 95 % interval."""
+    normal = NormalDist()
+    z = abs(mean) / ((high - low) / 2) * normal.inv_cdf(0.975) if low < high else math.inf * bool(mean)
+    return 2 * normal.cdf(-z)
 
 
-def table(name, metrics=None, digits=3):
-    """An experiment's scores: a row a model (best first metric first), a column a metric, "mean [low, high]";
-    the mean alone where the file holds no interval (low = high, as from a single run).
+def verdict(row):
+    """What a row of `lead` says: "ahead", "behind", or "not certain" where p is 0.05 or more.
+
+    Examples
+    --------
+    >>> verdict({"mean": 0.1, "p": 0.01}), verdict({"mean": -0.1, "p": 0.01}), verdict({"mean": 0.1, "p": 0.2})
+    ('ahead', 'behind', 'not certain')
+    """
+    return "not certain" if row["p"] >= 0.05 else "ahead" if row["mean"] > 0 else "behind"
+
+
+# Numbers and tables as the pages show them -------------------------------------------------------------
+
+
+def title(metric):
+    """A metric's name in words, for the head of a table.
+
+    Examples
+    --------
+    >>> title("recall@20"), title("rmse, new users"), title("events_per_second"), title("peak_gib")
+    ('Recall@20', 'RMSE, new users', 'events a second', 'peak GiB')
+    """
+    return re.sub(r"[^\W_]+", lambda word: WORDS.get(word[0], word[0]), metric).replace("_", " ")
+
+
+def interval(mean, low, high, sign=""):
+    """A mean with its interval as text; the mean alone where there is none (low = high, as from a single run).
+
+    It has three significant digits, a difference two; but no more than two of half the interval's width, and no fewer
+    than one.
+
+    Parameters
+    ----------
+    mean, low, high : float
+    sign : str
+        "+" for a difference.
+
+    Examples
+    --------
+    >>> interval(0.70312, 0.69167, 0.71581), interval(16722.952, 13652.141, 19793.763)
+    ('0.703 [0.692, 0.716]', '16,700 [13,700, 19,800]')
+    >>> interval(0.00042, -0.00213, 0.00297, "+"), interval(0.9, 0.9, 0.9)
+    ('+0.0004 [-0.0021, +0.0030]', '0.900')
+    """
+    half = (high - low) / 2
+    places = (1 if sign else 2) - _exponent(max(abs(mean), half))
+    if low < high:
+        places = min(max(places, -_exponent(half)), 1 - _exponent(half))
+    ends = [low, high] if low < high else []
+    mean, *ends = (_fixed(number, places, sign) for number in (mean, *ends))
+    return f"{mean} [{', '.join(ends)}]" if ends else mean
+
+
+def _exponent(number):
+    """The power of ten of a number's first digit, after it is rounded to three of them."""
+    return int(f"{number:.2e}".partition("e")[2])
+
+
+def _fixed(number, places, sign=""):
+    """A number with so many decimals, or rounded to tens, hundreds, … where `places` is below zero; never "-0.00"."""
+    return f"{round(number, places) + 0.0:{sign},.{max(places, 0)}f}"
+
+
+def style():
+    """From here on, the tables of this notebook or page are shown as `html` writes them.
+
+    Examples
+    --------
+    >>> style()  # does nothing where nobody looks
+    """
+    shell = get_ipython()
+    if shell:
+        shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, html)
+
+
+def html(frame):
+    """A DataFrame as an HTML table (str), as the pages show it.
+
+    Floats have at most three significant digits, and those of a column as many decimals as one of them needs. Columns
+    in which nothing stands are left out, and so are rows' numbers from zero. An interval does not break.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its cells may be `IPython.display.HTML`.
+
+    Examples
+    --------
+    >>> shown = html(pd.DataFrame({"RMSE": [0.51234, 0.4], "note": ["", None]}, index=["MF", "RRN"]))
+    >>> "0.512" in shown, "0.400" in shown, "note" in shown
+    (True, True, False)
+    """
+    texts = pd.DataFrame({place: _column(frame.iloc[:, place]) for place in range(frame.shape[1])}, index=frame.index)
+    filled = [place for place in texts if (texts[place] != "").any()]
+    texts, columns = texts[filled], [_levels(frame.columns[place]) for place in filled]
+    kinds = ["words" if any(map(_is_words, texts[place])) else "" for place in filled]  # for the style sheet
+    names = [] if isinstance(frame.index, pd.RangeIndex) and not frame.index.name else [
+        str(name or "") for name in frame.index.names]
+    if names and not any(names) and frame.columns.name:  # what stands below or beside it
+        names[-1] = str(frame.columns.name)
+    body = []
+    for key, before, cells in zip(texts.index, [None, *texts.index], texts.itertuples(index=False)):
+        labels = _labels(_levels(key), _levels(before)) if names else []
+        body.append([*labels, *(_cell("td", text, kind) for text, kind in zip(cells, kinds))])
+    head, rest = ("".join(f"<tr>{''.join(row)}</tr>" for row in rows) for rows in (_heads(columns, names, kinds), body))
+    return f'<table class="dataframe"><thead>{head}</thead><tbody>{rest}</tbody></table>'
+
+
+def _levels(label):
+    return label if isinstance(label, tuple) else (label,)
+
+
+def _cell(tag, text, kind=""):
+    """A cell of a table. What belongs together, as "0.7 [0.6, 0.8]", is not broken; a zero has no sign."""
+    start = f'<{tag} class="{kind}">' if kind else f"<{tag}>"
+    if isinstance(text, HTML):
+        return f"{start}{text.data}</{tag}>"
+    text = re.sub(r"(?<!\w)[-−](?=0(?:\.0*)?%?(?![\d.]))", "", str(text))
+    text = INTERVAL.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    return f"{start}{escape(text)}</{tag}>"
+
+
+def _is_words(cell):
+    return isinstance(cell, HTML) or re.match(r"[^\W\d_]", cell) is not None
+
+
+def _labels(levels, before):
+    """The labels of a row; one that the row before has, too, is marked."""
+    again = [before[:n + 1] == levels[:n + 1] for n in range(len(levels) - 1)]
+    return [_cell("th", label, "again" * same) for label, same in zip(levels, [*again, False])]
+
+
+def _heads(columns, names, kinds):
+    """The rows of a table's head: what columns have in common stands above them once; the last row names the index."""
+    rows, levels = [], max(map(len, columns), default=0)
+    for level in range(levels):
+        last = level == levels - 1
+        corner = [_cell("th" if last and name else "td", name if last else "") for name in names]
+        if last:
+            heads = [_cell("th", column[-1], kind) for column, kind in zip(columns, kinds)]
+        else:
+            heads = [f'<th colspan="{len(list(run))}">{escape(str(shared[-1]))}</th>'
+                     for shared, run in groupby(columns, key=lambda column: column[:level + 1])]
+        rows.append([*corner, *heads])
+    return rows
+
+
+def _column(values):
+    """The cells of a column as texts."""
+    def decimals(number):
+        return max(-int(Decimal(f"{number:.3g}").as_tuple().exponent), 0)
+
+    def is_number(value):
+        return isinstance(value, float | np.floating) and math.isfinite(value)
+
+    most = max([decimals(value) for value in values if is_number(value)], default=0)
+
+    def text(value):
+        if value is None or value is pd.NA or value != value:
+            return ""
+        if is_number(value):
+            return _fixed(value, min(most, 2 - _exponent(value)))
+        if isinstance(value, int | np.integer) and abs(int(value)) >= 10_000:
+            return f"{value:,}"
+        return value if isinstance(value, HTML) else str(value)
+
+    return [text(value) for value in values]
+
+
+def fold(summary, *parts):
+    """HTML that opens at a click: a summary, and below it badges and DataFrames, each of which scrolls by itself.
+
+    Examples
+    --------
+    >>> fold("Scores", pd.DataFrame({"RMSE": [0.9]}, index=["RRN"])).data[:32]
+    '<details class="fold"><summary>S'
+    """
+    inner = (part.data if isinstance(part, HTML) else f'<div class="wide">{html(part)}</div>' for part in parts)
+    return HTML(f'<details class="fold"><summary>{escape(summary)}</summary>{"".join(inner)}</details>')
+
+
+def folded(name):
+    """All that a result file holds, folded: where it comes from, the scores, the differences, the paper's figures.
+
+    Models of which other metrics were measured have a table of their own.
+
+    Examples
+    --------
+    >>> "<summary>gru4rec-world</summary>" in folded("gru4rec-world").data
+    True
+    """
+    result = load(name)
+    measured = pd.DataFrame(result["rows"]).groupby("model", sort=False)["metric"].agg(tuple)
+    parts = [table(name, own).loc[lambda shown, own=own: measured[shown.index] == own] for own in measured.unique()]
+    parts += [make(name) for part, make in (("paired", paired_table), ("paper", paper_table)) if result[part]]
+    return fold(name, badge(name), *parts)
+
+
+def table(name, metrics=None):
+    """An experiment's scores: a row a model (best first metric first), a column a metric, "mean [low, high]".
 
     Parameters
     ----------
@@ -236,46 +477,48 @@ def table(name, metrics=None, digits=3):
         The experiment.
     metrics : sequence of str, optional
         The metrics to show, in this order; all of the file by default. Rows are sorted by the first.
-    digits : int
-        Decimals.
 
     Returns
     -------
-    DataFrame of str, index ``model``
+    DataFrame of str, index ``model``, columns as `title` writes them
 
     Examples
     --------
     >>> list(table("gru4rec-yoochoose-100k", ["mrr@20", "recall@20"]))
-    ['mrr@20', 'recall@20']
+    ['MRR@20', 'Recall@20']
     """
     rows = pd.DataFrame(load(name)["rows"])
     metrics = list(metrics or rows["metric"].unique())
-    rows["text"] = [_interval(mean, low, high, digits)
-                    for mean, low, high in zip(rows["mean"], rows["low"], rows["high"], strict=True)]
+    rows["text"] = list(map(interval, rows["mean"], rows["low"], rows["high"]))
     means = rows.pivot(index="model", columns="metric", values="mean")
-    order = means.sort_values(metrics[0], ascending=metrics[0] in ("rmse", "perplexity"), kind="stable").index
-    return rows.pivot(index="model", columns="metric", values="text").loc[order, metrics].rename_axis(columns=None)
+    order = means.sort_values(metrics[0], ascending=metrics[0] in LESS_IS_BETTER, kind="stable").index
+    shown = rows.pivot(index="model", columns="metric", values="text").loc[order, metrics]
+    return shown.rename(columns=title).rename_axis(columns=None)
 
 
-def paired_table(name, digits=3):
-    """Paired differences a - b of an experiment, with their 95 % intervals (DataFrame, a row a comparison).
+def paired_table(name):
+    """Paired differences a - b of an experiment, with their 95 % intervals: a row a pair, a column a metric.
 
-    If the file holds p-values, the last column has them after Holm's correction over all comparisons of one metric.
+    If the file holds p-values, there are columns for them after Holm's correction over all comparisons of one metric.
+
+    Returns
+    -------
+    DataFrame of str, index ``a`` and ``b``
 
     Examples
     --------
-    >>> list(paired_table("gru4rec-yoochoose-100k"))[:4]
-    ['a', 'b', 'metric', 'a - b']
+    >>> list(paired_table("gru4rec-yoochoose-100k"))[:2]
+    ['Recall@20, a − b', 'MRR@20, a − b']
     """
-    rows = load(name)["paired"]
-    shown = pd.DataFrame([
-        {"a": row["a"], "b": row["b"], "metric": row["metric"],
-         "a - b": _difference(row["difference"], row["low"], row["high"], digits)}
-        for row in rows], columns=["a", "b", "metric", "a - b"])
-    if rows and all("p" in row for row in rows):
-        p = pd.Series([row["p"] for row in rows]).groupby(shown["metric"]).transform(holm)
-        shown["p, Holm"] = ["< 0.001" if each < 0.001 else f"{each:.3f}" for each in p]
-    return shown
+    found = {}
+    for metric, of_metric in pd.DataFrame(load(name)["paired"]).groupby("metric", sort=False):
+        rows = of_metric.set_index(["a", "b"])
+        found[f"{title(metric)}, a − b"] = pd.Series(
+            [interval(*ends, "+") for ends in zip(rows["difference"], rows["low"], rows["high"])], rows.index)
+        if "p" in rows and rows["p"].notna().all():
+            texts = ["< 0.001" if p < 0.001 else f"{p:.3f}" for p in holm(rows["p"])]
+            found[f"{title(metric)}, p, Holm"] = pd.Series(texts, rows.index)
+    return pd.DataFrame(found).fillna("")
 
 
 def holm(p_values):
@@ -305,22 +548,22 @@ def paper_table(name, metrics=None, digits=4):
     metrics : sequence of str, optional
         The metrics to show, in this order; all of the file by default. A row without any of them is left out.
     digits : int
-        Decimals.
+        Decimals, as printed.
 
     Examples
     --------
     >>> printed = paper_table("gru4rec-yoochoose-100k")
-    >>> printed.loc[("RSC15, as published", "GRU4Rec BPR-max (2018)"), "recall@20"]
+    >>> printed.loc[("RSC15, as published", "GRU4Rec BPR-max (2018)"), "Recall@20"]
     '0.7190'
     """
     rows = pd.DataFrame(load(name)["paper"], columns=["source", "model", "metric", "value"])
     metrics = list(metrics or rows["metric"].unique())
     texts = rows.assign(value=[f"{v:,.{digits}f}" for v in rows["value"]])[rows["metric"].isin(metrics)]
     texts = texts.pivot(index=["source", "model"], columns="metric", values="value").fillna("")
-    return texts.reindex(columns=metrics).rename_axis(columns=None)
+    return texts.reindex(columns=metrics).rename(columns=title).rename_axis(columns=None)
 
 
-def beside(name, source, metric, pairs, reference, digits=3):
+def beside(name, source, metric, pairs, reference):
     """A paper's table beside ours, one metric: the scores, and how far each model is from one of them.
 
     Parameters
@@ -336,15 +579,13 @@ def beside(name, source, metric, pairs, reference, digits=3):
         the paper's table lacks stands for a model of ours alone.
     reference : str
         The paper's name of the model that the differences are from. It may be one that the paper lacks.
-    digits : int
-        Decimals of ours. The paper's have four, as printed.
 
     Returns
     -------
     DataFrame of str, a row a model
-        Columns ``paper``, ``ours`` (mean and 95 % interval), ``seeds``, and the differences reference - model:
-        ``difference, paper`` of two printed figures, ``difference, ours`` paired, with its 95 % interval. A column that
-        nothing stands in is left out.
+        Columns ``paper``, with four decimals, as printed; ``ours`` (mean and 95 % interval); ``seeds``; and the
+        differences reference - model: ``difference, paper`` of two printed figures, ``difference, ours`` paired, with
+        its 95 % interval. A column that nothing stands in is left out.
 
     Raises
     ------
@@ -371,15 +612,15 @@ def beside(name, source, metric, pairs, reference, digits=3):
         if mine:
             value(name, mine, metric)  # raises where there is none
             row = ours[mine]
-            line |= {"ours": _interval(row["mean"], row["low"], row["high"], digits), "seeds": str(len(row["values"]))}
+            line |= {"ours": interval(row["mean"], row["low"], row["high"]), "seeds": str(len(row["values"]))}
         if theirs != reference:
             if theirs in paper and reference in paper:
                 line["difference, paper"] = f"{paper[reference] - paper[theirs]:+.4f}"
             if mine:
-                line["difference, ours"] = difference(name, pairs[reference], mine, metric, digits)
+                line["difference, ours"] = difference(name, pairs[reference], mine, metric)
         lines.append(line)
     columns = ["paper", "ours", "seeds", "difference, paper", "difference, ours"]
-    shown = pd.DataFrame(lines).set_index("model").rename_axis(index=None).reindex(columns=columns)
+    shown = pd.DataFrame(lines).set_index("model").reindex(columns=columns)
     return shown.dropna(axis=1, how="all").fillna("")
 
 

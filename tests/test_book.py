@@ -94,7 +94,7 @@ def test_badge_opens_the_notebook_in_colab(built, page):
 def test_a_chapter_stands_wherever_one_looks_for_it(page):
     module = page.stem.split("_", 1)[1]
     for file, text in (("book/index.md", f":link: {page.stem}\n"), ("book/index.md", f"<!-- time {page.stem} -->"),
-                       ("book/api.md", f".. automodule:: rnnbook.{module}\n"),
+                       (f"book/api/rnnbook-{module}.md", f".. automodule:: rnnbook.{module}\n"),
                        ("book/instructors.md", f"<{page.stem}>"), ("README.md", f"`rnnbook/{module}.py`")):
         assert text in (pages.ROOT / file).read_text(encoding="utf-8"), f"{file} lacks the chapter: no {text!r}"
     assert (pages.ROOT / "tests" / f"test_{module}.py").exists()

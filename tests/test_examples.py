@@ -1,4 +1,4 @@
-"""The page of the package: every public name is explained, and classes and functions have examples that run."""
+"""The pages of the package: every public name is explained, and classes and functions have examples that run."""
 
 import doctest
 import importlib
@@ -11,18 +11,10 @@ from types import FunctionType
 import pytest
 
 from tools import pages
+from tools.book_sphinx import documented, public
 
-API = (pages.ROOT / "book" / "api.md").read_text(encoding="utf-8")
-MODULES = re.findall(r"automodule:: (\S+)", API)
+MODULES = [module for page in pages.toc() for module in documented(page)]
 BEFORE = "from {} import *\nimport numpy as np, pandas as pd, torch"  # as the page says
-
-
-def public(module):
-    """(name, class or function) of all that the page shows of a module."""
-    module = importlib.import_module(module)
-    own = [name for name, it in vars(module).items() if getattr(it, "__module__", None) == module.__name__]
-    named = [(name, getattr(module, name)) for name in getattr(module, "__all__", own) if not name.startswith("_")]
-    return [(name, it) for name, it in named if inspect.isclass(it) or inspect.isfunction(it)]
 
 
 def members(cls):
@@ -34,7 +26,18 @@ def members(cls):
 def test_the_modules_are_found():
     assert {"rnnbook.rnn", "rnnbook.gru4rec", "rnnbook.widgets"} <= set(MODULES)
     assert ("GRU4Rec", importlib.import_module("rnnbook.gru4rec").GRU4Rec) in public("rnnbook.gru4rec")
-    assert all(public(module) for module in MODULES)
+    assert all(public(module) for module in MODULES) and len(set(MODULES)) == len(MODULES)
+
+
+def test_the_index_of_the_package_leads_to_every_name(built):
+    html = (built / "book" / "api.html").read_text(encoding="utf-8")
+    found = set(re.findall(r'href="api/rnnbook-[a-z0-9]+\.html#([\w.]+)"', html))
+    assert {f"{module}.{name}" for module in MODULES for name, _ in public(module)} <= found
+
+
+def test_no_field_is_explained_by_its_number(built):
+    texts = [(built / f"{page.docname}.html").read_text(encoding="utf-8") for page in pages.toc() if documented(page)]
+    assert len(texts) > 10 and not [text for text in texts if "Alias for field number" in text]
 
 
 @pytest.mark.parametrize("module", MODULES)

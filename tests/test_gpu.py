@@ -181,5 +181,5 @@ def test_the_page_says_what_is_not_measured_and_shows_what_is(rows, monkeypatch,
     results.write(json.loads(json.dumps(result)))
     table, badge = shown(monkeypatch, tmp_path)
     assert len(table) == 5 and f"bfloat16, {SETTING}" in table.index and "<b>gpu</b>" in badge.data
-    assert list(table.columns) == ["events_per_second", "peak_mib", "recall@20", "mrr@20"]
+    assert list(table.columns) == ["events a second", "peak MiB", "Recall@20", "MRR@20"]
     assert not table.isna().any(axis=None)

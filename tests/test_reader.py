@@ -148,7 +148,8 @@ def serious_but_pale(tab):
 
 
 # The page looks for these itself, somewhat after it has changed.
-SCROLLING_CAN_BE_REACHED = """() => [...document.querySelectorAll("pre, .cell_output, .text_html, div.math")].every(
+SCROLLING_CAN_BE_REACHED = """() => [
+    ...document.querySelectorAll("pre, .cell_output, .text_html, .wide, div.math")].every(
     frame => frame.scrollWidth <= frame.clientWidth || getComputedStyle(frame).overflowX === "visible"
              || frame.tabIndex === 0)"""
 
@@ -277,10 +278,73 @@ def test_numbers_stand_at_the_right_and_words_at_the_left_as_their_heads_do(visi
     assert words == ({"left"} if path != "book/03_improved" else set())  # which has two rows of heads, but no words
 
 
+TABLES = """[...document.querySelectorAll("article table:not(.highlighttable)")].map((table) => ({
+    kind: table.className, cells: [...table.rows].map(({cells}) => [...cells].map((cell) => cell.textContent.trim())),
+}))"""
+
+
+def test_tables_are_words_and_no_key_stands_in_them(shared):
+    """No column, row or head without a word, no zero with a sign, no name of a metric as the files hold it."""
+    path, tab = shared
+    for table in tab.evaluate(TABLES) if path.startswith("book/") else []:
+        rows, texts = table["cells"], [text for row in table["cells"] for text in row]
+        assert all(any(row) for row in rows), f"{path}: a row of nothing in {texts[:5]}"
+        if table["kind"] == "dataframe":
+            columns = zip(*(row for row in rows[1:] if len(row) == len(rows[-1])))
+            assert all(any(column) for column in columns), f"{path}: a column of nothing in {texts[:5]}"
+        wrong = re.compile(r"(?<!\w)[-−]0(\.0*)?%?(?![\d.])|\b(recall|mrr|ndcg)@|\brmse\b|\d [\[(][-+\d.,% ]+[\])]")
+        assert [text for text in texts if wrong.search(text)] == [], path
+
+
+def test_tables_are_drawn_by_the_package(built):
+    """Not by pandas, which gives its tables a border."""
+    assert [page.stem for page in PAGES
+            if '<table border="1" class="dataframe">' in (built / f"{page.docname}.html").read_text("utf-8")] == []
+
+
+# --- The package's reference ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path,open_", [("book/02_gru4rec", False), ("book/api/rnnbook-metrics", True)])
+def test_the_pages_of_the_package_are_folded_away_elsewhere(visit, path, open_):
+    links = visit(path).locator(".bd-sidebar-primary a[href*='rnnbook-']")
+    assert links.count() > 10 and links.first.is_visible() == open_
+
+
+# --- The page of results ----------------------------------------------------------------------------------
+
+
+def test_who_is_ahead_is_said_on_eight_screens(visit):
+    tab = visit("book/results")
+    top, end = (tab.locator(f"section#{name}").bounding_box()["y"] for name in (
+        "who-is-ahead", "the-papers-tables-beside-ours"))
+    assert 0 < top < 800 and end <= 8 * 800
+    assert tab.locator("section#who-is-ahead figure").count() == 6
+    assert tab.evaluate("document.body.scrollHeight") < 16 * 800
+
+
+def test_what_is_typed_filters_the_result_files(visit, noise):
+    tab = visit("book/results", width=390)
+    files, field = tab.locator(".result-files > details"), tab.get_by_label("Show only rows with the words")
+    assert files.count() > 30 and not files.locator("table").first.is_visible()
+    field.fill("RRN-movielens kalman")
+    shown = tab.locator(".result-files tbody tr").filter(visible=True)
+    assert shown.count() > 1 and all("Kalman" in text for text in shown.all_text_contents())
+    assert tab.locator(".result-files > details:not([hidden]) > summary").all_text_contents() == ["rrn-movielens-100k"]
+    assert tab.locator(".result-files table").filter(visible=True).count() < files.locator("table").count()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    status = tab.get_by_role("status").filter(has_text="rows")
+    assert status.text_content() == f"{shown.count()} rows"
+    field.fill("no such thing")
+    assert files.filter(visible=True).count() == 0
+    field.fill("")
+    assert files.filter(visible=True).count() == files.count() and not files.locator("table").first.is_visible()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_table_that_scrolls_on_a_phone_shows_that_it_does(visit, theme):
-    frames = visit("book/results", theme, width=390).evaluate("""
-        [...document.querySelectorAll("article .text_html:has(table)")]
+    frames = opened(visit("book/results", theme, width=390)).evaluate("""
+        [...document.querySelectorAll("article :is(.wide, .text_html:has(> table))")]
             .filter((frame) => frame.scrollWidth > frame.clientWidth)
             .map((frame) => getComputedStyle(frame).backgroundAttachment)""")
     assert frames and set(frames) == {"local, local, scroll, scroll"}

@@ -2,14 +2,20 @@
 
 import copy
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 from importlib import import_module
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from IPython.display import HTML
 from scipy import stats
 
 from rnnbook import cli, results
@@ -53,13 +59,14 @@ def test_what_is_written_is_read(here, result):
 def test_tables(here, result):
     results.write(result)
     shown = results.table("trial", ["mrr@20"])
-    assert list(shown.index) == ["GRU4Rec", "popularity"] and list(shown.columns) == ["mrr@20"]
-    assert shown.loc["GRU4Rec", "mrr@20"] == "0.700 [0.600, 0.800]"
+    assert list(shown.index) == ["GRU4Rec", "popularity"] and list(shown.columns) == ["MRR@20"]
+    assert shown.loc["GRU4Rec", "MRR@20"] == "0.70 [0.60, 0.80]"
     result["rows"][3] |= {"low": 0.7, "high": 0.7}
     results.write(result)
-    assert results.table("trial").loc["GRU4Rec", "mrr@20"] == "0.700"  # no interval pretended
-    assert results.paired_table("trial")["a - b"].tolist() == ["+0.500 [+0.400, +0.600]"]
-    assert results.paper_table("trial").loc[("Table 1", "POP"), "recall@20"] == "0.0050"
+    assert results.table("trial").loc["GRU4Rec", "MRR@20"] == "0.700"  # no interval pretended
+    assert results.paired_table("trial").to_dict() == {
+        "Recall@20, a − b": {("GRU4Rec", "popularity"): "+0.50 [+0.40, +0.60]"}}
+    assert results.paper_table("trial").loc[("Table 1", "POP"), "Recall@20"] == "0.0050"
     result["paper"].append({"source": "Table 2", "model": "GRU", "metric": "parameters", "value": 1234})
     results.write(result)
     assert results.paper_table("trial", ["parameters"], 0).to_dict() == {"parameters": {("Table 2", "GRU"): "1,234"}}
@@ -75,7 +82,9 @@ def test_p_values_are_corrected_over_the_comparisons_of_one_metric(here, result)
     first = result["paired"][0]
     result["paired"] = [first | {"p": 0.02}, first | {"metric": "mrr@20", "p": 0.04}, first | {"b": "KNN", "p": 1e-5}]
     results.write(result)  # Holm: over the comparisons of one metric
-    assert results.paired_table("trial")["p, Holm"].tolist() == ["0.020", "0.040", "< 0.001"]
+    shown = results.paired_table("trial")
+    assert shown["Recall@20, p, Holm"].to_dict() == {("GRU4Rec", "popularity"): "0.020", ("GRU4Rec", "KNN"): "< 0.001"}
+    assert shown["MRR@20, p, Holm"].to_dict() == {("GRU4Rec", "popularity"): "0.040", ("GRU4Rec", "KNN"): ""}
 
 
 def test_holm_is_the_least_level_at_which_each_is_rejected():
@@ -103,7 +112,7 @@ def test_beside_a_paper(here, result):
     result["paper"].append({"source": "Table 2", "model": "POP", "metric": "recall@20", "value": 0.9})
     results.write(result)
     pairs = {"POP": "popularity", "KNN": "", "GRU": "GRU4Rec"}
-    shown = results.beside("trial", "Table 1", "recall@20", pairs, "GRU", digits=2)
+    shown = results.beside("trial", "Table 1", "recall@20", pairs, "GRU")
     assert shown.loc["POP"].tolist() == ["0.0050", "0.20 [0.10, 0.30]", "2", "+0.6000", "+0.50 [+0.40, +0.60]"]
     assert shown.loc["KNN"].tolist() == [""] * 5
     assert shown.loc["GRU"].tolist() == ["0.6050", "0.70 [0.60, 0.80]", "2", "", ""]
@@ -274,6 +283,43 @@ def test_what_the_page_of_results_says_beside_the_tables():
     assert low < wu["RRN and reviews", "rmse"] - wu["RRN", "rmse"] < high  # a gain of this size is inside ours
 
 
+def test_what_the_figures_of_who_is_ahead_are_said_to_show():
+    def verdicts(name, model, rivals, metric, prefix=""):
+        found = results.lead(name, prefix + model, [prefix + rival for rival in rivals], metric)
+        return {rival.removeprefix(prefix): results.verdict(row) for rival, row in found.items()}
+
+    knn = ["Markov", "S-KNN", "V-SKNN", "STAN", "VSTAN"]
+    clicks = [verdicts("gru4rec-yoochoose-100k", "GRU4Rec cross-entropy", knn, metric, "four days · ")
+              for metric in ("recall@20", "mrr@20")]
+    assert clicks == [dict.fromkeys(knn, "ahead"), dict.fromkeys(knn, "ahead") | {"VSTAN": "behind"}]
+    rivals, name = ["V-SKNN", "GRU4Rec cross-entropy", "M1, shared table"], "improved-yoochoose-100k"
+    for metric in ("recall@20", "mrr@20"):
+        assert verdicts(name, "M1", ["M, whole sessions", *rivals], metric) == (
+            {"M, whole sessions": "ahead"} | dict.fromkeys(rivals, "behind"))
+    recall = results.rows(name, "recall@20")
+    others = [recall[arm]["mean"] - recall["M + prefixes"]["mean"] for arm in recall if re.match("M[1-4]$|M3|M2", arm)]
+    assert recall["M1, shared table"]["mean"] - recall["M1"]["mean"] > max(others)  # worth more than the other ideas
+    kept_up, fixed = ["Online MF", "Estimated Kalman filter", "Forgetting MF"], ["PMF (no biases)", "Biases"]
+    assert verdicts("rrn-movielens-100k", "RRN", [*kept_up, "U-AutoRec", *fixed], "rmse") == (
+        dict.fromkeys(kept_up, "behind") | {"U-AutoRec": "not certain"} | dict.fromkeys(fixed, "ahead"))
+    tweets = verdicts("rrn-movietweetings-100k", "RRN", [*kept_up, "PMF (no biases)", "I-AutoRec", "TimeSVD++",
+                                                         "U-AutoRec", "Biases"], "rmse")
+    assert {rival for rival, said in tweets.items() if said == "ahead"} == {"PMF (no biases)", "U-AutoRec"}
+    assert "behind" not in tweets.values()
+    moods = [verdicts("after-worlds", "GRU", ["GRU4Rec", "SASRec", "LRU", "minGRU"], "recall@20", f"moods · N={n} · ")
+             for n in (10_000, 160_000)]
+    ahead = {"GRU4Rec": "ahead", "SASRec": "ahead"}
+    assert moods == [ahead | {"LRU": "ahead", "minGRU": "not certain"},
+                     ahead | {"LRU": "not certain", "minGRU": "ahead"}]
+    rmse = results.rows("joint-world", "rmse")
+    for n in (1, 3):
+        means = [np.array(rmse[f"n={n} · {arm}"]["values"]) for arm in (
+            "optimum", "ratings and reviews", "optimum of the ratings alone")]
+        assert (np.diff(means, axis=0) > 0).all()  # in every draw
+    seeds = results.rows("rnn-memory", "accuracy, distance 40")
+    assert min(seeds["vanilla"]["values"]) < 0.3 and max(seeds["vanilla"]["values"]) > 0.85
+
+
 @pytest.mark.parametrize("name", results.names())
 def test_every_result_file_of_the_book_is_sound(name):
     assert results.load(name)["rows"]
@@ -283,10 +329,78 @@ def test_rows_and_differences_are_found_either_way_round(here, result):
     results.write(result)
     assert results.rows("trial", "mrr@20")["GRU4Rec"]["high"] == pytest.approx(0.8)
     assert set(results.rows("trial", "mrr@20")) == {"GRU4Rec", "popularity"}
-    assert results.difference("trial", "GRU4Rec", "popularity", "recall@20") == "+0.500 [+0.400, +0.600]"
-    assert results.difference("trial", "popularity", "GRU4Rec", "recall@20", 2) == "-0.50 [-0.60, -0.40]"
+    assert results.difference("trial", "GRU4Rec", "popularity", "recall@20") == "+0.50 [+0.40, +0.60]"
+    assert results.difference("trial", "popularity", "GRU4Rec", "recall@20") == "-0.50 [-0.60, -0.40]"
     with pytest.raises(KeyError, match="no paired difference of GRU4Rec and popularity in mrr@20"):
         results.difference("trial", "GRU4Rec", "popularity", "mrr@20")
+
+
+# --- Tables as pages show them -----------------------------------------------------------------------------
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.sampled_from(["", "+"]))
+def test_an_interval_has_no_digit_that_it_leaves_open_and_none_too_few(mean, half, sign):
+    texts = re.findall(r"[-+\d.,]+", results.interval(mean, mean - half, mean + half, sign).replace(", ", " "))
+    shown, low, high = (float(text.replace(",", "")) for text in texts)
+    assert low <= shown <= high and low < high  # it still is one
+    step = 10.0 ** math.floor(math.log10(half * 1.0000001))  # the place of the first digit of half its width
+    assert max(abs(shown - mean), abs(low - mean + half), abs(high - mean - half)) <= step / 2 * 1.0001
+    for text in texts:  # at most two digits of half the width
+        assert len(text.partition(".")[2]) <= max(0, 1 - math.floor(math.log10(half * 1.001)))
+    assert not re.search(r"-0(\.0*)?(?![\d.])", " ".join(texts))
+
+
+def cells_of(frame):
+    return re.findall(r"<t[hd](?: [^>]*)?>(.*?)</t[hd]>", results.html(frame))
+
+
+def test_a_table_has_one_head_and_no_empty_column_and_unbroken_intervals():
+    frame = pd.DataFrame({
+        "RMSE": [0.51234, 12.0], "empty": ["", None], "gain": ["-0.000 [-0.001, +0.000]", "1.5 (1 to 2)"],
+        "note": ["<b>", HTML("<i>x</i>")]}, index=pd.Index(["MF", "RRN"], name="model"))
+    assert cells_of(frame) == [
+        "model", "RMSE", "gain", "note", "MF", "0.512", "0.000\xa0[-0.001,\xa0+0.000]", "&lt;b&gt;",
+        "RRN", "12.0", "1.5\xa0(1\xa0to\xa02)", "<i>x</i>"]
+    assert results.html(frame).count("<tr>") == 3
+    counts = pd.DataFrame({"n": [1, 12_345, None]}, dtype=object)
+    assert cells_of(counts) == ["n", "1", "12,345", ""]  # the numbers of the rows are left out
+    assert cells_of(pd.DataFrame({"a": [0.4, 0.123456], "b": [1e-9, 98_765.0]}, index=["x", "y"]))[3:] == [
+        "x", "0.400", "0.000000001", "y", "0.123", "98,800"]
+
+
+def test_heads_and_labels_of_several_levels():
+    columns = pd.MultiIndex.from_tuples([("test day", "Recall"), ("test day", "MRR"), ("four days", "MRR")])
+    index = pd.MultiIndex.from_tuples([("Table 1", "POP"), ("Table 1", "GRU"), ("Table 2", "GRU")],
+                                      names=["source", "model"])
+    shown = results.html(pd.DataFrame(0.5, index, columns))
+    assert '<td></td><td></td><th colspan="2">test day</th><th colspan="1">four days</th></tr>' in shown
+    assert "<tr><th>source</th><th>model</th><th>Recall</th><th>MRR</th><th>MRR</th></tr>" in shown
+    assert re.findall(r"<th( class=\"again\")?>Table (\d)", shown) == [("", "1"), (' class="again"', "1"), ("", "2")]
+
+
+def test_who_is_ahead(here, result):
+    pair = {"a": "GRU4Rec", "metric": "rmse", "difference": -0.5, "low": -0.6, "high": -0.4}
+    result["paired"] = [pair | {"b": "popularity"}, pair | {"b": "KNN", "difference": 0.1, "low": 0.0, "high": 0.2},
+                        pair | {"b": "MF", "p": 0.9}]
+    results.write(result)
+    found = results.lead("trial", "GRU4Rec", ["popularity", "KNN", "MF"], "rmse")
+    assert [found["popularity"][end] for end in ("mean", "low", "high")] == [0.5, 0.4, 0.6]  # less is better
+    assert {rival: results.verdict(row) for rival, row in found.items()} == {
+        "popularity": "ahead", "KNN": "not certain", "MF": "not certain"}
+    assert found["KNN"]["p"] == pytest.approx(2 * 0.05) and found["MF"]["p"] == 0.9  # Holm: the second of three
+    assert results.verdict(results.lead("trial", "GRU4Rec", ["KNN"], "rmse")["KNN"] | {"p": 0.01}) == "behind"
+
+
+def test_a_file_opens_with_all_its_rows(here, result):
+    extra = {"model": "GRU4Rec", "metric": "seconds", "mean": 3.0, "low": 3.0, "high": 3.0, "values": [3.0]}
+    result["rows"] += [extra | {"model": "clock"}]
+    results.write(result)
+    shown = results.folded("trial").data
+    tables = re.findall(r"<thead>(.*?)</thead>", shown)
+    assert [re.findall(r"<th[^>]*>(.*?)</th>", head) for head in tables] == [
+        ["model", "Recall@20", "MRR@20"], ["model", "seconds"], ["a", "b", "Recall@20, a − b"],
+        ["source", "model", "Recall@20"]]
+    assert shown.startswith('<details class="fold"><summary>trial</summary><p class="provenance"')
 
 
 # --- Stale results ----------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
-"""What the book adds to Sphinx: links under each title, the ledger, the bibliography, roles for screen readers."""
+"""What the book adds to Sphinx: links under each title, the ledger, the bibliography, the index of the package."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 from collections import Counter
 from html import escape
@@ -13,6 +15,7 @@ from tools import bib, pages, questions
 
 LEDGER = "<!-- the ledger -->"
 BIBLIOGRAPHY = "<!-- the bibliography -->"
+MODULES = "<!-- the modules -->"
 log = logging.getLogger(__name__)
 
 
@@ -25,6 +28,8 @@ def on_source_read(app, docname, source):
         source[0] = source[0].replace(LEDGER, ledger())
     if BIBLIOGRAPHY in source[0]:
         source[0] = source[0].replace(BIBLIOGRAPHY, bibliography())
+    if MODULES in source[0]:
+        source[0] = source[0].replace(MODULES, index_of_modules())
     for asked in questions.PLACEHOLDER.findall(source[0]):
         app.env.note_dependency(str(questions.FOLDER / f"{asked}.yml"))  # it changes the page
     source[0] = questions.filled(source[0])
@@ -78,9 +83,40 @@ def bibliography():
     return "\n".join(f"- {bib.reference(key)}" for key in sorted(cited, key=bib.sort_key))
 
 
+def documented(page):
+    """The modules whose documentation a page shows."""
+    return re.findall(r"automodule:: (\S+)", page.source.read_text(encoding="utf-8"))
+
+
+def public(module):
+    """(name, class or function) of all that the documentation of a module shows."""
+    module = importlib.import_module(module)
+    own = [name for name, it in vars(module).items() if getattr(it, "__module__", None) == module.__name__]
+    named = [(name, getattr(module, name)) for name in getattr(module, "__all__", own) if not name.startswith("_")]
+    return [(name, it) for name, it in named if inspect.isclass(it) or inspect.isfunction(it)]
+
+
+def index_of_modules():
+    """What each module is for, and a link to each of its classes and functions, as MyST."""
+    parts = []
+    for page in filter(documented, pages.toc()):
+        parts.append(f"### {{doc}}`{page.title} </{page.docname}>`\n")
+        for module in documented(page):
+            about = inspect.getdoc(importlib.import_module(module)).partition("\n\n")[0]
+            names = " · ".join(f"{{py:{'class' if inspect.isclass(it) else 'func'}}}`~{module}.{name}`"
+                               for name, it in public(module))
+            parts.append(f"**`{module}`.** {about}\\\n{names}\n")
+    return "\n".join(parts)
+
+
+def skip_bare_fields(app, what, name, obj, skip, options):
+    """Leave out the fields of named tuples: of each, Python says only its number; the class explains them."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 def made_from_others(app, env, added, changed, removed):
     """The pages that are made from what stands in other pages are always outdated."""
-    return {"book/claims", "book/bibliography", "book/index"} & env.found_docs
+    return {"book/api", "book/claims", "book/bibliography", "book/index"} & env.found_docs
 
 
 def roles(app, pagename, templatename, context, doctree):
@@ -134,6 +170,7 @@ def setup(app):
     app.connect("html-collect-pages", not_found)
     app.connect("html-page-context", describe)
     app.connect("source-read", on_source_read)
+    app.connect("autodoc-skip-member", skip_bare_fields)
     app.connect("env-get-outdated", made_from_others)
     app.connect("html-page-context", roles)
     app.connect("html-page-context", drop_thebe, priority=900)

@@ -94,6 +94,7 @@ def toc():
     for part in table["parts"]:
         for number, chapter in enumerate(part["chapters"], 1):
             pages.append(Page(chapter["file"], number if part.get("numbered") else None))
+            pages += [Page(section["file"], None) for section in chapter.get("sections", [])]
     return pages
 
 

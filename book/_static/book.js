@@ -9,7 +9,7 @@ root.dataset.mode ||= "auto";
 root.dataset.theme ||= matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 
 // What scrolls sideways in its own frame can be reached, and so scrolled, with the keyboard.
-const FRAMES = "pre, .cell_output, .text_html, .pst-scrollable-table-container, div.math, mjx-container[display]";
+const FRAMES = "pre, .cell_output, .text_html, .wide, .pst-scrollable-table-container, div.math, mjx-container[display]";
 function reachable() {
   document.querySelectorAll(FRAMES).forEach((frame) => {
     const scrolls = frame.scrollWidth > frame.clientWidth && getComputedStyle(frame).overflowX !== "visible";
@@ -23,14 +23,33 @@ window.addEventListener("load", async () => {
   observer.observe(document.body);
 });
 
-// Columns of words, which no table names, for book.css. Counted from the right, since a label may span several rows.
+// The page of results: what is typed keeps the rows that hold all of its words, and opens their files.
 document.addEventListener("DOMContentLoaded", () => {
-  document.querySelectorAll("table.dataframe").forEach(({ rows }) => {
-    for (let column = 1; column <= [...rows].at(-1)?.cells.length; column += 1) {
-      const cells = [...rows].map((row) => [...row.cells].at(-column)).filter(Boolean);
-      const words = cells.some((cell) => cell.matches("td") && /^\s*(?!nan|none)\p{L}/iu.test(cell.textContent));
-      if (words) cells.forEach((cell) => cell.classList.add("words"));
-    }
+  const all = document.querySelector(".result-files");
+  if (!all) return;
+  const files = [...all.children].map((file) => ({
+    file, tables: [...file.querySelectorAll("table")],
+    rows: [...file.querySelectorAll("tbody tr")].map((row) => [
+      row, `${file.querySelector("summary").textContent} ${row.textContent}`.toLowerCase()]),
+  }));
+  const label = document.createElement("label"), field = document.createElement("input");
+  const status = document.createElement("span");
+  Object.assign(field, { type: "search", placeholder: "rrn movielens kalman" });
+  status.setAttribute("role", "status");
+  label.append("Show only rows with the words", field);
+  label.className = "result-filter";
+  all.before(label, status);
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let found = 0;
+    files.forEach(({ file, tables, rows }) => {
+      const kept = rows.filter(([row, text]) => !(row.hidden = !words.every((word) => text.includes(word)))).length;
+      tables.forEach((table) => { table.hidden = !table.querySelector("tbody tr:not([hidden])"); });
+      file.hidden = !kept;
+      file.open = words.length > 0 && kept > 0;
+      found += kept;
+    });
+    status.textContent = words.length ? `${found} rows` : "";
   });
 });
 
