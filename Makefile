@@ -1,10 +1,10 @@
-# make book | offline | weight | lab | test | results | course | notebooks | colab | newest | clean: each sets up what
-# it needs, in .venv.
+# make book | offline | pdf | weight | lab | test | results | course | notebooks | colab | newest | fresh | address |
+# clean: each sets up what it needs, in .venv.
 # Another interpreter: make book PYTHON=/path/to/python3.12
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := book
-.PHONY: book offline weight lab test results course notebooks colab newest clean
+.PHONY: book offline pdf weight lab test results course notebooks colab newest fresh address clean
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -16,6 +16,10 @@ book: $(READY)
 # The pages in one zip, to read without a network.
 offline: $(READY)
 	@$(RUN) -m tools.book offline
+
+# The whole book as one PDF, beside the pages.
+pdf: $(READY)
+	@$(RUN) -m tools.pdf
 
 # What each page of the built book sends, and when it shows.
 weight: $(READY)
@@ -51,6 +55,14 @@ colab: $(READY)
 # The same with the newest release of everything; NEWEST="--pin torch" keeps what would be too large here.
 newest: $(READY)
 	@$(RUN) -m tools.colab --newest $(NEWEST)
+
+# When each notebook last ran; it fails if one has not run for 60 days.
+fresh: $(READY)
+	@$(RUN) -m tools.ran
+
+# A fork's own addresses: make address REPO=https://github.com/YOU/rnnbook SITE=https://YOU.github.io/rnnbook
+address: $(READY)
+	@$(RUN) -m tools.address "$(REPO)" "$(SITE)"
 
 clean:
 	rm -rf _build build rnnbook.egg-info $(VENV)

@@ -16,6 +16,7 @@ import tempfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import date
 from pathlib import Path
 
 from jupyter_cache import get_cache
@@ -23,7 +24,7 @@ from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from tools import lower, pages
+from tools import lower, pages, ran
 from tools.pages import ROOT
 
 BUILD = ROOT / "_build"
@@ -138,6 +139,8 @@ def html():
     bad = [page.docname for page in pages.toc() if not is_page(HTML / f"{page.docname}.html")]
     if bad:
         sys.exit(f"Missing or empty in {HTML}: {', '.join(bad)}")
+    for line in ran.overdue(date.today()):
+        print(f"  {line}: `make colab` runs it as a reader would")
     print(f"{len(pages.toc())} pages in {time.perf_counter() - start:.0f} s. Open {(HTML / 'index.html').as_uri()}")
 
 

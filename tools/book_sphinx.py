@@ -11,7 +11,7 @@ from html import escape
 from docutils import nodes
 from sphinx.util import logging
 
-from tools import bib, pages, questions
+from tools import bib, pages, questions, ran
 
 LEDGER = "<!-- the ledger -->"
 BIBLIOGRAPHY = "<!-- the bibliography -->"
@@ -49,7 +49,8 @@ def badge(page):
     module = page.stem.split("_", 1)[-1]
     if page.number and (pages.ROOT / "rnnbook" / f"{module}.py").exists():
         links.append(f'<a href="{blob}/rnnbook/{module}.py">rnnbook/{module}.py</a>')
-    return f'<p class="launch">{" ".join(links)}</p>'
+    last = re.sub("`(.*?)`", r"<code>\1</code>", ran.said(page))
+    return f'<p class="launch">{" ".join(links)} <span class="ran">{last}</span></p>'
 
 
 def ledger():

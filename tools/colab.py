@@ -11,15 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
 import tempfile
 import time
 import venv
+from datetime import date
 from pathlib import Path
 
-from tools import pages
+from tools import pages, ran
 
 OWN = ("torch", "numpy", "pandas", "matplotlib", "ipywidgets", "ipykernel", "nbclient", "nbformat")
 
@@ -38,10 +40,16 @@ def main(newest=False, pinned=()):
         print(f"  installed in {time.perf_counter() - start:.0f} s", flush=True)
         listed = subprocess.run([python, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"],
                                 capture_output=True, check=True)
-        others = [f"{package['name']} {package['version']}" for package in json.loads(listed.stdout)
-                  if pin(package["name"]) not in (None, f"{package['name']}=={package['version']}")]
+        versions = {package["name"]: package["version"] for package in json.loads(listed.stdout)}
+        others = [f"{name} {version}" for name, version in versions.items()
+                  if pin(name) not in (None, f"{name}=={version}")]
         print(f"  not as pinned: {', '.join(others) or 'nothing'}", flush=True)
-        failed = [path.name for path in sorted(pages.NOTEBOOKS.glob("*.ipynb")) if not runs(path, python, folder)]
+        paths = sorted(pages.NOTEBOOKS.glob("*.ipynb"))
+        ran_through = [path for path in paths if runs(path, python, folder)]
+    ran.record([path.stem for path in ran_through], date.today(), f"make {'newest' if newest else 'colab'}",
+               {"python": platform.python_version(), **versions})
+    print("Recorded. `make notebooks` writes it into the notebooks.")
+    failed = [path.name for path in paths if path not in ran_through]
     if failed:
         sys.exit(f"Failed as in Colab: {', '.join(failed)}")
 

@@ -16,7 +16,7 @@ from textwrap import dedent, indent
 
 import nbformat
 
-from tools import bib, pages, questions
+from tools import bib, pages, questions, ran
 from tools.blocks import Directive, Math, Target, parse
 
 SETUP = f"""\
@@ -73,7 +73,7 @@ def whereabouts(page):
     following = next((other for other in rest if pages.has_notebook(other)), None)
     if following:
         text += f" **Next:** {following.title} ([in Colab]({following.colab}), [to read]({following.url}))."
-    return text
+    return f"{text}\n\n{ran.said(page)}".rstrip()
 
 
 def code_cell(cell, count):
