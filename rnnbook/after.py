@@ -142,8 +142,8 @@ class Attention(nn.Module):
     r"""Causal self-attention (SASRec, equations 2 and 3). Place t weighs all places up to its own:
 
     .. math::
-        y_t = W_O \sum_{s \le t} \alpha_{ts}\, v_s, \qquad
-        \alpha_{t\cdot} = \mathrm{softmax}_{s \le t}\big(q_t \cdot k_s / \sqrt{d}\big).
+        y_t &= W_O \sum_{s \le t} \alpha_{ts}\, v_s, \\
+        \alpha_{t\cdot} &= \mathrm{softmax}_{s \le t}\big(q_t \cdot k_s / \sqrt{d}\big).
 
     With several heads each has its share of the numbers of q, k and v. Its state is all keys and values so far.
 
@@ -183,8 +183,8 @@ class MinGRU(nn.Module):
     r"""The minimal GRU (Feng et al., 2024): its gate and its candidate see the input alone, never the state.
 
     .. math::
-        z_t = \sigma(W_z x_t + b_z), \qquad \tilde h_t = W_h x_t + b_h, \qquad
-        h_t = (1 - z_t) \odot h_{t-1} + z_t \odot \tilde h_t.
+        z_t &= \sigma(W_z x_t + b_z), \qquad \tilde h_t = W_h x_t + b_h, \\
+        h_t &= (1 - z_t) \odot h_{t-1} + z_t \odot \tilde h_t.
 
     So all gates are known beforehand, and the states are a `scan`.
 
@@ -220,7 +220,8 @@ class LRU(nn.Module):
     r"""The linear recurrent unit (Orvieto et al., 2023), as LRURec has it (Yue et al., 2024):
 
     .. math::
-        h_t = \lambda \odot h_{t-1} + \gamma \odot B x_t, \qquad y_t = \mathrm{Re}(C h_t),
+        h_t &= \lambda \odot h_{t-1} + \gamma \odot B x_t, \\
+        y_t &= \mathrm{Re}(C h_t),
 
     with complex h, B and C. Each :math:`\lambda_i = \exp(-e^{\nu_i} + i\, e^{\theta_i})` turns and shrinks a number
     of the state by the same factor at each click, whatever was clicked. The factor :math:`\gamma_i` starts as

@@ -157,8 +157,8 @@ def cross_entropy(scores, negative):
     r"""Cross-entropy of the softmax over the target and the negatives:
 
     .. math::
-        -\log \frac{\exp \hat r_i}{\exp \hat r_i + \sum_j \exp \hat r_j}
-        = \mathrm{softplus}\Big(\log \sum_j \exp \hat r_j - \hat r_i\Big)
+        &-\log \frac{\exp \hat r_i}{\exp \hat r_i + \sum_j \exp \hat r_j} \\
+        &\quad = \mathrm{softplus}\Big(\log \sum_j \exp \hat r_j - \hat r_i\Big)
 
     Examples
     --------
@@ -351,10 +351,10 @@ class GRULayer(nn.Module):
     r"""One step of a GRU. Its weights have the names, the shapes and the meaning of those of `torch.nn.GRUCell`:
 
     .. math::
-        r = \sigma(W_{ir} x + b_{ir} + W_{hr} h + b_{hr}), \qquad z = \sigma(W_{iz} x + b_{iz} + W_{hz} h + b_{hz}),
-
-    .. math::
-        n = \tanh\big(W_{in} x + b_{in} + r \odot (W_{hn} h + b_{hn})\big), \qquad h' = (1 - z) \odot n + z \odot h.
+        r &= \sigma(W_{ir} x + b_{ir} + W_{hr} h + b_{hr}), \\
+        z &= \sigma(W_{iz} x + b_{iz} + W_{hz} h + b_{hz}), \\
+        n &= \tanh\big(W_{in} x + b_{in} + r \odot (W_{hn} h + b_{hn})\big), \\
+        h' &= (1 - z) \odot n + z \odot h.
 
     Parameters
     ----------

@@ -195,8 +195,9 @@ class Writer(nn.Module):
     r"""A character LSTM that reads at every character, besides the one before, x_joint: who writes about what.
 
     .. math::
-        \tilde x_k = [x_{o_k}, x_\mathrm{joint}], \qquad h_k = \mathrm{LSTM}(h_{k-1}, \tilde x_k), \qquad
-        \hat o_{k+1} = \mathrm{softmax}(W_\mathrm{out} h_k + b_\mathrm{out}).
+        \tilde x_k &= [x_{o_k}, x_\mathrm{joint}], \\
+        h_k &= \mathrm{LSTM}(h_{k-1}, \tilde x_k), \\
+        \hat o_{k+1} &= \mathrm{softmax}(W_\mathrm{out} h_k + b_\mathrm{out}).
 
     In training, dropout is applied to x_joint, as it is to the dynamic factors.
 
@@ -435,8 +436,8 @@ def batch_loss(model, train, steps, batch, texts):
     """The loss of a batch of ratings and their reviews.
 
     .. math::
-        L = \\frac 1k \\sum_r \\Big( (\\hat r - r)^2 - \\frac{\\lambda}{L_r + 1} \\sum_k \\log \\Pr(o_k) \\Big)
-            + R(\\theta)
+        L &= \\frac 1k \\sum_r \\Big( (\\hat r - r)^2 - \\frac{\\lambda}{L_r + 1} \\sum_k \\log \\Pr(o_k) \\Big) \\\\
+        &\\quad {} + R(\\theta)
 
     A rating without a review has no second part.
 

@@ -194,9 +194,9 @@ def gains(ranks, k):
     A prediction has exactly one correct item. With its rank :math:`r`,
 
     .. math::
-        \\mathrm{Recall@K} = [r \\le K], \\qquad
-        \\mathrm{MRR@K} = [r \\le K] / r, \\qquad
-        \\mathrm{NDCG@K} = [r \\le K] / \\log_2(r + 1).
+        \\mathrm{Recall@K} &= [r \\le K], \\\\
+        \\mathrm{MRR@K} &= [r \\le K] / r, \\\\
+        \\mathrm{NDCG@K} &= [r \\le K] / \\log_2(r + 1).
 
     The ideal DCG of one correct item is 1. The score of a data set is the mean over its predictions.
 
@@ -429,8 +429,9 @@ def sampled_gains(above, tied, total, k, protocol):
     replacement, the number drawn from above, B, is hypergeometric, and the target has rank 1 + B. So
 
     .. math::
-        \\mathbb{E}[\\mathrm{Recall@K}] = \\sum_{b=0}^{K-1} P(B = b), \\qquad
-        P(B = b) = \\binom{\\text{above}}{b} \\binom{\\text{total} - \\text{above}}{n - b} \\Big/
+        &\\mathbb{E}[\\mathrm{Recall@K}] = \\sum_{b=0}^{K-1} P(B = b), \\\\
+        &P(B = b) = \\\\
+        &\\quad \\binom{\\text{above}}{b} \\binom{\\text{total} - \\text{above}}{n - b} \\Big/
         \\binom{\\text{total}}{n}.
 
     Drawn with replacement, B is binomial. MRR and NDCG weigh each term by 1 / (1 + b) and 1 / log2(2 + b). Conservative
@@ -770,8 +771,8 @@ def evaluate_ratings(model, data, *, n_boot=1000, seed=0):
     With the errors :math:`e`, predictions minus ratings,
 
     .. math::
-        \\mathrm{RMSE} = \\sqrt{\\tfrac{1}{n} \\textstyle\\sum e^2}, \\qquad
-        \\mathrm{MAE} = \\tfrac{1}{n} \\textstyle\\sum |e|.
+        \\mathrm{RMSE} &= \\sqrt{\\tfrac{1}{n} \\textstyle\\sum e^2}, \\\\
+        \\mathrm{MAE} &= \\tfrac{1}{n} \\textstyle\\sum |e|.
 
     All ratings have equal weight, so a user with many ratings counts more. The intervals come from a bootstrap over
     *users*, because the errors for one user are not independent. One resample draws as many users as there are, with

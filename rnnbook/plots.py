@@ -1,44 +1,118 @@
-"""Plots that are legible on a light and a dark page, and without colour."""
+"""Plots that are legible on a light and a dark page, on a phone, and without colour."""
 
 from __future__ import annotations
+
+import re
+from html import escape
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.container import BarContainer
 
-GREY = "#7a7a7a"  # a contrast of about 4.2 : 1 with white and with the dark theme's background
-COLOURS = ("#2f7fc1", "#d55e00", "#0f9370", "#b565a7", "#a67c00", "#6b7a8f")  # each has at least 3 : 1 with both
+INK = "#24292e"
+GREY = "#57606a"  # for what is not the matter itself, such as the line of the optimum
+COLOURS = ("#2f7fc1", "#d55e00", "#0f9370", "#b565a7", "#a67c00", "#6b7a8f")  # 3 : 1 with white and with a dark page
 LINES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (1, 1)))
 DASHES = ("", (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65), (6, 1.5, 1, 1.5, 1, 1.5), (1, 1))  # the same, for seaborn
 MARKERS = ("o", "s", "^", "D", "v", "X")
 
 
 def style():
-    """Set matplotlib's defaults for the book: transparent background, mid-grey text, a line style for each curve.
+    """Set matplotlib's defaults for the book: readable text on a phone, a line style for each curve.
 
-    Successive curves differ in colour, dash pattern and marker, so they can be told apart by any one of the three. A
-    dense curve has a marker only every tenth of the axes.
+    A figure is 5 inches wide: on a phone its text of 10 points or more is then still 9 pixels high. Successive curves
+    differ in colour, dash pattern and marker, so they can be told apart by any one of the three. A dense curve has a
+    marker only every tenth of the axes. Bars whose axis does not hold zero are refused.
 
     Examples
     --------
     >>> with plt.rc_context():
     ...     style()
-    ...     plt.rcParams["axes.facecolor"], plt.rcParams["text.color"]
-    ('none', '#7a7a7a')
+    ...     plt.rcParams["figure.figsize"], plt.rcParams["text.color"]
+    ([5.0, 3.1], '#24292e')
     """
     plt.rcParams.update({
         "axes.prop_cycle": (plt.cycler(color=COLOURS) + plt.cycler(linestyle=LINES) + plt.cycler(marker=MARKERS)
                             + plt.cycler(markevery=[(0.015 * i, 0.1) for i in range(len(COLOURS))])),
-        "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
-        "legend.facecolor": "none", "legend.edgecolor": "none", "legend.framealpha": 0.0,
-        "text.color": GREY, "axes.labelcolor": GREY, "axes.edgecolor": GREY, "axes.titlecolor": GREY,
-        "xtick.color": GREY, "ytick.color": GREY,
+        "figure.facecolor": "white", "axes.facecolor": "none", "legend.frameon": False,
+        "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GREY, "axes.titlecolor": INK,
+        "xtick.color": GREY, "ytick.color": GREY, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
         "axes.grid": True, "grid.color": GREY, "grid.alpha": 0.25, "axes.axisbelow": True,
         "axes.spines.top": False, "axes.spines.right": False,
-        "lines.linewidth": 1.8, "lines.markersize": 5, "font.size": 11.5,
-        "figure.figsize": (7.2, 3.6), "figure.dpi": 110, "figure.constrained_layout.use": True,
-        "svg.hashsalt": "rnnbook",
+        "lines.linewidth": 1.8, "lines.markersize": 5,
+        "font.size": 11, "axes.titlesize": 11, "xtick.labelsize": 10, "ytick.labelsize": 10, "legend.fontsize": 10,
+        "figure.figsize": (5, 3.1), "figure.dpi": 110, "figure.constrained_layout.use": True,
+        "savefig.pad_inches": 0.03, "figure.hooks": ["rnnbook.plots:from_zero"],
+        "svg.fonttype": "none", "svg.hashsalt": "rnnbook",
     })
+
+
+def from_zero(figure):
+    """Let a figure raise a ValueError, when it is drawn, if it has bars on an axis that does not hold zero.
+
+    A bar is read by its length. Where zero is out of sight, dots with intervals say the same and do not mislead.
+    `style` hooks this to every new figure.
+
+    Examples
+    --------
+    >>> with plt.rc_context():
+    ...     style()
+    ...     figure, ax = plt.subplots()
+    >>> _ = ax.bar(["MF", "RRN"], [0.95, 0.91])
+    >>> figure.canvas.draw()
+    >>> _ = ax.set_ylim(0.8, 1)
+    >>> figure.canvas.draw()
+    Traceback (most recent call last):
+        ...
+    ValueError: bars on an axis from 0.8 to 1: draw dots, or begin at zero
+    >>> plt.close(figure)
+    """
+    def check(event):
+        for ax in figure.axes:
+            for bars in ax.containers:
+                if isinstance(bars, BarContainer):
+                    low, high = sorted(ax.get_ylim() if bars.orientation == "vertical" else ax.get_xlim())
+                    if not low <= 0 <= high:
+                        raise ValueError(f"bars on an axis from {low:g} to {high:g}: draw dots, or begin at zero")
+
+    figure.canvas.mpl_connect("draw_event", check)
+
+
+def inline(svg, name, alt):
+    """A picture that matplotlib has written as SVG, as an element of an HTML page.
+
+    Its text has the page's font and colour, and what is `GREY` the colour ``--muted`` of the page's style.
+
+    Parameters
+    ----------
+    svg : str
+    name : str
+        The picture's name on its page, with which its ids begin.
+    alt : str
+        What is to be seen, for those who do not see it.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> svg = '''<svg width="9pt"><g id="patch_1"><path/></g>
+    ... <text style="fill: #24292e" id="text_1">1.2345</text></svg>'''
+    >>> print(inline(svg, "fig-one", "A number."))
+    <svg role="img" aria-label="A number." style="stroke-linejoin: round" width="9pt">
+    <text style="fill: currentColor">1.2345</text></svg>
+    """
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg"):], flags=re.S)
+    svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, count=1, flags=re.S)  # the figure's ground
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda own: f' id="{name}-{own[1]}"' if own[1] in used else "", svg)
+    svg = re.sub(r'(?:xlink:)?(href="|url\()#', rf"\1#{name}-", svg)
+    svg = re.sub(r"font-family: [^;\"]+", "font-family: inherit", svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), svg)  # without thousandths of a point
+    svg = svg.replace(INK, "currentColor").replace(GREY, "var(--muted)")
+    return f'<svg role="img" aria-label="{escape(alt)}" style="stroke-linejoin: round"' + svg.removeprefix("<svg")
 
 
 def oracle_line(ax, y, label="Bayes optimum"):

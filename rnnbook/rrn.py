@@ -254,8 +254,9 @@ class RRN(nn.Module):
     r"""Users and items whose states change with each rating.
 
     .. math::
-        \hat r_{ij}(t) = \langle W_u u_i(t) + b_u + a_i,\; W_m m_j(t) + b_m + a_j \rangle
-            + \langle p_i, q_j \rangle + c_i + c_j
+        \hat r_{ij}(t) &= \langle W_u u_i(t) + b_u + a_i, \\
+        &\qquad W_m m_j(t) + b_m + a_j \rangle \\
+        &\quad {} + \langle p_i, q_j \rangle + c_i + c_j
 
     in units of the training ratings' standard deviation, around their mean. :math:`u_i(t)` and :math:`m_j(t)` are the
     LSTMs' states after all steps strictly before t; p and q are stationary factors. The paper has neither the biases c,

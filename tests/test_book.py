@@ -2,7 +2,9 @@
 
 import re
 from contextlib import nullcontext
+from types import SimpleNamespace
 
+import nbformat
 import pytest
 
 from tools import book, pages
@@ -65,6 +67,23 @@ def test_figures_say_what_they_show(page):
             alt = mystnb.get("image", {}).get("alt", "")
             assert len(alt.split()) >= 6, f"{mystnb['figure'].get('name')}: {alt!r}"
             assert alt != mystnb["figure"].get("caption")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_figures_are_drawn_in_the_books_style(page):
+    """It makes them readable, and refuses bars on an axis that does not hold zero."""
+    code = [cell for cell in page.read().cells if cell.cell_type == "code"]
+    if any("figure" in cell.metadata.get("mystnb", {}) for cell in code):
+        assert any("plots.style()" in cell.source for cell in code)
+        assert not any("figure.hooks" in cell.source for cell in code)
+
+
+def test_a_figure_that_cannot_be_drawn_stops_the_build():
+    """It is drawn when its cell is done, so that it is no error of the cell."""
+    page = SimpleNamespace(read=lambda: pages.python_notebook([nbformat.v4.new_code_cell(
+        "import matplotlib.pyplot as plt\nfrom rnnbook import plots\nplots.style()\n"
+        "ax = plt.subplots()[1]\nax.bar([1, 2], [0.9, 0.8])\nax.set_ylim(0.5, 1);")]))
+    assert "bars on an axis from 0.5 to 1" in book.run_page(page)[2]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

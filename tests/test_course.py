@@ -117,12 +117,12 @@ WALK = """() => {
         const at = Reveal.getIndices(slide);
         Reveal.slide(at.h, at.v);
         const content = slide.querySelector(".content"), box = content.getBoundingClientRect();
-        const inside = [...content.querySelectorAll("p, li, mjx-container, pre, table, img, .rnnbook-widget")]
+        const inside = [...content.querySelectorAll("p, li, mjx-container, pre, table, .rnnbook-widget, :scope > svg")]
             .filter(e => !e.closest("mjx-assistive-mml, .rnnbook-widget *"))
             .every(e => e.getBoundingClientRect().right <= 1281 && e.getBoundingClientRect().bottom <= 721);
         seen.push({title: slide.querySelector("h1, h2").textContent, zoom: +content.style.zoom, inside,
                    height: box.height, notes: slide.querySelector("aside.notes").textContent.trim().length,
-                   text: content.textContent.trim().length, images: content.querySelectorAll("img").length});
+                   text: content.textContent.trim().length, images: content.querySelectorAll(":scope > svg").length});
     }
     return seen;
 }"""

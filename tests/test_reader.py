@@ -174,6 +174,65 @@ def opened(tab):
     return tab
 
 
+# --- Formulas and figures on a phone ------------------------------------------------------------------------
+
+PHONE = {"width": 390, "height": 900}
+# The displayed formulas that do not fit: beyond their frame, into their number, or too small.
+UNFIT = """() => [...document.querySelectorAll("article div.math")].filter((frame) => {
+    const box = (part) => part.getBoundingClientRect(), set = frame.querySelector("mjx-container");
+    const formula = box(set.querySelector("mjx-math")), number = frame.querySelector(".eqno");
+    const end = number ? box(number).left : box(frame).right;
+    return !formula.width || formula.left < box(frame).left - 1 || formula.right > end + 1
+        || number && box(number).right > box(frame).right + 1 || parseFloat(getComputedStyle(set).fontSize) < 11
+        || [frame, set].some((part) => part.scrollWidth > part.clientWidth + 1);
+}).map((frame) => frame.id || frame.textContent.slice(0, 60))"""
+# The texts of figures that are lower than 9 pixels (subscripts apart), or less than 4.5 : 1 with the page.
+UNREADABLE = """() => [...document.querySelectorAll("figure > svg")].flatMap((svg) => {
+    const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+    const light = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+        .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, n) => sum + part * [0.2126, 0.7152, 0.0722][n], 0.05);
+    const ground = light(getComputedStyle(document.body).backgroundColor);
+    return [...svg.querySelectorAll("text")].filter((text) => {
+        const parts = text.querySelector("tspan") ? [...text.querySelectorAll("tspan")] : [text];
+        const styles = parts.map((part) => getComputedStyle(part));
+        const size = scale * Math.max(...styles.map(({fontSize}) => parseFloat(fontSize)));
+        const pale = styles.some(({fill}) => Math.max(light(fill) / ground, ground / light(fill)) < 4.5);
+        return size < 9 || pale;
+    }).map((text) => `${svg.getAttribute("aria-label").slice(0, 40)}: ${text.textContent.trim()}`);
+})"""
+
+
+def test_on_a_phone_formulas_fit_and_figures_can_be_read(shared):
+    path, tab = shared
+    tab.evaluate(OPEN)
+    tab.set_viewport_size(PHONE)
+    assert tab.evaluate(UNFIT) == []
+    for theme in ("dark", "light"):
+        tab.evaluate(WEAR, theme)
+        assert tab.evaluate(UNREADABLE) == [], theme
+    page = next((page for page in PAGES if page.docname == path), None)
+    if page:
+        figures = [cell for cell in page.read().cells if "figure" in cell.metadata.get("mystnb", {})]
+        assert tab.locator("figure > svg").count() == len(figures)
+    tab.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_what_a_phone_cannot_show_would_be_found(visit):
+    tab = visit("book/05_joint", width=390)
+    formulas, labels = tab.locator("article div.math"), tab.locator("figure > svg text")
+    assert (tab.evaluate(UNFIT), tab.evaluate(UNREADABLE)) == ([], [])
+    for rule, unfit, unreadable in (
+            ("article mjx-container[display] {font-size: 20px !important}", 3, 0),  # worth and joint-input still fit
+            ("article mjx-container[display] {font-size: 10px !important}", formulas.count(), 0),
+            (".eqno {margin-left: 200px}", formulas.count(), 0),
+            ("figure > svg {width: 200px}", 0, labels.count()),
+            ("figure > svg text, figure > svg tspan {fill: #888 !important}", 0, labels.count())):
+        style = tab.add_style_tag(content=rule)
+        assert (len(tab.evaluate(UNFIT)), len(tab.evaluate(UNREADABLE))) == (unfit, unreadable), rule
+        style.evaluate("style => style.remove()")
+
+
 def test_axe_finds_nothing_serious(shared):
     """In both themes and on a phone. Colours are all that the theme changes, and the width does not change them.
     The last test with this page, which it changes."""
@@ -254,17 +313,32 @@ CELLS = """(() => {
 })()"""
 
 
-def test_the_mark_in_the_contents_is_in_view(visit):
+READ = """() => {  // [the marked section, the one that is being read, whether the mark is in view]
+    const side = document.querySelector(".bd-sidebar-secondary"), mark = side.querySelector("a[aria-current]");
+    const top = (link) => document.getElementById(decodeURIComponent(link.hash.slice(1))).getBoundingClientRect().top;
+    const read = [...side.querySelectorAll(".page-toc a")].findLast((link) => top(link) < innerHeight / 3);
+    const [box, frame] = [mark, side].map((part) => part?.getBoundingClientRect());
+    return [mark?.hash, read?.hash, !mark || box.top >= frame.top - 1 && box.bottom <= frame.bottom + 1];
+}"""
+
+
+def test_the_mark_in_the_contents_is_right_and_in_view(visit):
+    """Whether one goes on line by line, jumps, or goes back up."""
     page = visit("book/02_gru4rec")
-    side, marked = ".bd-sidebar-secondary", ".bd-sidebar-secondary a[aria-current]"
-    names = page.evaluate(f"[...document.querySelectorAll('{side} .page-toc a')].map(a => a.hash)")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    names = page.evaluate("[...document.querySelectorAll('.bd-sidebar-secondary .page-toc a')].map(a => a.hash)")
     assert len(names) > 20
     for name in [*names[::4], names[-1], names[0]]:
         page.evaluate("name => document.getElementById(decodeURIComponent(name.slice(1))).scrollIntoView("
                       "{ behavior: 'instant' })", name)
-        page.wait_for_function("([marked, name]) => document.querySelector(marked)?.hash === name", arg=[marked, name])
-        box, frame = (page.locator(each).bounding_box() for each in (marked, side))
-        assert frame["y"] - 1 <= box["y"] and box["y"] + box["height"] <= frame["y"] + frame["height"] + 1, name
+        page.wait_for_function(f"name => {{ const [mark, , inView] = ({READ})(); return mark === name && inView; }}",
+                               arg=name)
+    seen = set()
+    for step in [*[700] * 20, 9000, 9000, *[-500] * 20, -9000]:
+        page.evaluate("step => scrollBy({top: step, behavior: 'instant'})", step)
+        page.wait_for_function(f"() => {{ const [mark, read, inView] = ({READ})(); return mark === read && inView; }}")
+        seen.add(page.evaluate(READ)[0])
+    assert len(seen) > 10
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -50,12 +50,12 @@ def test_only_a_page_with_formulas_loads_what_sets_them(tmp_path):
     assert slim.page(scripts + formula, tmp_path / "page.html") == scripts + formula
 
 
-def test_pictures_say_their_size(built):
+def test_figures_stand_in_the_page_and_say_their_size(built):
+    """Or the text would move when a picture comes."""
     text = (built / "book" / "02_gru4rec.html").read_text(encoding="utf-8")
-    pictures = re.findall(r'<img [^>]*src="\.\./_images/[^>]*>', text)
-    assert len(pictures) > 3
-    for picture in pictures:
-        assert re.search(r' width="\d+" height="\d+"', picture) and "loading=" not in picture
+    figures = re.findall(r'<svg role="img" [^>]*>', text)
+    assert len(figures) > 3 and 'src="../_images/' not in text
+    assert all(re.search(r' width="[\d.]+pt" height="[\d.]+pt"', figure) for figure in figures)
 
 
 def test_icons_that_the_pages_show_are_in_the_fonts(built):

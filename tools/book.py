@@ -37,6 +37,8 @@ TIMEOUT = pages.CONFIG["execute"]["timeout"]
 # One thread a kernel: as many kernels as cores run at once, and sums do not depend on the number of cores.
 # Progress bars off: they show seconds, which differ each time.
 KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+# Each figure as SVG, for the pages and slides, and as PNG, for the notebooks.
+KERNEL_OPTIONS = ["--log-level=40", "--InlineBackend.figure_formats={'svg', 'png'}"]
 
 
 def code_digest():
@@ -114,16 +116,19 @@ def execute():
 
 
 def run_page(page):
-    """(executed notebook, seconds, the error of a raising cell or None). It runs in an empty folder, as in Colab."""
+    """(executed notebook, seconds, the error of a cell if one fails). It runs in an empty folder, as in Colab."""
     notebook, start, error = page.read(), time.perf_counter(), None
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": folder}},
-                                record_timing=False, extra_arguments=["--log-level=40"])
+                                record_timing=False, extra_arguments=KERNEL_OPTIONS)
         try:
             client.execute()
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as raised:
             error = raised
-    return notebook, time.perf_counter() - start, error
+    # A figure is drawn after its cell, so an error in drawing it raises nothing here.
+    undrawn = [output.evalue for cell in notebook.cells for output in cell.get("outputs", [])
+               if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", [])]
+    return notebook, time.perf_counter() - start, error or "\n".join(undrawn)
 
 
 def html():

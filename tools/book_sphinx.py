@@ -1,4 +1,5 @@
-"""What the book adds to Sphinx: links under each title, the ledger, the bibliography, the index of the package."""
+"""What the book adds to Sphinx: links under titles, the ledger, the bibliography, the index of the package, pictures
+in the page's own colours."""
 
 from __future__ import annotations
 
@@ -7,10 +8,12 @@ import inspect
 import re
 from collections import Counter
 from html import escape
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.util import logging
 
+from rnnbook import plots
 from tools import bib, pages, questions, ran
 
 LEDGER = "<!-- the ledger -->"
@@ -115,6 +118,16 @@ def skip_bare_fields(app, what, name, obj, skip, options):
     return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
 
 
+def figures(app, doctree, docname):
+    """Make the pictures that cells have drawn parts of the page: as files they would not know its colours."""
+    for n, picture in enumerate(list(doctree.findall(nodes.image)), 1):
+        if "jupyter_execute" in picture["uri"] and picture["uri"].endswith(".svg"):
+            name = next(iter(picture.parent["ids"]), f"picture-{n}")
+            svg = (Path(app.srcdir) / picture["uri"]).read_text(encoding="utf-8")
+            alt = " ".join(picture["alt"].split())
+            picture.replace_self(nodes.raw("", plots.inline(svg, name, alt), format="html"))
+
+
 def made_from_others(app, env, added, changed, removed):
     """The pages that are made from what stands in other pages are always outdated."""
     return {"book/api", "book/claims", "book/bibliography", "book/index"} & env.found_docs
@@ -173,6 +186,7 @@ def setup(app):
     app.connect("source-read", on_source_read)
     app.connect("autodoc-skip-member", skip_bare_fields)
     app.connect("env-get-outdated", made_from_others)
+    app.connect("doctree-resolved", figures)
     app.connect("html-page-context", roles)
     app.connect("html-page-context", drop_thebe, priority=900)
     return {"parallel_read_safe": True}

@@ -95,8 +95,9 @@ def code_cell(cell, count):
         if output.output_type == "execute_result":
             output["execution_count"] = count
         if "data" in output:
-            # The state of a live widget is not saved; its HTML, where it has one, shows it.
-            output.data.pop("application/vnd.jupyter.widget-view+json", None)
+            # The state of a live widget is not saved: its HTML, where it has one, shows it. SVG is for the pages.
+            for mime in ("application/vnd.jupyter.widget-view+json", "image/svg+xml"):
+                output.data.pop(mime, None)
         new.outputs.append(output)
     return new
 

@@ -50,7 +50,8 @@ class Notebook(IPyNbFile):
         self.setup_sanitize_files()
         cells = [cell for cell in executed()[self.path.stem].cells if cell.cell_type == "code"]
         # Colab's cell, the first one, is not the page's; a test of its own runs it.
-        self.kernel = Recording({lower.SETUP: [], **{cell.source: cell.outputs for cell in cells}})
+        outputs = {cell.source: lower.code_cell(cell, count=None).outputs for cell in cells}
+        self.kernel = Recording({lower.SETUP: [], **outputs})
 
 
 @cache

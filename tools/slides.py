@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader
 from nbconvert.filters import Highlight2HTML, markdown2html
 from pygments.formatters import HtmlFormatter
 
+from rnnbook import plots
 from tools import blocks, lower, pages, questions
 
 HERE = Path(__file__).parent
@@ -55,7 +56,7 @@ class Deck:
 
     def put(self, html, lines, *, alone=False):
         """On this slide if there is room, else on one more with the same title."""
-        under_a_remark = html.startswith("<img") and self.now.points == len(self.now.parts) and self.now.lines < 3.5
+        under_a_remark = html.startswith("<svg") and self.now.points == len(self.now.parts) and self.now.lines < 3.5
         full = (alone and not under_a_remark) or (self.now.lines + lines > ROOM and not alone)
         if self.now.parts and (full or self.now.kind == "alone"):
             self.new(self.now.title)
@@ -183,9 +184,9 @@ class Deck:
         html = ["".join(output.data["text/html"]) for output in outputs if "text/html" in output.get("data", {})]
         if figure:
             alt = " ".join(cell.metadata["mystnb"]["image"]["alt"].split())
-            picture = next(output.data["image/png"] for output in outputs if "image/png" in output.get("data", {}))
+            svg = next(output.data["image/svg+xml"] for output in outputs if "image/svg+xml" in output.get("data", {}))
             caption = self.lowering.caption(figure)
-            self.put(f'<img src="data:image/png;base64,{"".join(picture.split())}" alt="{escape(alt)}">'
+            self.put(f'{plots.inline(svg, figure["name"], alt)}'
                      f'<div class="caption">{unlinked(markdown2html(first_sentences(caption, 30, 140)))}</div>',
                      ROOM, alone=True)
             self.now.notes.append(unlinked(markdown2html(caption)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-import struct
 from pathlib import Path
 
 import tinycss2
@@ -50,23 +49,11 @@ def mathjax(folder):
 
 
 def page(text, path):
-    """A page without scripts it does not need, its pictures with their sizes.
-
-    Pictures are not left until they come near: one who prints at once would get a page without them.
-    """
+    """A page without scripts it does not need."""
     text = WIDGET_STATE.sub("", ALL_ICONS.sub("", text))
     if 'class="math' not in text:
         text = FORMULAS.sub("", text)
-    if path.name != "search.html":
-        text = SEARCH.sub("", text)
-    return re.sub(r'<img (?![^>]*width=)([^>]*src="(\.\./_images/[^"]+\.png)"[^>]*>)',
-                  lambda tag: f"<img {size(path.parent / tag[2])} {tag[1]}", text)
-
-
-def size(png):
-    """The picture's size as attributes: with them the text does not move when the picture comes."""
-    width, height = struct.unpack(">II", png.read_bytes()[16:24])
-    return f'width="{width}" height="{height}"'
+    return text if path.name == "search.html" else SEARCH.sub("", text)
 
 
 # Styles and icons

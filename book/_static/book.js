@@ -53,18 +53,33 @@ document.addEventListener("DOMContentLoaded", () => {
   });
 });
 
-// The contents beside the text: the theme marks the section that is being read, and here the mark is kept in view.
+// The contents beside the text: the section that is being read is marked, and the mark is kept in view. The theme alone
+// marks a section when its title comes by: after a jump, or on the way back up, the mark would be that of another one.
 document.addEventListener("DOMContentLoaded", () => {
   const side = document.querySelector(".bd-sidebar-secondary"), contents = side?.querySelector("nav.page-toc");
   if (!contents) return;
-  const follow = () => {
-    const link = contents.querySelector("[aria-current]");
-    if (!link) return;
-    const [box, frame] = [link, side].map((node) => node.getBoundingClientRect());
+  const links = [...contents.querySelectorAll("a")];
+  const sections = links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1))));
+  let marked;
+  const mark = () => {
+    const end = innerHeight + scrollY >= root.scrollHeight - 2; // there the last sections cannot rise any further
+    const line = end ? innerHeight : innerHeight / 3;
+    const read = links[sections.findLastIndex((section) => section.getBoundingClientRect().top < line)];
+    links.filter((link) => link.hasAttribute("aria-current") !== (link === read)).forEach((link) => {
+      link.classList.toggle("active", link === read);
+      if (link === read) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    });
+    if (read === marked) return;
+    marked = read;
+    contents.querySelectorAll(".toc-entry").forEach((entry) => entry.classList.toggle("active", entry.contains(read)));
+    if (!read) return;
+    const [box, frame] = [read, side].map((node) => node.getBoundingClientRect());
     if (box.top < frame.top || box.bottom > frame.bottom)
       side.scrollBy({ top: box.top - frame.top - frame.height / 2, behavior: "instant" });
   };
-  new MutationObserver(follow).observe(contents, { subtree: true, attributes: true, attributeFilter: ["aria-current"] });
+  addEventListener("scroll", mark, { passive: true });
+  new MutationObserver(mark).observe(contents, { subtree: true, attributes: true, attributeFilter: ["aria-current"] });
 });
 
 // On paper the dark theme would be light text on white.

@@ -37,8 +37,9 @@ class ForgettingMF(MatrixFactorization):
     ``fit`` is that of :class:`MatrixFactorization`. Then the items' vectors are fixed, and a user's vector at time t is
 
     .. math::
-        [b_u, p_u](t) = \arg\min \sum_{\tau < t} \gamma^{t - \tau} \big(r_\tau - \mu - b_j - b_u - p_u^\top q_j\big)^2
-            + \lambda' \|p_u\|^2 + \lambda'_b b_u^2
+        &[b_u, p_u](t) = \arg\min \\
+        &\quad \sum_{\tau < t} \gamma^{t - \tau} \big(r_\tau - \mu - b_j - b_u - p_u^\top q_j\big)^2 \\
+        &\quad {} + \lambda' \|p_u\|^2 + \lambda'_b b_u^2
 
     with ages in days. Without news the weight of what was rated falls and that of the penalty stays, so a user falls
     back to the mean user. With γ = 1 nothing is forgotten. Two sums for each user are enough to go on: a rating costs
@@ -166,8 +167,9 @@ class EstimatedKalman(RatingBaseline):
     The model is that of :class:`rnnbook.worlds.RatingWorld`, with a time in days between two steps of a user:
 
     .. math::
-        r = \mu_j + q_j^\top u_t + \sigma\, N(0, 1), \qquad
-        u_{t + \Delta} = \rho^\Delta u_t + \sqrt{1 - \rho^{2\Delta}}\, N(0, I), \qquad u \sim N(0, I).
+        r &= \mu_j + q_j^\top u_t + \sigma\, N(0, 1), \\
+        u_{t + \Delta} &= \rho^\Delta u_t + \sqrt{1 - \rho^{2\Delta}}\, N(0, I), \\
+        u &\sim N(0, I).
 
     ρ, σ and all :math:`[\mu_j, q_j]` maximise the likelihood of the training ratings times a prior of the items,
     :math:`N([\bar\mu, \bar q], I / \lambda)` around their own mean. An item without a training rating gets that mean. A

@@ -353,9 +353,10 @@ class TimeSVDpp(RatingBaseline):
     r"""SVD++ with user factors that drift in time and item biases that depend on the time bin.
 
     .. math::
-        \hat r_{uj}(t) &= \mu + b_u + \alpha_u\, \mathrm{dev}_u(t) + b_j + b_{j,\mathrm{bin}(t)}
-            + q_j^\top \Big(p_u + \alpha_{pu}\, \mathrm{dev}_u(t) + |N(u)|^{-1/2} \sum_{k \in N(u)} y_k\Big) \\
-        \mathrm{dev}_u(t) &= \mathrm{sign}(t - \bar t_u)\, |t - \bar t_u|^{0.4} \quad \text{in days}
+        &\hat r_{uj}(t) = \mu + b_u + \alpha_u\, \mathrm{dev}_u(t) + b_j + b_{j,\mathrm{bin}(t)} \\
+        &\quad {} + q_j^\top \Big(p_u + \alpha_{pu}\, \mathrm{dev}_u(t) + z_u\Big), \\
+        &z_u = |N(u)|^{-1/2} \sum_{k \in N(u)} y_k, \\
+        &\mathrm{dev}_u(t) = \mathrm{sign}(t - \bar t_u)\, |t - \bar t_u|^{0.4} \quad \text{in days}
 
     Here :math:`\bar t_u` is the mean time of the user's training ratings, and :math:`N(u)` is the set of their items.
     ``n_bins`` equal bins cover the time from the first training rating to the last; the last bin is also used for all

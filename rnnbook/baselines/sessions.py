@@ -232,8 +232,8 @@ class ItemKNN(LastItemRecommender):
     r"""Item-to-item neighbours of the last click, the baseline of the GRU4Rec papers.
 
     .. math::
-        s_{ij} = \frac{|S_i \cap S_j|}{(|S_i| + \lambda)^{\alpha} (|S_j| + \lambda)^{1 - \alpha}},
-        \qquad s_{ii} = 0
+        s_{ij} &= \frac{|S_i \cap S_j|}{(|S_i| + \lambda)^{\alpha} (|S_j| + \lambda)^{1 - \alpha}}, \\
+        s_{ii} &= 0
 
     where i is the last click, j the item to score, and :math:`S_i` the set of training sessions that contain i. Each i
     keeps its ``n_similar`` best j; all others score 0. This is the paper's definition. The authors' code counts clicks
@@ -297,8 +297,8 @@ class SessionKNN(HistoryRecommender):
     current session c. The ``k`` nearest of them, :math:`N`, give each item a score:
 
     .. math::
-        \mathrm{sim}(c, s) = \frac{|c \cap s|}{\sqrt{|c|\,|s|}}, \qquad
-        \mathrm{score}(i) = \sum_{s \in N} \mathrm{sim}(c, s)\, [i \in s]
+        \mathrm{sim}(c, s) &= \frac{|c \cap s|}{\sqrt{|c|\,|s|}}, \\
+        \mathrm{score}(i) &= \sum_{s \in N} \mathrm{sim}(c, s)\, [i \in s]
 
     Sessions are sets of items here. Of two equally similar sessions, the more recent one counts as nearer. (The cosine
     of the authors' framework, session-rec, multiplies by :math:`\sqrt{|s|}` where it should divide.)
@@ -381,8 +381,8 @@ class VSKNN(SessionKNN):
     for the last click:
 
     .. math::
-        \mathrm{sim}(c, s) = \sum_{i \in c \cap s} \frac{p_i}{n}, \qquad
-        \mathrm{score}(i) = (1 + w\, \mathrm{idf}_i)
+        \mathrm{sim}(c, s) &= \sum_{i \in c \cap s} \frac{p_i}{n}, \\
+        \mathrm{score}(i) &= (1 + w\, \mathrm{idf}_i)
             \sum_{s \in N} \frac{\mathrm{sim}(c, s)}{1 + a_s}\, [i \in s]
 
     with :math:`\mathrm{idf}_i = \log(n / |S_i|)`, where n is now the number of training sessions, and :math:`S_i` is
@@ -437,8 +437,9 @@ class STAN(SessionKNN):
     in s, and :math:`i^*` the shared item that stands last in s,
 
     .. math::
-        \mathrm{sim}(c, s) = \frac{e^{-t_s / \lambda_2}}{\sqrt{|s|}} \sum_{i \in c \cap s} e^{-a_i / \lambda_1}, \qquad
-        \mathrm{score}(i) = \sum_{s \in N} \mathrm{sim}(c, s)\, e^{-|p(i, s) - p(i^*, s)| / \lambda_3}\, [i \in s] .
+        \mathrm{sim}(c, s) &= \frac{e^{-t_s / \lambda_2}}{\sqrt{|s|}} \sum_{i \in c \cap s} e^{-a_i / \lambda_1}, \\
+        \mathrm{score}(i) &= \sum_{s \in N} \mathrm{sim}(c, s)\, \Lambda(i, s)\, [i \in s], \\
+        \Lambda(i, s) &= e^{-|p(i, s) - p(i^*, s)| / \lambda_3} .
 
     The time of the recommendation and the norm of c are the same for all s and are left out: they change no order. So
     does session-rec, whose definition of :math:`i^*` this is.

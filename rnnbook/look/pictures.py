@@ -83,16 +83,11 @@ def _svg(picture):
     """The picture as an SVG element whose text has the colour of the page's, with ids that no other picture has."""
     with plt.rc_context():
         plots.style()
-        plt.rcParams.update({"svg.fonttype": "none", "font.size": 11, "font.family": "sans-serif"})
         figure = Figure(figsize=(4.5, 2.8))
         picture.draw(figure.subplots())
         written = io.StringIO()
-        figure.savefig(written, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    svg = re.sub("<metadata>.*?</metadata>", "", written.getvalue(), flags=re.S)
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{re.sub('[ ,]+', '-', picture.title)}-", svg[svg.index("<svg"):])
-    head, shapes = svg.replace(plots.GREY, "currentColor").replace("xlink:href", "href").split(">", 1)
-    box = head.partition('viewBox="')[2].partition('"')[0]
-    return f'<svg viewBox="{box}" role="img" aria-label="{escape(picture.alt)}">{shapes}'
+        figure.savefig(written, format="svg")
+    return plots.inline(written.getvalue(), re.sub("[ ,]+", "-", picture.title), picture.alt)
 
 
 def _upright(labels, shares, xlabel, ax):

@@ -19,8 +19,8 @@ class FutureChain:
     comes after j, and gives the distribution of j. In a Markov chain, k holds all that the future says about j:
 
     .. math::
-        T_\text{future}(j | k) = \frac{\pi_j P_{jk}}{\pi_k}, \qquad
-        T_\text{both}(j | i, k) = \frac{P_{ij} P_{jk}}{(P^2)_{ik}} .
+        T_\text{future}(j | k) &= \frac{\pi_j P_{jk}}{\pi_k}, \\
+        T_\text{both}(j | i, k) &= \frac{P_{ij} P_{jk}}{(P^2)_{ik}} .
 
     Every row of ``P`` is drawn from a Dirichlet distribution whose parameters all equal ``concentration``.
 
@@ -91,9 +91,10 @@ class FutureChain:
         (1 − λ) 1_j + λ T, where λ is the ``strength``. Its error is its squared bias plus its variance over n:
 
         .. math::
-            E \lVert \hat q_i - P_i \rVert^2 = \lVert m_i - P_i \rVert^2
-            + \tfrac{1}{n} \big( E[\lVert (1-\lambda) 1_j + \lambda T \rVert^2 | i] - \lVert m_i \rVert^2 \big),
-            \qquad m_i = (1-\lambda) P_i + \lambda\, E[T | i] .
+            &E \lVert \hat q_i - P_i \rVert^2 = \lVert m_i - P_i \rVert^2 \\
+            &\quad {} + \tfrac{1}{n} \big( E[\lVert (1-\lambda) 1_j + \lambda T \rVert^2 | i]
+            - \lVert m_i \rVert^2 \big), \\
+            &m_i = (1-\lambda) P_i + \lambda\, E[T | i] .
         """
         P, T = self.transition, self.teacher(sees)
         mean = (1 - strength) * P + strength * self.teacher_mean(sees)

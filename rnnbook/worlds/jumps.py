@@ -17,7 +17,8 @@ class JumpFilter(KalmanFilter):
     mixture with weights :math:`w_k`. After Δ steps
 
     .. math::
-        w_k \leftarrow \rho^\Delta w_k, \qquad w_0 \leftarrow w_0 + 1 - \rho^\Delta ,
+        w_k &\leftarrow \rho^\Delta w_k, \\
+        w_0 &\leftarrow w_0 + 1 - \rho^\Delta ,
 
     and :math:`k = 0` is the prior. A rating r turns each :math:`w_k` into :math:`w_{k+1}`, in proportion to
     :math:`w_k\, N(r;\, \mu + q^\top m_k,\, s_k)`, and updates :math:`m_k` and :math:`P_k` as the Kalman filter does.

@@ -19,7 +19,8 @@ class MovingReviewWorld(ReviewWorld):
     r"""The world of reviews with qualities that move from day to day, around 0, each with the same variance 1:
 
     .. math::
-        q_{j,0} \sim N(0, 1), \qquad q_{j,t+1} = \rho\, q_{j,t} + \sqrt{1 - \rho^2}\, N(0, 1).
+        q_{j,0} &\sim N(0, 1), \\
+        q_{j,t+1} &= \rho\, q_{j,t} + \sqrt{1 - \rho^2}\, N(0, 1).
 
     The rating and the word of day t tell of :math:`q_{j,t}`. The best prediction is that of a filter over both: a day
     turns what is known of :math:`q_{j,t}` into a little less of :math:`q_{j,t+1}`. Words are bins, so what is known is

@@ -37,13 +37,15 @@ class KalmanFilter:
     steps without a rating the posterior is wider:
 
     .. math::
-        m \leftarrow \rho^\Delta m, \qquad P \leftarrow \rho^{2\Delta} P + (1 - \rho^{2\Delta}) I.
+        m &\leftarrow \rho^\Delta m, \\
+        P &\leftarrow \rho^{2\Delta} P + (1 - \rho^{2\Delta}) I.
 
     A rating r of an item with factors q and mean :math:`\mu` makes it narrower:
 
     .. math::
-        s = q^\top P q + \sigma^2, \qquad m \leftarrow m + P q\, (r - \mu - q^\top m) / s, \qquad
-        P \leftarrow P - P q\, q^\top P / s.
+        s &= q^\top P q + \sigma^2, \\
+        m &\leftarrow m + P q\, (r - \mu - q^\top m) / s, \\
+        P &\leftarrow P - P q\, q^\top P / s.
 
     Of all functions of the past, the prediction :math:`\mu + q^\top m` has the smallest mean squared error, which is
     s, and the smallest mean absolute error.
@@ -171,8 +173,8 @@ class RatingWorld:
     r"""Ratings by users whose tastes drift: user i rates item j at step t with
 
     .. math::
-        r = \mu_j(t) + q_j^\top u_{it} + \sigma\, N(0, 1), \qquad
-        u_{it} = \rho\, u_{i,t-1} + \sqrt{1 - \rho^2}\, N(0, I).
+        r &= \mu_j(t) + q_j^\top u_{it} + \sigma\, N(0, 1), \\
+        u_{it} &= \rho\, u_{i,t-1} + \sqrt{1 - \rho^2}\, N(0, I).
 
     Tastes have the distribution N(0, I) at every step, so they drift without a trend. With ``rho=1`` they never
     change; this is the control. ``seed`` fixes each item's factors :math:`q_j` and mean :math:`\mu_j(t)`, and the

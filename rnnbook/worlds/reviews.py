@@ -102,7 +102,9 @@ class ReviewWorld:
     r"""Ratings of items, each with a review that carries a second noisy signal of the item's quality, the token y:
 
     .. math::
-        q_j \sim N(0, 1), \qquad r = q_j + \sigma\, N(0, 1), \qquad y = q_j + \sigma_t\, N(0, 1).
+        q_j &\sim N(0, 1), \\
+        r &= q_j + \sigma\, N(0, 1), \\
+        y &= q_j + \sigma_t\, N(0, 1).
 
     A review is a sentence with one informative word: the bin of y among 20 graded words. The opening and the closing
     are drawn uniformly and independently, so there are 1,280 sentences. All users have the same taste. They are drawn

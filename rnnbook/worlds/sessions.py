@@ -43,8 +43,8 @@ class BayesFilter(Recommender):
     :math:`x_t` updates it by Bayes' rule, then by one step of the chain:
 
     .. math::
-        b_{t+1} \\propto \\sum_s b_t(s)\\, B_{s x_t}\\, A_{s \\cdot}, \\qquad
-        P(x_{t+1} = i | x_1 … x_t) = \\sum_s b_{t+1}(s)\\, B_{si}.
+        b_{t+1} &\\propto \\sum_s b_t(s)\\, B_{s x_t}\\, A_{s \\cdot}, \\\\
+        P(x_{t+1} = i | x_1 … x_t) &= \\sum_s b_{t+1}(s)\\, B_{si}.
 
     Recall, MRR and NDCG never increase with the rank of the one correct item. So ranking by this probability is best
     for each of them in expectation. The probability itself is best for the cross-entropy.
