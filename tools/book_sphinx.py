@@ -140,6 +140,12 @@ def roles(app, pagename, templatename, context, doctree):
                              lambda role: ' role="listitem"' if "entry" in role[0] else "", body)
 
 
+def offer_help(app, pagename, templatename, context, doctree):
+    """A button for the window that progress.js opens."""
+    context["header_buttons"].append({"type": "javascript", "javascript": "", "icon": "fas fa-question",
+                                      "tooltip": "Keys and your progress", "label": "help-button"})
+
+
 def drop_thebe(app, pagename, templatename, context, doctree):
     """Take out a live-code library that we do not use: loaded twice, it raises an error on every page."""
     scripts = context.get("script_files", [])
@@ -188,5 +194,6 @@ def setup(app):
     app.connect("env-get-outdated", made_from_others)
     app.connect("doctree-resolved", figures)
     app.connect("html-page-context", roles)
+    app.connect("html-page-context", offer_help, priority=900)
     app.connect("html-page-context", drop_thebe, priority=900)
     return {"parallel_read_safe": True}
