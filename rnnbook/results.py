@@ -407,7 +407,7 @@ def _heads(columns, names, kinds):
     rows, levels = [], max(map(len, columns), default=0)
     for level in range(levels):
         last = level == levels - 1
-        corner = [_cell("th" if last and name else "td", name if last else "") for name in names]
+        corner = [_cell("th", name, "words") if last and name else "<td></td>" for name in names]
         if last:
             heads = [_cell("th", column[-1], kind) for column, kind in zip(columns, kinds)]
         else:

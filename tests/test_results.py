@@ -374,7 +374,8 @@ def test_heads_and_labels_of_several_levels():
                                       names=["source", "model"])
     shown = results.html(pd.DataFrame(0.5, index, columns))
     assert '<td></td><td></td><th colspan="2">test day</th><th colspan="1">four days</th></tr>' in shown
-    assert "<tr><th>source</th><th>model</th><th>Recall</th><th>MRR</th><th>MRR</th></tr>" in shown
+    assert ('<tr><th class="words">source</th><th class="words">model</th><th>Recall</th><th>MRR</th><th>MRR</th></tr>'
+            in shown)
     assert re.findall(r"<th( class=\"again\")?>Table (\d)", shown) == [("", "1"), (' class="again"', "1"), ("", "2")]
 
 
