@@ -121,7 +121,7 @@ def pose(tab):
         widget.get_by_role("button", name="boots").first.click()
     for widget in tab.locator("[data-mounted=LiveTraining]").all():
         widget.get_by_role("button", name="Train", exact=True).click()
-        widget.get_by_text(re.compile("after .* epochs")).wait_for()
+        widget.get_by_text(re.compile(r"after (0\.[5-9]|[1-9])")).wait_for()
         widget.get_by_role("button", name="Pause").click()
 
 

@@ -136,10 +136,11 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".btn-help-button").forEach((button) => button.addEventListener("click", help));
   addEventListener("keydown", (event) => {
     const busy = "input, textarea, select, [contenteditable], .rnnbook-widget, dialog";
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(busy)
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(busy)
       || !Object.hasOwn(KEYS, event.key)) return;
     event.preventDefault();
+    event.stopPropagation(); // Sphinx would take "/" for a search field that the theme does not have
     KEYS[event.key]();
-  });
+  }, true);
   mark();
 });
