@@ -1,4 +1,5 @@
-"""What the book adds to Sphinx: links under each title, the ledger, the bibliography, roles for screen readers."""
+"""What the book adds to Sphinx: links under each title, maps, folds, the ledger, the bibliography, roles for screen
+readers."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from html import escape
 from docutils import nodes
 from sphinx.util import logging
 
-from tools import bib, pages, questions
+from tools import bib, boxes, maps, pages, questions
 
 LEDGER = "<!-- the ledger -->"
 BIBLIOGRAPHY = "<!-- the bibliography -->"
@@ -27,7 +28,7 @@ def on_source_read(app, docname, source):
         source[0] = source[0].replace(BIBLIOGRAPHY, bibliography())
     for asked in questions.PLACEHOLDER.findall(source[0]):
         app.env.note_dependency(str(questions.FOLDER / f"{asked}.yml"))  # it changes the page
-    source[0] = questions.filled(source[0])
+    source[0] = questions.filled(maps.filled(source[0], by_name.get(docname), link=maps.html_link))
     source[0] = re.sub(r"<!-- time (\S+) -->", lambda stem: first_capital(by_name[f"book/{stem[1]}"].time), source[0])
 
 
@@ -88,6 +89,8 @@ def roles(app, pagename, templatename, context, doctree):
     body = context.get("body", "")
     context["body"] = re.sub(r' role="doc-(?:biblioentry|backlink)"',
                              lambda role: ' role="listitem"' if "entry" in role[0] else "", body)
+    # the words in a fold's summary say more than this
+    context["body"] = context["body"].replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):
@@ -131,6 +134,8 @@ def not_found(app):
 
 
 def setup(app):
+    app.add_post_transform(boxes.NamedFolds)
+    app.add_post_transform(boxes.ClaimBoxes)
     app.connect("html-collect-pages", not_found)
     app.connect("html-page-context", describe)
     app.connect("source-read", on_source_read)
