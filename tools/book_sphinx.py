@@ -1,5 +1,5 @@
-"""What the book adds to Sphinx: links under titles, the ledger, the bibliography, the index of the package, pictures
-in the page's own colours."""
+"""What the book adds to Sphinx: links under titles, maps, folds, the ledger, the bibliography, the index of the
+package, and pictures in the page's own colours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from docutils import nodes
 from sphinx.util import logging
 
 from rnnbook import plots
-from tools import bib, pages, questions, ran
+from tools import bib, boxes, maps, pages, questions, ran
 
 LEDGER = "<!-- the ledger -->"
 BIBLIOGRAPHY = "<!-- the bibliography -->"
@@ -35,7 +35,7 @@ def on_source_read(app, docname, source):
         source[0] = source[0].replace(MODULES, index_of_modules())
     for asked in questions.PLACEHOLDER.findall(source[0]):
         app.env.note_dependency(str(questions.FOLDER / f"{asked}.yml"))  # it changes the page
-    source[0] = questions.filled(source[0])
+    source[0] = questions.filled(maps.filled(source[0], by_name.get(docname), link=maps.html_link))
     source[0] = re.sub(r"<!-- time (\S+) -->", lambda stem: first_capital(by_name[f"book/{stem[1]}"].time), source[0])
 
 
@@ -138,6 +138,8 @@ def roles(app, pagename, templatename, context, doctree):
     body = context.get("body", "")
     context["body"] = re.sub(r' role="doc-(?:biblioentry|backlink)"',
                              lambda role: ' role="listitem"' if "entry" in role[0] else "", body)
+    # the words in a fold's summary say more than this
+    context["body"] = context["body"].replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
 
 def offer_help(app, pagename, templatename, context, doctree):
@@ -187,6 +189,8 @@ def not_found(app):
 
 
 def setup(app):
+    app.add_post_transform(boxes.NamedFolds)
+    app.add_post_transform(boxes.ClaimBoxes)
     app.connect("html-collect-pages", not_found)
     app.connect("html-page-context", describe)
     app.connect("source-read", on_source_read)

@@ -16,7 +16,7 @@ from textwrap import dedent, indent
 
 import nbformat
 
-from tools import bib, pages, questions, ran
+from tools import bib, maps, pages, questions, ran
 from tools.blocks import Directive, Math, Target, parse
 
 SETUP = f"""\
@@ -34,7 +34,7 @@ ASIDES = {"note", "tip", "warning", "important", "caution", "attention", "hint",
 FLAT = {"grid", "grid-item", "grid-item-card", "card", "card-carousel", "tab-set", "tab-item", "div", "container"}
 DROPPED = {"tableofcontents", "toctree", "contents", "index", "raw", "exercise-end", "solution-end"}
 CODE = {"code-block", "code", "sourcecode"}
-KEPT_TAGS = {"hide-input", "raises-exception", "nbval-ignore-output", "nbval-skip", "nbval-raises-exception"}
+KEPT_TAGS = {"raises-exception", "nbval-ignore-output", "nbval-skip", "nbval-raises-exception"}
 
 
 def notebook(page, executed):
@@ -83,8 +83,6 @@ def code_cell(cell, count):
         tags.append("nbval-ignore-output")  # nbval sees the value that the semicolon hides
     if tags:
         new.metadata["tags"] = tags
-    if "hide-input" in tags:
-        new.metadata["jupyter"] = {"source_hidden": True}
     for output in cell.outputs:
         output = nbformat.from_dict(output)
         if output.output_type == "stream" and output.name == "stderr":
@@ -158,8 +156,8 @@ class Lowering:
                 parts.append(indent(self.directive(block), block.indent))
             elif isinstance(block, Math):
                 parts.append(self.math(block))
-            elif isinstance(block, str) and questions.PLACEHOLDER.search(block):
-                parts.append(self.lower(questions.filled(block)))
+            elif isinstance(block, str) and (questions.PLACEHOLDER.search(block) or maps.PLACEHOLDER.search(block)):
+                parts.append(self.lower(questions.filled(maps.filled(block, self.page))) + "\n")
             elif isinstance(block, str):
                 parts.append(block if block.lstrip().startswith(("```", "~~~")) else self.inline(block))
         return re.sub(r"\n{3,}", "\n\n", "\n".join(parts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,6 +137,7 @@ def claims():
     return found
 
 
+@cache
 def claim_marks():
     """{claim id: ["tests/test_x.py::test_y", ...]}, from the `pytest.mark.claim` decorators of the tests."""
     found = {}

@@ -20,7 +20,7 @@ from nbconvert.filters import Highlight2HTML, markdown2html
 from pygments.formatters import HtmlFormatter
 
 from rnnbook import plots
-from tools import blocks, lower, pages, questions
+from tools import blocks, lower, pages
 
 HERE = Path(__file__).parent
 ROOM = 13.0  # lines of text that fit on a slide under its title
@@ -100,7 +100,7 @@ class Deck:
             self.tell(text)
         elif text.startswith(("**You need**", "**Time:**")):
             self.tell(text)
-        elif text and not questions.PLACEHOLDER.match(text):  # these are for a later day
+        elif text and not text.startswith("<!--"):  # a map is for readers, questions from memory are for a later day
             self.lead = text
             self.tell(text)
             if re.match(r"([-*]|\d+\.) ", text):
@@ -137,6 +137,8 @@ class Deck:
             self.now.kind = "boxes"
         elif d.name == "admonition" and title == "Predict first":
             self.question(d)
+        elif d.name == "admonition" and d.options.get("class") == "from-the-lecture":
+            self.tell(d.body)
         elif d.name == "admonition":
             self.errata(d)
         elif d.name == "bibliography":
