@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 
 from docutils import nodes
+from docutils.parsers.rst import Directive, directives
 from sphinx.util import logging
 
 from rnnbook import plots
@@ -20,6 +21,17 @@ LEDGER = "<!-- the ledger -->"
 BIBLIOGRAPHY = "<!-- the bibliography -->"
 MODULES = "<!-- the modules -->"
 log = logging.getLogger(__name__)
+
+
+class Slide(Directive):
+    """A slide of the lecture beside its section. The page itself shows nothing of it."""
+
+    has_content, required_arguments, final_argument_whitespace = True, 1, True
+    option_spec = {"minutes": float, "show": directives.unchanged, "code": directives.unchanged,
+                   "symbols": directives.unchanged, "ask": directives.flag}
+
+    def run(self):
+        return []
 
 
 def on_source_read(app, docname, source):
@@ -191,6 +203,7 @@ def not_found(app):
 def setup(app):
     app.add_post_transform(boxes.NamedFolds)
     app.add_post_transform(boxes.ClaimBoxes)
+    app.add_directive("slide", Slide)
     app.connect("html-collect-pages", not_found)
     app.connect("html-page-context", describe)
     app.connect("source-read", on_source_read)
