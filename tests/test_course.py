@@ -4,13 +4,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 
-from tools import blocks, book, check, course, projects, slides
+from tools import blocks, book, check, course, lower, pages, projects, slides
 
 CHAPTERS = course.chapters()
 
@@ -101,36 +102,139 @@ def test_an_answer_without_tests_is_an_error():
 # Slides
 
 
+UNWRITTEN = {"01_rnn", "02_gru4rec", "03_improved", "04_rrn", "05_joint", "06_after"}  # no slides for 90 minutes yet
+WRITTEN = [page for page in CHAPTERS if page.stem not in UNWRITTEN]
+per_deck = pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.stem)
+GREEK = ("alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|varphi"
+         "|chi|psi|omega|Gamma|Delta|Theta|Lambda|Sigma|Phi|Psi|Omega|ell")
+
+
 @pytest.fixture(scope="module")
-def decks(tmp_path_factory):
-    """Folder with the slides of all chapters."""
-    folder, executed = tmp_path_factory.mktemp("decks") / "slides", book.executions()
+def executed():
+    return book.executions()
+
+
+@pytest.fixture(scope="module")
+def decks(tmp_path_factory, executed):
+    """Folder with the slides of the chapters that have them."""
+    folder = tmp_path_factory.mktemp("decks") / "slides"
     slides.copy_libraries(folder)
-    for page in CHAPTERS:
-        slides.write(page, course.stream(page, executed[page].cells), folder / f"{page.stem}.html")
+    for page in WRITTEN:
+        slides.write(page, executed[page], folder)
     return folder
 
 
-WALK = """() => {
-    const seen = [];
+def slide_blocks(page):
+    return [part for cell in page.read().cells if cell.cell_type == "markdown" for part in blocks.parse(cell.source)
+            if isinstance(part, blocks.Directive) and part.name == "slide"]
+
+
+def texts_of(block):
+    """What students see of a slide, as MyST: all but the notes."""
+    return "\n".join([block.argument, *re.split(r"^\+\+\+", block.body, flags=re.M)[:-1]])
+
+
+@per_deck
+def test_a_slide_deck_takes_ninety_minutes(page, executed):
+    made = [slide for row in slides.Deck(page, executed[page]).rows() for slide in row]
+    assert 20 <= len(made) <= 40
+    assert min(slide.minutes for slide in made) > 0 and 85 <= sum(slide.minutes for slide in made) <= 95
+    assert made[-1].start + made[-1].minutes == sum(slide.minutes for slide in made)
+    assert sum(bool(slide.answer) for slide in made) >= 5
+    assert [slide.title for slide in made[2:] if len(re.findall(r"[.?!:](?:\s|<|$)", slide.notes)) < 2] == []
+    assert made[0].title == page.title and all(slide.notes for slide in made)
+
+
+@per_deck
+def test_a_slide_is_short_and_says_one_thing(page):
+    for block in slide_blocks(page):
+        words = re.sub(r"\$\$.*?\$\$|\$[^$]*\$", " x ", texts_of(block), flags=re.S).split()
+        assert len(words) <= (110 if "ask" in block.options else 65), block.argument
+        assert len(block.argument) <= 70, block.argument
+        assert "cite:" not in block.body, f"{block.argument}: the page's bibliography does not hear of a slide"
+
+
+def symbols(tex):
+    r"""The letters of a formula, such as ``h``, ``h_`` for one with an index, or ``\hat r``; words are none."""
+    tex = re.sub(r"\\(?:text|mathrm|operatorname\*?|mathbb|begin|end)\s*\{[^}]*\}", " ", tex)
+    tex = re.sub(rf"\\(?!(?:hat|tilde|bar|{GREEK})(?![a-zA-Z]))[a-zA-Z]+", " ", tex)
+    tex = re.sub(r"(\\(?:hat|tilde|bar))\s*\{?\s*(\\[a-zA-Z]+|[a-zA-Z])\}?", r"\1 \2", tex)
+    return {re.sub(r"\s*_$", "_", symbol)
+            for symbol in re.findall(r"(?:\\(?:hat|tilde|bar) )?(?:\\[a-zA-Z]+|[a-zA-Z])(?:\s*_)?", tex)}
+
+
+def test_symbols_of_formulas():
+    assert symbols(r"h_t = \tanh(W x_t + U h_{t-1})") == {"h_", "t", "W", "x_", "U"}
+    assert symbols(r"\hat{r}_{s,j} - \hat r") == {r"\hat r_", r"\hat r", "s", "j"}
+    assert symbols(r"\sigma(\sigma_t) \text{ const } \mathbb{R}^d \operatorname{diag}") == {
+        r"\sigma", r"\sigma_", "t", "d"}
+
+
+@per_deck
+def test_a_slide_explains_each_letter_before_it_is_used(page, executed):
+    named = slides.Deck(page, executed[page]).named
+    explained = {"e"}  # the number
+    for block in slide_blocks(page):
+        text = texts_of(block)
+        inline = " ".join(re.findall(r"(?<!\$)\$(?!\$)([^$]+)\$(?!\$)", text))
+        here = symbols(block.options.get("symbols", ""))
+        assert here <= symbols(inline), f"{block.argument}: {here - symbols(inline)} is not in its text"
+        explained |= here
+        shown = named.get(block.options.get("show"))
+        formulas = [inline, *re.findall(r"\$\$(.+?)\$\$", text, re.S), getattr(shown, "body", "")]
+        unknown = symbols(" ".join(formulas)) - explained
+        assert not unknown, f"{block.argument}: {unknown} is not explained here or before"
+
+
+# Of each slide: the smallest text and formula, what lies outside, and how much of the room its picture has
+WALK = """async () => {
+    const seen = [], frames = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    const box = (element) => element.getBoundingClientRect();
+    const sizes = (content) => {
+        const found = [], walk = document.createTreeWalker(content, NodeFilter.SHOW_TEXT);
+        while (walk.nextNode()) {
+            const parent = walk.currentNode.parentElement, at = box(parent);
+            const text = walk.currentNode.textContent.trim();
+            if (!text || at.width < 2 || at.height < 2) continue;
+            if (parent.closest("script, style, option, mjx-assistive-mml, .rb-status")) continue;
+            found.push([parseFloat(getComputedStyle(parent).fontSize) * parent.currentCSSZoom, text]);
+        }
+        for (const glyph of content.querySelectorAll("mjx-container use, mjx-container path[data-c]"))
+            if (glyph.getScreenCTM()) found.push([1000 * glyph.getScreenCTM().a, "a letter of a formula"]);
+        return found;
+    };
     for (const slide of Reveal.getSlides()) {
-        const at = Reveal.getIndices(slide);
+        const at = Reveal.getIndices(slide), content = slide.querySelector(".content");
         Reveal.slide(at.h, at.v);
-        const content = slide.querySelector(".content"), box = content.getBoundingClientRect();
-        const inside = [...content.querySelectorAll("p, li, mjx-container, pre, table, img, .rnnbook-widget")]
-            .filter(e => !e.closest("mjx-assistive-mml, .rnnbook-widget *"))
-            .every(e => e.getBoundingClientRect().right <= 1281 && e.getBoundingClientRect().bottom <= 721);
-        seen.push({title: slide.querySelector("h1, h2").textContent, zoom: +content.style.zoom, inside,
-                   height: box.height, notes: slide.querySelector("aside.notes").textContent.trim().length,
-                   text: content.textContent.trim().length, images: content.querySelectorAll("img").length});
+        slide.querySelectorAll(".fragment").forEach((part) => part.classList.add("visible"));
+        await frames();
+        const parts = [...content.querySelectorAll("h1, h2, p, li, mjx-container, pre, table, img, .rnnbook-widget")]
+            .filter((element) => !element.closest("mjx-assistive-mml, .rb-status") && box(element).height > 0);
+        const tooFull = (room) => room.scrollHeight > room.clientHeight + 1 || room.scrollWidth > room.clientWidth + 1;
+        const image = content.querySelector("img");
+        seen.push({
+            title: slide.querySelector("h1, h2").textContent,
+            small: sizes(content).filter(([size]) => size < 18).map(([size, text]) => `${size.toFixed(1)}: ${text}`),
+            outside: parts.filter((part) => box(part).right > 1281 || box(part).bottom > 721)
+                .map((part) => part.tagName + part.textContent.slice(0, 40)),
+            cut: [content, ...content.querySelectorAll(".shown")].some(tooFull),
+            picture: image ? box(image).height : null,
+        });
     }
     return seen;
 }"""
 
 
+def open_deck(new_tab, decks, page):
+    tab = new_tab(viewport={"width": 1280, "height": 720})
+    tab.goto((decks / f"{page.stem}.html").as_uri())
+    tab.wait_for_selector("body[data-ready]")
+    return tab
+
+
 @pytest.mark.browser
-@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
-def test_slides_fit_and_ask_the_network_for_nothing(new_tab, noise, decks, page):
+@per_deck
+def test_a_slide_is_read_from_the_last_row_and_asks_the_network_for_nothing(new_tab, noise, decks, page):
     tab = new_tab(viewport={"width": 1280, "height": 720})
     tab.on("console", lambda message: noise.append(message.text))
     tab.on("pageerror", lambda error: noise.append(str(error)))
@@ -138,74 +242,243 @@ def test_slides_fit_and_ask_the_network_for_nothing(new_tab, noise, decks, page)
     tab.goto((decks / f"{page.stem}.html").as_uri())
     tab.wait_for_selector("body[data-ready]")
     seen = tab.evaluate(WALK)
-    parts = course.stream(page, page.read().cells)
-    sections = [line for part in parts if isinstance(part, str) for line in part.splitlines() if line.startswith("## ")]
-    assert seen[0]["title"] == page.title and len(seen) > max(15, len(sections)) and len(sections) > 3
-    assert [slide for slide in seen if not slide["inside"] or slide["height"] > 720] == []
-    assert min(slide["zoom"] for slide in seen) >= 0.55, "a slide that is shown this small cannot be read"
-    assert sum(slide["notes"] > 0 for slide in seen) > len(seen) / 2
-    assert all(slide["text"] or slide["images"] for slide in seen)
-    equations = [part for part in parts if isinstance(part, blocks.Math)]
-    assert tab.locator('mjx-container[display="true"]').count() == len(equations) > 0
+    assert len(seen) == len(slide_blocks(page)) + 2
+    assert {slide["title"]: slide["small"] for slide in seen if slide["small"]} == {}
+    assert {slide["title"]: slide["outside"] for slide in seen if slide["outside"]} == {}
+    assert [slide["title"] for slide in seen if slide["cut"]] == []
+    assert [slide["title"] for slide in seen if slide["picture"] is not None and slide["picture"] < 280] == []
     assert tab.locator("mjx-container").count() > 20
     assert tab.locator("mjx-merror, [data-mjx-error]").count() == 0
-    figures = [cell for cell in page.read().cells if "figure" in cell.metadata.get("mystnb", {})]
-    assert sum(slide["images"] for slide in seen) == len(figures)
+
+
+PLACE = "(({h, v, f}) => [h, v, f])(Reveal.getIndices())"
+
+
+def focus_widget(tab):
+    """Go to the first slide with a slider and put the focus there; the slider and the slide's place."""
+    place = tab.evaluate("""() => {
+        const slide = Reveal.getSlides().find((slide) => slide.querySelector(".rnnbook-widget input[type=range]"));
+        Reveal.slide(Reveal.getIndices(slide).h, Reveal.getIndices(slide).v);
+        return """ + PLACE + "; }")
+    slider = tab.locator(".present .rnnbook-widget input[type=range]").first
+    slider.focus()
+    return slider, place
 
 
 @pytest.mark.browser
-def test_widget_on_a_slide_keeps_its_keys(new_tab, decks):
-    tab = new_tab(viewport={"width": 1280, "height": 720})
-    tab.goto((decks / "01_rnn.html").as_uri())
-    tab.wait_for_selector("body[data-ready]")
-    place = tab.evaluate("""() => {
-        const {h, v} = Reveal.getIndices(document.querySelector(".rnnbook-widget").closest("section"));
-        Reveal.slide(h, v);
-        return [h, v];
-    }""")
-    slider = tab.locator(".present .rnnbook-widget input[type=range]").first
+@pytest.mark.skipif("01_rnn" in UNWRITTEN, reason="the chapter's slides are not written yet")
+@pytest.mark.parametrize("key", ["Space", "PageDown"])
+def test_a_widget_on_a_slide_keeps_its_arrows_and_lets_the_lecture_go_on(new_tab, decks, key):
+    tab = open_deck(new_tab, decks, CHAPTERS[0])
+    slider, place = focus_widget(tab)
     before = slider.input_value()
-    slider.focus()
     tab.keyboard.press("ArrowRight")
-    assert slider.input_value() != before
-    assert tab.evaluate("(({h, v}) => [h, v])(Reveal.getIndices())") == place
-    slider.blur()
+    moved = slider.input_value()
+    assert moved != before and tab.evaluate(PLACE) == place
+    tab.keyboard.press(key)
+    after = tab.evaluate(PLACE)
+    assert after != place and slider.input_value() == moved
+    tab.keyboard.press(key)
+    assert tab.evaluate(PLACE) not in (place, after)
+
+
+@pytest.mark.browser
+@per_deck
+def test_the_answer_on_a_slide_is_uncovered_by_a_step(new_tab, decks, page):
+    tab = open_deck(new_tab, decks, page)
+    n = tab.evaluate("""() => {
+        const slide = Reveal.getSlides().find((slide) => slide.querySelector(".answer"));
+        Reveal.slide(Reveal.getIndices(slide).h, Reveal.getIndices(slide).v);
+        return Reveal.getSlidePastCount();
+    }""")
+    answer = tab.locator(".present .content .answer")
+    assert answer.evaluate("box => getComputedStyle(box).visibility") == "hidden"
     tab.keyboard.press("Space")
-    assert tab.evaluate("(({h, v}) => [h, v])(Reveal.getIndices())") != place
+    assert answer.evaluate("box => getComputedStyle(box).visibility") == "visible"
+    assert tab.evaluate("Reveal.getSlidePastCount()") == n
+    tab.keyboard.press("Space")
+    assert tab.evaluate("Reveal.getSlidePastCount()") == n + 1
 
 
-def test_no_address_of_the_network_on_slides(decks):
-    for page in CHAPTERS:
-        html = (decks / f"{page.stem}.html").read_text(encoding="utf-8")
-        assert not re.search(r"""(?:src|href|action|data)=["']?(?:https?:)?//|url\(["']?(?:https?:)?//|@import"""
-                             r"""|(?:import|from)\s*\(?["'](?:https?:)?//""", html)
+@per_deck
+def test_a_slide_shows_no_address_badge_or_checksum(decks, page):
+    html = (decks / f"{page.stem}.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(?:src|href|action|data)=["']?(?:https?:)?//|url\(["']?(?:https?:)?//|@import"""
+                         r"""|(?:import|from)\s*\(?["'](?:https?:)?//""", html)
+    seen = re.sub(r"<script.*?</script>|<style.*?</style>|<img[^>]*>|<[^>]+>", " ", html, flags=re.S)
+    assert not re.search(r"https?://|www\.|github|sha256|\b(?=\w*\d)[0-9a-f]{10,}\b|provenance|\bcommit\b", seen)
 
 
-def test_claims_and_questions_stand_on_slides_and_the_prose_in_notes(decks):
-    for page in CHAPTERS:
-        html = (decks / f"{page.stem}.html").read_text(encoding="utf-8")
-        source = page.source.read_text(encoding="utf-8")
-        assert html.count('<div class="box claim"><b>Claim: ') == source.count("{admonition} Claim: ")
-        assert html.count('<div class="box question">') == source.count("{admonition} Predict first")
-        seen = re.sub(r'<aside class="notes">.*?</aside>', "", html, flags=re.S)
-        assert "You need" not in seen and "You need" in html
+def notebook_with(text, *cells):
+    return nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_markdown_cell(text)])
 
 
-def test_first_sentences():
-    text = "A short one. Another, that is longer than the first by far, with $x. Y$ in it. And a third one."
-    assert slides.first_sentences(text, enough=10) == "A short one."
-    assert slides.first_sentences(text, enough=40).startswith("A short one. Another")
-    only = "Only one, whatever its length."
-    assert slides.first_sentences(only, enough=1, most=3) == only
+def output(**data):
+    return nbformat.v4.new_output("display_data", {f"text/{mime}": text for mime, text in data.items()})
 
 
-def test_remarks_in_the_middle_of_a_section_become_notes():
-    made = [slides.Slide("A", parts=["x"], points=1, notes=["1"]), slides.Slide("Q", kind="question", parts=["q"]),
-            slides.Slide("A", parts=["y"], points=1, notes=["2"]),
-            slides.Slide("B", parts=["z"], points=1, notes=["3"])]
-    kept = slides.without_remarks(made)
-    assert [slide.title for slide in kept] == ["A", "Q", "B"]
-    assert kept[2].notes == ["2", "3"]
+THREE_SECTIONS = r"""
+Before.
+
+## One
+
+$$
+a < b_t
+$$ (eq-x)
+
+```{slide} *A* & $c$
+:minutes: 2
+:show: scores
+:code: scores
+
+Text.
+
++++
+
+Notes.
+```
+
+Between.
+
+## Two
+
+No slide.
+
+## Three
+
+```{slide} Asked
+:ask:
+:minutes: 1.5
+:show: fig-x
+
+What?
+
++++
+
+This.
+
++++
+
+Wait.
+```
+
+```{slide} Equation
+:minutes: 1
+:show: eq-x
+
+Text.
+
++++
+
+Notes.
+```
+"""
+
+
+def test_a_slide_shows_what_the_page_shows():
+    table = cell("table(\n)")
+    table.metadata["name"] = "scores"
+    table.outputs = [output(html="<table><tr><td><a href='x'>0.5</a></td></tr></table>"),
+                     output(html='<p class="provenance">commit 0123456789</p>'), output(markdown="in *all*"),
+                     nbformat.v4.new_output("stream", name="stdout", text="a < b")]
+    picture = cell("plot()")
+    picture.metadata["mystnb"] = {"figure": {"name": "fig-x"}, "image": {"alt": "It\n falls."}}
+    picture.outputs = [nbformat.v4.new_output("display_data", {"image/png": "AA\n==", "image/svg+xml": "<svg/>"})]
+    notebook = notebook_with(THREE_SECTIONS, table, picture)
+    (title, goals), (first,), (asked, equation) = slides.Deck(CHAPTERS[0], notebook).rows()
+    assert title.is_title and "matrix products" in title.notes and goals.text.count("<li>") >= 4
+    assert first.title == "<em>A</em> &amp; $c$" and first.text == "<p>Text.</p>\n" and "Notes" in first.notes
+    assert "<td>0.5</td>" in first.shown and "<em>all</em>" in first.shown and "<pre>a &lt; b</pre>" in first.shown
+    assert "commit" not in first.shown and "table" in first.code and first.start == 3
+    assert (asked.text, asked.answer, asked.minutes, asked.start) == ("<p>What?</p>\n", "<p>This.</p>\n", 1.5, 5)
+    assert asked.shown == '<img src="data:image/svg+xml;base64,PHN2Zy8+" alt="It falls.">'
+    assert equation.shown == '<div class="formula">$$\na &lt; b_t\n$$</div>'
+
+
+@pytest.mark.parametrize(("block", "message"), [
+    ("\nText\n\n+++\n\nNotes", "must have minutes"),
+    (":minutes: 1\n:colour: red\n\nText\n\n+++\n\nNotes", "no options but"),
+    (":minutes: 1\n\nText", "notes below"),
+    (":minutes: 1\n\nText\n\n+++\n", "notes below"),
+    (":minutes: 1\n:ask:\n\nText\n\n+++\n\nNotes", "an answer between"),
+    (":minutes: 1\n:show: fig-none\n\nText\n\n+++\n\nNotes", "'fig-none', which is no cell or equation"),
+    (":minutes: 1\n:code: long\n\nText\n\n+++\n\nNotes", "more than 8 lines"),
+])
+def test_a_slide_with_a_fault_is_an_error(block, message):
+    long = cell("x = 1\n" * 9)
+    long.metadata["name"] = "long"
+    with pytest.raises(ValueError, match="01_rnn.md: the slide 'A' .*" + message):
+        slides.Deck(CHAPTERS[0], notebook_with(f"```{{slide}} A\n{block}\n```", long)).rows()
+
+
+def test_a_slide_that_is_no_block_is_an_error():
+    with pytest.raises(ValueError, match="a slide's title has no backtick"):
+        slides.Deck(CHAPTERS[0], notebook_with("```{slide} The `h`\n:minutes: 1\n\nText\n\n+++\n\nNotes\n```")).rows()
+
+
+def test_a_slide_leaves_no_trace_elsewhere(monkeypatch):
+    page = CHAPTERS[0]
+    source = page.source.read_text(encoding="utf-8")
+    block = "```{slide} Zebra\n:minutes: 1\n\nGiraffe $$x$$ (eq-okapi)\n\n+++\n\nGnu\n```\n\n"
+    places = ("## Truncation", "Accuracy 0.9; cross-entropy", "**Half-life of a gate.**")  # a section, a solution, ...
+    added = source
+    for place in places:
+        assert source.count(place) == 1
+        added = added.replace(place, block + place)
+    before = [course.student(page), course.assignment(page), lower.notebook(page, page.read())]
+    monkeypatch.setattr(pages.Page, "read", lambda page: pages.read_page(added))
+    after = [course.student(page), course.assignment(page), lower.notebook(page, page.read())]
+    assert [[c.source for c in nb.cells] for nb in before] == [[c.source for c in nb.cells] for nb in after]
+    assert "eq-okapi" not in lower.labels_of(page, Counter())
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
+def test_a_slide_is_nowhere_in_the_built_book(built, page):
+    html = (built / f"{page.docname}.html").read_text(encoding="utf-8") + (built / "searchindex.js").read_text("utf-8")
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+    for block in slide_blocks(page):
+        for line in block.body.splitlines():
+            words = re.sub(r"\s+", " ", line).strip()
+            assert len(words) < 50 or "$" in words or "`" in words or words not in text, words
+
+
+@pytest.mark.browser
+def test_pdf_of_slides_and_handout(decks, executed, tmp_path):
+    page = CHAPTERS[0]
+    text = "".join(f"```{{slide}} Slide {n}\n:minutes: 1\n\nText.\n\n+++\n\nNotes.\n```\n" for n in range(5))
+    shutil.copytree(decks, tmp_path / "slides")
+    slides.write(page, notebook_with(text), tmp_path / "slides")
+    assert slides.print_pdf(tmp_path / "slides", [page.stem])
+    for name, n_pages in ((f"{page.stem}.pdf", 7), (f"{page.stem}-handout.pdf", 3)):
+        assert len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "slides" / name).read_bytes())) == n_pages
+
+
+def test_the_course_does_nothing_twice(monkeypatch, tmp_path):
+    made, printed, two = [], {}, CHAPTERS[:2]
+
+    def executed(cache, page):
+        run = cell("1 + 1")
+        run.outputs = [nbformat.v4.new_output("stream", name="stdout", text=printed.get(page, "2"))]
+        return notebook_with("Text.", run)
+
+    def remade():
+        made.clear()
+        course.main(tmp_path)
+        return made.copy()
+
+    monkeypatch.setattr(course, "chapters", lambda: two)
+    monkeypatch.setattr(book, "execute", lambda: None)
+    monkeypatch.setattr(book, "executed", executed)
+    monkeypatch.setattr(slides, "chromium", lambda: None)
+    monkeypatch.setattr(slides, "write", lambda page, executed, folder: (
+        made.append(page), (folder / f"{page.stem}.html").write_text("")))
+    assert remade() == two and remade() == []
+    (tmp_path / "student" / two[0].notebook.name).unlink()
+    assert remade() == [two[0]] and remade() == []
+    printed[two[1]] = "3"
+    assert remade() == [two[1]] and remade() == []
+    monkeypatch.setattr(course, "digest_of_tools", lambda: "other tools")
+    assert remade() == two
 
 
 # Projects

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-from tools import book_sphinx, course, lower, pages, questions, slides
+from tools import book, book_sphinx, course, pages, questions, slides
 
 CHAPTERS = course.chapters()
 BANK = {page.stem: questions.load(page.stem) for page in CHAPTERS}
@@ -271,12 +271,8 @@ def test_notebooks_ask_them_too_and_slides_do_not(page):
     assert "<!-- questions" not in student
     assert len(re.findall(r"<details><summary><b>Answer \d</b></summary>", student)) == 5
     assert all(question.text in student and question.explanation in student for question in asked)
-    deck = slides.Deck(page, lower.Lowering(page))
-    deck.new("Exercises")
-    deck.add(f"## From memory\n\n<!-- questions {page.stem} -->\n\n## What came next\n\nA sentence that is told.")
-    kept = slides.without_remarks(deck.slides)
-    assert "From memory" not in [slide.title for slide in kept]
-    assert not any("questions" in text for slide in kept for text in slide.parts + slide.notes)
+    deck = [slide for row in slides.Deck(page, book.executions()[page]).rows() for slide in row]
+    assert not any(question.text in slide.text + slide.answer for slide in deck for question in asked)
 
 
 def test_answers_of_every_kind_on_a_page():

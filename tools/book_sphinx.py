@@ -7,6 +7,7 @@ from collections import Counter
 from html import escape
 
 from docutils import nodes
+from docutils.parsers.rst import Directive, directives
 from sphinx.util import logging
 
 from tools import bib, pages, questions
@@ -14,6 +15,17 @@ from tools import bib, pages, questions
 LEDGER = "<!-- the ledger -->"
 BIBLIOGRAPHY = "<!-- the bibliography -->"
 log = logging.getLogger(__name__)
+
+
+class Slide(Directive):
+    """A slide of the lecture beside its section. The page itself shows nothing of it."""
+
+    has_content, required_arguments, final_argument_whitespace = True, 1, True
+    option_spec = {"minutes": float, "show": directives.unchanged, "code": directives.unchanged,
+                   "symbols": directives.unchanged, "ask": directives.flag}
+
+    def run(self):
+        return []
 
 
 def on_source_read(app, docname, source):
@@ -131,6 +143,7 @@ def not_found(app):
 
 
 def setup(app):
+    app.add_directive("slide", Slide)
     app.connect("html-collect-pages", not_found)
     app.connect("html-page-context", describe)
     app.connect("source-read", on_source_read)

@@ -13,8 +13,9 @@ exercises; cells with the tag ``for-ex-name`` come with that exercise, and so do
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 import re
-import shutil
 from dataclasses import dataclass, field
 
 import nbformat
@@ -97,7 +98,7 @@ def chapters():
 
 
 def stream(page, cells):
-    """The page in order: blocks of MyST, code cells and, each in the place where it begins, an Exercise.
+    """The page in order: blocks of MyST, code cells and, each in the place where it begins, an Exercise; no slides.
 
     ``cells`` are those of the page, executed or not.
     """
@@ -106,7 +107,9 @@ def stream(page, cells):
         parts = [cell] if cell.cell_type == "code" else blocks.parse(cell.source)
         for part in parts:
             name = part.name if isinstance(part, blocks.Directive) else ""
-            if name in {"exercise", "exercise-start"}:
+            if name == "slide":
+                pass
+            elif name in {"exercise", "exercise-start"}:
                 exercise = Exercise(part.options["label"], [part])
                 grades = re.search(r"points-(\d+)", part.options.get("class", ""))
                 exercise.by_hand = int(grades[1]) if grades else 0
@@ -281,23 +284,53 @@ def nbgrader(cell, name, **roles):
 
 
 def main(folder=COURSE):
-    """Write everything anew, but for what a teacher has put beside it: a gradebook, submissions, other settings."""
-    cache = book.execute()
-    for made in ("slides", "student", "solutions", "questions", "nbgrader/release"):
-        shutil.rmtree(folder / made, ignore_errors=True)
+    """Write what has changed, and leave what a teacher has put beside it: a gradebook, submissions, other settings."""
+    cache, common, record = book.execute(), digest_of_tools(), folder / "made.json"
     slides.copy_libraries(folder / "slides")
-    for page in chapters():
-        executed = book.executed(cache, page)
-        slides.write(page, stream(page, executed.cells), folder / "slides" / f"{page.stem}.html")
-        write(lower.notebook(page, executed), folder / "solutions" / page.notebook.name)
+    made = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    executed = {page: book.executed(cache, page) for page in chapters()}
+    now = {page: digest(page, executed[page], common) for page in chapters()}
+    stale = [page for page in chapters() if made.get(page.stem) != now[page] or not is_there(folder, page)]
+    for page in stale:
+        slides.write(page, executed[page], folder / "slides")
+        write(lower.notebook(page, executed[page]), folder / "solutions" / page.notebook.name)
         write(student(page), folder / "student" / page.notebook.name)
         write(assignment(page), folder / "nbgrader" / "release" / page.stem / page.notebook.name)
         print(f"  {page.stem:<14} {graded(page)}", flush=True)
+    if stale and not slides.print_pdf(folder / "slides", [page.stem for page in stale]):
+        print("No PDF of the slides: that needs Chromium (apt install chromium).")
     questions.write(folder / "questions")
     settings = folder / "nbgrader" / "nbgrader_config.py"
     if not settings.exists():
         settings.write_text(CONFIG, encoding="utf-8")
-    print(f"Slides, notebooks, assignments and questions are in {folder}. How to use them: the page for instructors.")
+    record.write_text(json.dumps({page.stem: now[page] for page in chapters()}), encoding="utf-8")
+    print(f"{len(stale)} of {len(now)} chapters had changed. Slides, notebooks, assignments and questions are in "
+          f"{folder}. How to use them: the page for instructors.")
+
+
+def digest_of_tools():
+    """Hex digest of what the course is made with and by: tools, questions, references, and the labels of all pages."""
+    labels = {name: label.text for name, label in lower.all_labels().items()}
+    found = hashlib.sha256(repr((labels, [(page.docname, page.title) for page in pages.toc()])).encode())
+    files = [pages.ROOT / "_config.yml", pages.ROOT / "book" / "references.bib", *questions.FOLDER.iterdir(),
+             *(path for path in slides.HERE.iterdir() if path.suffix in {".py", ".html", ".css"})]
+    for path in sorted(files):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def digest(page, executed, common):
+    """Hex digest of a page, its outputs and what is common to all pages."""
+    outputs = json.dumps([cell.get("outputs", []) for cell in executed.cells])
+    return hashlib.sha256(f"{common}{page.source.read_text(encoding='utf-8')}{outputs}".encode()).hexdigest()
+
+
+def is_there(folder, page):
+    """Whether all files of a page are in the folder, the PDF too where it can be made."""
+    files = [f"slides/{page.stem}.html", f"solutions/{page.stem}.ipynb", f"student/{page.stem}.ipynb",
+             f"nbgrader/release/{page.stem}/{page.stem}.ipynb",
+             *([f"slides/{page.stem}.pdf", f"slides/{page.stem}-handout.pdf"] if slides.chromium() else [])]
+    return all((folder / file).exists() for file in files)
 
 
 def write(notebook, path):

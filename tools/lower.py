@@ -32,7 +32,7 @@ if "google.colab" in sys.modules:
 ASIDES = {"note", "tip", "warning", "important", "caution", "attention", "hint", "danger", "error", "seealso",
           "margin", "sidebar", "epigraph", "topic", "todo"}
 FLAT = {"grid", "grid-item", "grid-item-card", "card", "card-carousel", "tab-set", "tab-item", "div", "container"}
-DROPPED = {"tableofcontents", "toctree", "contents", "index", "raw", "exercise-end", "solution-end"}
+DROPPED = {"tableofcontents", "toctree", "contents", "index", "raw", "exercise-end", "solution-end", "slide"}
 CODE = {"code-block", "code", "sourcecode"}
 KEPT_TAGS = {"hide-input", "raises-exception", "nbval-ignore-output", "nbval-skip", "nbval-raises-exception"}
 
@@ -377,7 +377,7 @@ def labels_of(page, counts):
                 found[name] = Label(page, text, name)
         elif name:
             found[name] = Label(page, d.argument or d.name, name)
-        if d.name not in CODE | {"math"}:
+        if d.name not in CODE | {"math", "slide"}:
             walk(d.body)
 
     for cell in page.read().cells:

@@ -1,8 +1,8 @@
-"""Lecture slides from a chapter: what is to be seen on the slides, what is to be told in the speaker's notes.
+"""Lecture slides, from the `{slide}` blocks that stand in a chapter beside the section they belong to.
 
-On slides go the first sentences of a section's first paragraphs, its equations, figures, widgets and tables, the
-claims, the questions to be answered first, the errata, and code cells with the tag ``slide``. All prose goes into the
-notes.
+A block has the short text of one slide, and below a line ``+++`` the notes for the teacher; with the option ``:ask:``
+it has a question, its answer and the notes. The page's own figures, tables, widgets, equations and code are shown by
+name, so a slide shows what the page shows. `contributing/slides.md` explains the options.
 """
 
 from __future__ import annotations
@@ -10,276 +10,188 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-from dataclasses import dataclass, field
+from base64 import b64encode
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-import nbformat
 from jinja2 import Environment, FileSystemLoader
 from nbconvert.filters import Highlight2HTML, markdown2html
 from pygments.formatters import HtmlFormatter
 
-from tools import blocks, lower, pages, questions
+from tools import blocks, lower, pages
 
 HERE = Path(__file__).parent
-ROOM = 13.0  # lines of text that fit on a slide under its title
-POINTS = 3  # sentences on a slide, besides what is to be seen
+OPTIONS = {"minutes", "show", "code", "ask", "symbols"}
+MOST_CODE = 8  # lines
+CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+PATIENCE = 180_000  # milliseconds: for what hangs, not for what is slow on a busy machine
 
 
 @dataclass
 class Slide:
-    """One slide: HTML on it and in the speaker's notes, and how many lines it has."""
+    """One slide. All but the title and the numbers is HTML."""
 
     title: str
-    first: bool = False  # of a section: slides of one section stand below each other
-    parts: list = field(default_factory=list)
-    notes: list = field(default_factory=list)
-    lines: float = 0.0
-    points: int = 0  # how many of the parts are sentences
-    kind: str = ""  # "title", "question", "alone" (a figure or widget), "boxes" or, with room for sentences, ""
+    minutes: float
+    text: str
+    notes: str
+    answer: str = ""
+    shown: str = ""  # a figure, widget, table or equation of the page
+    code: str = ""
+    is_title: bool = False
+    start: float = 0  # minutes since the lecture began
 
 
 class Deck:
-    """Collects slides in the order of the page."""
+    """Makes the slides of a page from its cells, executed."""
 
-    def __init__(self, page, lowering):
-        self.page, self.lowering, self.slides, self.lead = page, lowering, [], ""
+    def __init__(self, page, executed):
+        self.page, self.cells = page, executed.cells
+        self.lowering = lower.Lowering(page, lower.glued(executed))
+        self.named = {}
+        for cell in self.cells:
+            if cell.cell_type == "code":
+                name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name") or cell.metadata.get("name")
+                self.named[name] = cell
+            else:
+                self.named |= {block.label: block for block in blocks.parse(cell.source)
+                               if isinstance(block, blocks.Math) and block.label}
 
-    def new(self, title, **options):
-        self.slides.append(Slide(title, **options))
-        return self.slides[-1]
-
-    @property
-    def now(self):
-        return self.slides[-1]
-
-    def put(self, html, lines, *, alone=False):
-        """On this slide if there is room, else on one more with the same title."""
-        under_a_remark = html.startswith("<img") and self.now.points == len(self.now.parts) and self.now.lines < 3.5
-        full = (alone and not under_a_remark) or (self.now.lines + lines > ROOM and not alone)
-        if self.now.parts and (full or self.now.kind == "alone"):
-            self.new(self.now.title)
-        if alone:
-            self.now.kind = "alone"
-        self.now.parts.append(html)
-        self.now.lines += lines
+    def rows(self):
+        """A list of slides for each section of the page that has some; the first begins with the title."""
+        rows = [[self.title(), self.goals()]]
+        for cell in self.cells:
+            for part in blocks.parse(cell.source) if cell.cell_type == "markdown" else ():
+                if isinstance(part, blocks.Directive) and part.name == "slide":
+                    rows[-1].append(self.slide(part))
+                elif isinstance(part, str) and "```{slide}" in part:
+                    raise ValueError(f"{self.page.source.name}: a slide's title has no backtick, or it is no block")
+                elif isinstance(part, str) and re.search(r"^## ", part, re.M) and not part.startswith("```"):
+                    rows.append([])
+        clock = 0
+        for slide in (slide for row in rows for slide in row):
+            slide.start = clock
+            clock += slide.minutes
+        return [row for row in rows if row]
 
     def html(self, text):
         """MyST to HTML without links: a slide asks the network for nothing."""
         return unlinked(markdown2html(self.lowering.lower(text).strip()))
 
-    def tell(self, text):
-        self.now.notes.append(self.html(text))
+    def paragraph(self, beginning):
+        """The paragraph of the page's head that begins with these words, without them, on one line."""
+        text = self.page.source.read_text(encoding="utf-8")
+        return " ".join(re.search(rf"^\*\*{beginning}\*\*(.+?)\n\n", text, re.M | re.S)[1].split())
 
-    # Blocks
+    def title(self):
+        notes = f"Students need {self.paragraph('You need')}"
+        return Slide(self.page.title, 1, "", self.html(notes), is_title=True)
 
-    def add(self, part):
-        if isinstance(part, nbformat.NotebookNode):
-            self.cell(part)
-        elif isinstance(part, blocks.Directive):
-            self.directive(part)
-        elif isinstance(part, blocks.Math):
-            self.math(part)
-        elif isinstance(part, str):
-            for paragraph in re.split(r"\n\s*\n", part.strip()):
-                self.paragraph(paragraph.strip())
+    def goals(self):
+        goals = self.paragraph("After this chapter").removeprefix("you can ").rstrip(".").split("; ")
+        items = "\n".join(f"- {goal.removeprefix('and ')}" for goal in goals)
+        notes = "Read them out, and come back to them at the end: which of them can everybody do now?"
+        return Slide("After this chapter you can", 2, self.html(items), self.html(notes))
 
-    def paragraph(self, text):
-        heading = re.match(r"(#+) (.*)", text)
-        if heading and len(heading[1]) == 1:
-            self.new(heading[2], first=True, kind="title")
-        elif heading:
-            self.new(heading[2], first=len(heading[1]) == 2)
-            self.lead = ""
-        elif text.startswith("**After this chapter**"):
-            goals = re.sub(r"\*\*After this chapter\*\*\s+you can\s+", "", " ".join(text.split())).rstrip(".")
-            self.new("After this chapter you can", first=True)
-            items = "\n".join(f"- {goal.removeprefix('and ')}" for goal in goals.split("; "))
-            self.put(self.html(items), 0)
-            self.tell(text)
-        elif text.startswith(("**You need**", "**Time:**")):
-            self.tell(text)
-        elif text and not questions.PLACEHOLDER.match(text):  # these are for a later day
-            self.lead = text
-            self.tell(text)
-            if re.match(r"([-*]|\d+\.) ", text):
-                self.put(self.html(text), lines_of(text) + text.count("\n"))
-            elif not text.startswith(("```", "|")):
-                self.point(first_sentences(text))
+    def slide(self, block):
+        def wrong(what):
+            return ValueError(f"{self.page.source.name}: the slide {block.argument!r} {what}")
 
-    def point(self, text):
-        """A sentence on this slide, if there is room for it."""
-        if (not self.now.kind and self.now.points < POINTS and self.now.lines + lines_of(text) <= 0.8 * ROOM
-                and not text.endswith((":", ",")) and not text[0].islower()):
-            self.put(self.html(text), lines_of(text))
-            self.now.points += 1
+        if not block.options.keys() <= OPTIONS or "minutes" not in block.options:
+            raise wrong(f"must have minutes, and no options but {', '.join(sorted(OPTIONS))}")
+        texts = re.split(r"^\+\+\+[ \t]*$", block.body, flags=re.M)
+        if len(texts) != 2 + ("ask" in block.options) or not all(text.strip() for text in texts):
+            raise wrong("must have a text and notes below a line '+++'; a question has an answer between the two")
+        wanted = [block.options[option] for option in ("show", "code") if option in block.options]
+        missing = [name for name in wanted if name not in self.named]
+        if missing:
+            raise wrong(f"shows {missing[0]!r}, which is no cell or equation of the page")
+        made = Slide(re.sub(r"</?p>|\n$", "", self.html(block.argument)),
+                     float(block.options["minutes"]), self.html(texts[0]), self.html(texts[-1]))
+        if "ask" in block.options:
+            made.answer = self.html(texts[1])
+        if "show" in block.options:
+            made.shown = self.show(self.named[block.options["show"]])
+        if "code" in block.options:
+            source = self.named[block.options["code"]].source
+            if len(source.splitlines()) > MOST_CODE:
+                raise wrong(f"shows more than {MOST_CODE} lines of code")
+            made.code = Highlight2HTML()(source)
+        return made
 
-    def math(self, block):
-        rows = 1 + block.body.count(r"\\") + 0.6 * block.body.count(r"\frac") ** 0.5
-        html = "" if self.now.parts and self.now.lines + 1.5 * rows <= ROOM else self.introduction()
-        self.put(html + self.formula(block), 1.5 * rows + 0.8 + (2 if html else 0))
+    def show(self, named):
+        if isinstance(named, blocks.Math):
+            return f'<div class="formula">$$\n{escape(named.body.strip(), quote=False)}\n$$</div>'
+        return "\n".join(filter(None, (self.output(named, output) for output in named.outputs)))
 
-    def formula(self, block):
-        return f'<div class="formula">{escape(self.lowering.math(block), quote=False)}</div>'
-
-    def introduction(self):
-        """The sentence that leads to what comes now, where it says so by a colon."""
-        if not self.lead.endswith((":", ",")):
-            return ""
-        return self.html(sentences(self.lead)[-1])
-
-    def directive(self, d):
-        title = d.argument
-        if d.name == "admonition" and "claim" in d.options.get("class", ""):
-            text = self.html(d.body)
-            self.put(f'<div class="box claim"><b>{escape(title)}</b>{text}</div>', lines_of(d.body) + 1.6)
-            self.now.kind = "boxes"
-        elif d.name == "admonition" and title == "Predict first":
-            self.question(d)
-        elif d.name == "admonition":
-            self.errata(d)
-        elif d.name == "bibliography":
-            pass
-        else:
-            self.tell(f"```{{{d.name}}} {title}\n{d.body}\n```" if d.name in lower.CODE else d.body)
-
-    def question(self, d):
-        question, answer = "", ""
-        for block in blocks.parse(d.body):
-            if isinstance(block, blocks.Directive) and block.name == "dropdown":
-                answer = block.body
-            elif isinstance(block, blocks.Math):
-                question += f"\n$$\n{block.body}\n$$\n"
-            elif isinstance(block, str):
-                question += block
-        before = self.now.title
-        self.new("Predict first", kind="question")
-        self.put(f'<div class="box question">{self.html(question)}</div>'
-                 f'<div class="box answer fragment">{self.html(answer)}</div>', ROOM)
-        self.tell("Let everybody write down an answer, then ask for hands, then go on to the answer.")
-        self.new(before)  # what follows the question
-
-    def errata(self, d):
-        """A line for each thing that is put right; the whole in the notes."""
-        for paragraph in re.split(r"\n\s*\n", d.body.strip()):
-            self.put(f'<div class="erratum">{self.html(paragraph)}</div>', lines_of(paragraph) + 0.6)
-
-    def exercises(self, several):
-        """A list of the exercises with their times."""
-        lines = []
-        for exercise in several:
-            text = "\n".join(block.body if isinstance(block, blocks.Directive) else block
-                             for block in exercise.text if not isinstance(block, blocks.Math))
-            found = re.search(r"\*\*(.+?)\.?\*\*\s*\(([^)]*)\)", text, re.S)
-            number = self.lowering.labels[exercise.label].text.split()[-1]
-            lines.append(f"- {number} **{found[1]}** ({found[2]})" + (", graded by tests" if exercise.answer else ""))
-        self.put(self.html("\n".join(lines)), len(lines))
-
-    # Cells
-
-    def cell(self, cell):
-        figure = cell.metadata.get("mystnb", {}).get("figure")
-        outputs = [nbformat.from_dict(output) for output in cell.get("outputs", [])]
-        html = ["".join(output.data["text/html"]) for output in outputs if "text/html" in output.get("data", {})]
-        if figure:
-            alt = " ".join(cell.metadata["mystnb"]["image"]["alt"].split())
-            picture = next(output.data["image/png"] for output in outputs if "image/png" in output.get("data", {}))
-            caption = self.lowering.caption(figure)
-            self.put(f'<img src="data:image/png;base64,{"".join(picture.split())}" alt="{escape(alt)}">'
-                     f'<div class="caption">{unlinked(markdown2html(first_sentences(caption, 30, 140)))}</div>',
-                     ROOM, alone=True)
-            self.now.notes.append(unlinked(markdown2html(caption)))
-        elif "no-slide" in cell.metadata.get("tags", []):
-            pass  # too tall to be read on one
-        elif any("rnnbook-widget" in text for text in html):
-            widget = next(text for text in html if "rnnbook-widget" in text)
-            self.put(widget, ROOM, alone=True)
-        elif html:
-            tables = unlinked("\n".join(html))
-            said = [output.data["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {})]
-            self.put("".join(self.html(text) for text in said) + tables, 2 + len(said) + 0.8 * tables.count("<tr"))
-        elif "slide" in cell.metadata.get("tags", []):
-            source = Highlight2HTML()(cell.source)
-            printed = "".join(output.text for output in outputs if output.output_type == "stream")
-            self.put(source + (f"<pre>{escape(printed)}</pre>" if printed else ""),
-                     0.75 * (cell.source + printed).count("\n") + 1.5)
-            self.now.kind = "boxes"
+    def output(self, cell, output):
+        """An output of a cell as HTML; nothing of where its numbers come from: the page has that."""
+        if output.output_type == "stream":
+            return f"<pre>{escape(output.text)}</pre>" if output.name == "stdout" else ""
+        data = output.data
+        if "image/svg+xml" in data or "image/png" in data:
+            alt = " ".join(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "").split())
+            mime = "image/svg+xml" if "image/svg+xml" in data else "image/png"
+            picture = "".join(data[mime])
+            packed = b64encode(picture.encode()).decode() if mime == "image/svg+xml" else "".join(picture.split())
+            return f'<img src="data:{mime};base64,{packed}" alt="{escape(alt)}">'
+        if "text/html" in data:
+            html = "".join(data["text/html"])
+            if 'class="provenance"' in html:
+                return ""
+            return html if "rnnbook-widget" in html else unlinked(html)
+        return self.html("".join(data["text/markdown"])) if "text/markdown" in data else ""
 
 
 def unlinked(html):
     return re.sub(r"</?a\b[^>]*>", "", html)
 
 
-def sentences(text):
-    return re.split(r"(?<=[.?!])\s+(?=[A-Z“$*`\\(])", " ".join(text.split()))
-
-
-def first_sentences(text, enough=60, most=240):
-    """The first sentences of a paragraph, so many that they have about ``enough`` characters."""
-    said = ""
-    for sentence in sentences(text):
-        if said and (len(said) >= enough or len(said) + len(sentence) > most):
-            break
-        said = f"{said} {sentence}".strip()
-    return said
-
-
-def lines_of(text):
-    return 0.6 + len(" ".join(text.split())) / 72
-
-
-def deck(page, parts):
-    """The slides of a chapter, from its stream of blocks, cells and exercises."""
-    made = Deck(page, lower.Lowering(page))
-    exercises = []
-    for part in parts:
-        if not isinstance(part, (str, blocks.Directive, blocks.Math, blocks.Target, nbformat.NotebookNode)):
-            exercises.append(part)
-            continue
-        if exercises:
-            made.exercises(exercises)
-            exercises = []
-        made.add(part)
-    return without_remarks(made.slides)
-
-
-def without_remarks(slides):
-    """The slides, but for those in the middle of a section that hold nothing but sentences: their notes move on."""
-    kept, notes, heading = [], [], ""
-    for slide in slides:
-        goes_on = slide.title == heading
-        heading = slide.title if slide.kind != "question" else heading
-        if slide.kind == "title" or len(slide.parts) > (slide.points if goes_on else 0):
-            slide.notes[:0] = notes
-            notes = []
-            kept.append(slide)
-        else:
-            notes += slide.notes
-    return kept
-
-
-def write(page, parts, path):
-    """Write the slides of a page as one HTML file beside the libraries."""
+def write(page, executed, folder):
+    """Write the slides of a page, one HTML file beside the libraries, and a second one to be printed."""
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=False, trim_blocks=True, lstrip_blocks=True)
-    title, *made = deck(page, parts)
-    stacks = []
-    for slide in made:
-        if slide.first or not stacks:
-            stacks.append([])
-        stacks[-1].append(slide)
-    html = environment.get_template("slides.html").render(
-        page=page, title=title, stacks=stacks, book=pages.CONFIG["title"],
-        code=HtmlFormatter(style="a11y-light").get_style_defs(".highlight"))
-    path.write_text(html, encoding="utf-8")
+    environment.filters["clock"] = lambda minutes: f"{int(minutes) // 60}:{minutes % 60:02.0f}"
+    code = HtmlFormatter(style="a11y-light").get_style_defs(".highlight")
+    for template, name in (("slides.html", f"{page.stem}.html"), ("handout.html", f"{page.stem}-handout.html")):
+        html = environment.get_template(template).render(
+            page=page, rows=Deck(page, executed).rows(), book=pages.CONFIG["title"], code=code)
+        (folder / name).write_text(html, encoding="utf-8")
 
 
 def copy_libraries(folder):
     """Put reveal.js and MathJax beside the slides, from the packages that bring them."""
     reveal = Path(importlib.util.find_spec("sphinx_revealjs").origin).parent / "_static" / "revealjs"
     mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name in ("dist/reveal.js", "dist/reveal.css", "dist/reset.css", "plugin/notes/notes.js", "LICENSE"):
         (folder / "reveal" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(reveal / name, folder / "reveal" / name)
     shutil.copy(mathjax / "tex-svg.js", folder / "mathjax.js")
     shutil.copy(HERE / "slides.css", folder)
+
+
+def chromium():
+    """The system's Chromium, or None."""
+    return next(filter(None, map(shutil.which, CHROMIUM)), None)
+
+
+def print_pdf(folder, stems):
+    """Print decks and handouts as PDF; False if there is no Chromium."""
+    if not chromium():
+        return False
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 720})
+        tab.set_default_timeout(PATIENCE)
+        for stem in stems:
+            for form in ("deck", "handout"):
+                tab.goto(f"{(folder / f'{stem}-handout.html').as_uri()}#{form}")
+                tab.reload()  # another form of the same address does not load it again
+                tab.wait_for_selector("body[data-ready]")
+                name = f"{stem}.pdf" if form == "deck" else f"{stem}-handout.pdf"
+                tab.pdf(path=folder / name, prefer_css_page_size=True, print_background=True)
+        browser.close()
+    return True
