@@ -102,7 +102,7 @@ def test_an_answer_without_tests_is_an_error():
 # Slides
 
 
-UNWRITTEN = {"01_rnn", "02_gru4rec", "03_improved", "04_rrn", "05_joint", "06_after"}  # no slides for 90 minutes yet
+UNWRITTEN = {"01_rnn", "02_gru4rec", "03_improved", "04_rrn"}  # no slides for 90 minutes yet
 WRITTEN = [page for page in CHAPTERS if page.stem not in UNWRITTEN]
 per_deck = pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.stem)
 GREEK = ("alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|varphi"
@@ -157,7 +157,7 @@ def test_a_slide_is_short_and_says_one_thing(page):
 def symbols(tex):
     r"""The letters of a formula, such as ``h``, ``h_`` for one with an index, or ``\hat r``; words are none."""
     tex = re.sub(r"\\(?:text|mathrm|operatorname\*?|mathbb|begin|end)\s*\{[^}]*\}", " ", tex)
-    tex = re.sub(rf"\\(?!(?:hat|tilde|bar|{GREEK})(?![a-zA-Z]))[a-zA-Z]+", " ", tex)
+    tex = re.sub(rf"\\(?!(?:hat|tilde|bar|{GREEK})(?![a-zA-Z]))[a-zA-Z]+", "|", tex)
     tex = re.sub(r"(\\(?:hat|tilde|bar))\s*\{?\s*(\\[a-zA-Z]+|[a-zA-Z])\}?", r"\1 \2", tex)
     return {re.sub(r"\s*_$", "_", symbol)
             for symbol in re.findall(r"(?:\\(?:hat|tilde|bar) )?(?:\\[a-zA-Z]+|[a-zA-Z])(?:\s*_)?", tex)}
