@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -102,7 +103,7 @@ def test_an_answer_without_tests_is_an_error():
 # Slides
 
 
-UNWRITTEN = {"01_rnn", "02_gru4rec", "03_improved", "04_rrn"}  # no slides for 90 minutes yet
+UNWRITTEN = {"03_improved", "04_rrn"}  # no slides for 90 minutes yet
 WRITTEN = [page for page in CHAPTERS if page.stem not in UNWRITTEN]
 per_deck = pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.stem)
 GREEK = ("alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|varphi"
@@ -148,7 +149,7 @@ def test_a_slide_deck_takes_ninety_minutes(page, executed):
 @per_deck
 def test_a_slide_is_short_and_says_one_thing(page):
     for block in slide_blocks(page):
-        words = re.sub(r"\$\$.*?\$\$|\$[^$]*\$", " x ", texts_of(block), flags=re.S).split()
+        words = re.findall(r"\S*\w\S*", re.sub(r"\$\$.*?\$\$|\$[^$]*\$", " x ", texts_of(block), flags=re.S))
         assert len(words) <= (110 if "ask" in block.options else 65), block.argument
         assert len(block.argument) <= 70, block.argument
         assert "cite:" not in block.body, f"{block.argument}: the page's bibliography does not hear of a slide"
@@ -197,7 +198,8 @@ WALK = """async () => {
             const text = walk.currentNode.textContent.trim();
             if (!text || at.width < 2 || at.height < 2) continue;
             if (parent.closest("script, style, option, mjx-assistive-mml, .rb-status")) continue;
-            found.push([parseFloat(getComputedStyle(parent).fontSize) * parent.currentCSSZoom, text]);
+            const scale = parent.ownerSVGElement ? parent.getScreenCTM().a : parent.currentCSSZoom;
+            found.push([parseFloat(getComputedStyle(parent).fontSize) * scale, text]);
         }
         for (const glyph of content.querySelectorAll("mjx-container use, mjx-container path[data-c]"))
             if (glyph.getScreenCTM()) found.push([1000 * glyph.getScreenCTM().a, "a letter of a formula"]);
@@ -208,10 +210,10 @@ WALK = """async () => {
         Reveal.slide(at.h, at.v);
         slide.querySelectorAll(".fragment").forEach((part) => part.classList.add("visible"));
         await frames();
-        const parts = [...content.querySelectorAll("h1, h2, p, li, mjx-container, pre, table, img, .rnnbook-widget")]
+        const parts = [...content.querySelectorAll("h1, h2, p, li, mjx-container, pre, table, img, svg")]
             .filter((element) => !element.closest("mjx-assistive-mml, .rb-status") && box(element).height > 0);
         const tooFull = (room) => room.scrollHeight > room.clientHeight + 1 || room.scrollWidth > room.clientWidth + 1;
-        const image = content.querySelector("img");
+        const image = content.querySelector(".shown > img, .shown > svg");
         seen.push({
             title: slide.querySelector("h1, h2").textContent,
             small: sizes(content).filter(([size]) => size < 18).map(([size, text]) => `${size.toFixed(1)}: ${text}`),
@@ -272,7 +274,7 @@ def test_a_widget_on_a_slide_keeps_its_arrows_and_lets_the_lecture_go_on(new_tab
     tab = open_deck(new_tab, decks, CHAPTERS[0])
     slider, place = focus_widget(tab)
     before = slider.input_value()
-    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowLeft")
     moved = slider.input_value()
     assert moved != before and tab.evaluate(PLACE) == place
     tab.keyboard.press(key)
@@ -448,7 +450,8 @@ def test_pdf_of_slides_and_handout(decks, executed, tmp_path):
     text = "".join(f"```{{slide}} Slide {n}\n:minutes: 1\n\nText.\n\n+++\n\nNotes.\n```\n" for n in range(5))
     shutil.copytree(decks, tmp_path / "slides")
     slides.write(page, notebook_with(text), tmp_path / "slides")
-    assert slides.print_pdf(tmp_path / "slides", [page.stem])
+    with ThreadPoolExecutor(1) as own:  # the tests' browser has this thread
+        assert own.submit(slides.print_pdf, tmp_path / "slides", [page.stem]).result()
     for name, n_pages in ((f"{page.stem}.pdf", 7), (f"{page.stem}-handout.pdf", 3)):
         assert len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "slides" / name).read_bytes())) == n_pages
 

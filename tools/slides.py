@@ -101,7 +101,8 @@ class Deck:
         if not block.options.keys() <= OPTIONS or "minutes" not in block.options:
             raise wrong(f"must have minutes, and no options but {', '.join(sorted(OPTIONS))}")
         texts = re.split(r"^\+\+\+[ \t]*$", block.body, flags=re.M)
-        if len(texts) != 2 + ("ask" in block.options) or not all(text.strip() for text in texts):
+        needed = texts[1:] if "show" in block.options else texts
+        if len(texts) != 2 + ("ask" in block.options) or not all(text.strip() for text in needed):
             raise wrong("must have a text and notes below a line '+++'; a question has an answer between the two")
         wanted = [block.options[option] for option in ("show", "code") if option in block.options]
         missing = [name for name in wanted if name not in self.named]

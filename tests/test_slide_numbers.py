@@ -1,0 +1,85 @@
+"""The numbers that are computed by hand on slides, computed again."""
+
+import re
+from math import exp, log, prod, tanh
+
+import pytest
+
+from tools import blocks, pages
+
+
+def slides_of(stem):
+    """{title: what students see of a slide}"""
+    page = next(page for page in pages.toc() if page.stem == stem)
+    return {part.argument: part.body.rpartition("+++")[0]
+            for cell in page.read().cells if cell.cell_type == "markdown" for part in blocks.parse(cell.source)
+            if isinstance(part, blocks.Directive) and part.name == "slide"}
+
+
+def sigmoid(x):
+    return 1 / (1 + exp(-x))
+
+
+def softmax(*scores):
+    return [exp(score) / sum(map(exp, scores)) for score in scores]
+
+
+H1 = tanh(1)
+H2 = tanh(0.5 * H1)
+H3 = tanh(0.5 * H2)
+D2 = 1 - H2**2
+D1 = (1 - H1**2) * 0.5 * D2
+WEIGHTS = softmax(2, -2, -2)
+PASSED = [sigmoid(1 - score) for score in (2, -2, -2)]  # of the margins of a target that scores 1
+STORED = 0.9999
+
+# (chapter, title): the numbers of a slide, as they are printed there
+COMPUTED = {
+    ("01_rnn", "Three clicks through one unit"): [
+        f"| 1 | 1 | 1 | {H1:.3f} |", f"| 2 | 0 | {0.5 * H1:.3f} | {H2:.3f} |",
+        f"| 3 | 0 | {0.5 * H2:.3f} | {H3:.3f} |"],
+    ("01_rnn", "A gradient goes back through two steps"): [
+        f"{H2:.3f}. How", rf"1 - {H2:.3f}^2$ | {D2:.3f} |", rf"0.5 \cdot {D2:.3f}$ | {0.5 * D2:.3f} |",
+        rf"(1 - {H1:.3f}^2) \cdot {0.5 * D2:.3f}$ | {D1:.3f} |",
+        rf"{D2:.3f} \cdot {H1:.3f} + {D1:.3f} \cdot 0 = {D2 * H1:.3f}$"],
+    ("01_rnn", "Twenty steps back, a factor at each"): [
+        f"| 0.5 | {0.5**20:.6f} |", f"| 0.9 | {0.9**20:.2f} |", f"| 1.1 | {1.1**20:.1f} |", f"| 1.5 | {1.5**20:.0f} |"],
+    ("01_rnn", "Exploded gradients can be clipped"): [f"has length {(30**2 + 40**2)**0.5:.0f}", "(3, 4)"],
+    ("01_rnn", "Keep, and write a little"): [rf"0.9 \cdot 2.0 + 0.5 \cdot (-0.4) = {0.9 * 2 + 0.5 * -0.4:.1f}"],
+    ("01_rnn", "The GRU mixes old and new"): [rf"(1 - 0.2) \cdot 1 + 0.2 \cdot (-1) = {(1 - 0.2) * 1 + 0.2 * -1:.1f}"],
+    ("01_rnn", "Which cell carries more gradient over 40 steps?"): [
+        rf"10^{{{log(0.5**40, 10):.0f}}}$", rf"\sigma(3) = {sigmoid(3):.2f}",
+        rf"\sigma(3)^{{40}} = {sigmoid(3)**40:.2f}"],
+    ("01_rnn", "A vanilla cell can remember"): [
+        rf"\tanh(5 \cdot {STORED}) = {tanh(5 * STORED):.4f}", rf"5\,(1 - {STORED}^2) = {5 * (1 - STORED**2):.3f}",
+        rf"0.001^{{40}} = 10^{{{40 * log(0.001, 10):.0f}}}"],
+    ("02_gru4rec", "A score is a product"): [
+        f"0.1 | **{1 * 2 + -1 * 0.5 + 0.1:.1f}** |", f"0.3 | **−{-(1 * 0.5 + -1 * 1 + 0.3):.1f}** |"],
+    ("02_gru4rec", "After how many steps is the epoch over?"): [
+        f"3+1+4+2+1+2+5+1 = {sum((4, 2, 5, 3, 2, 3, 6, 2)) - 8}$ predictions", rf"= {-(-19 // 3)}$ steps"],
+    ("02_gru4rec", "Scoring every item costs too much"): [
+        f"37,483 · 100 = {37_483 * 100:,}", f"{32 + 2048:,} · 100 = {(32 + 2048) * 100:,}", "Eighteen times less"],
+    ("02_gru4rec", "Draw negatives by a power of popularity"): [
+        f"| {clicks} | {clicks / 111:.0%} | {clicks**0.5 / (10 + 10**0.5 + 1):.0%} | {1 / 3:.0%} |".replace("%", " %")
+        for clicks in (100, 10, 1)],
+    ("02_gru4rec", "More probable, or more than usual?"): [
+        f"20 % | {0.20 / 0.10:.0f} |", f"4 % | **{0.04 / 0.01:.0f}** |"],
+    ("02_gru4rec", "Tell the model how often an item was drawn"): [
+        rf"\log {p:.2f} = {log(p):.2f}$ | −{-log(q):.2f} | {log(p / q):.2f} |" for p, q in ((0.2, 0.1), (0.04, 0.01))],
+    ("02_gru4rec", "Count who scores higher"): [f"is {sum(r > 0.5 for r in (0.9, 0.2, 0.7, -1)) / 4:.1f}"],
+    ("02_gru4rec", "Two losses with numbers"): [
+        rf"-\log {sigmoid(-1):.3f} = {-log(sigmoid(-1)):.2f}",
+        rf"{sigmoid(1):.3f} + {sigmoid(4):.3f} = {sigmoid(1) + sigmoid(4):.2f}",
+        f"BPR is {-log(sigmoid(8)):.4f}, TOP1 still {sigmoid(-8) + sigmoid(4):.2f}"],
+    ("02_gru4rec", "The strongest negative counts most"): [
+        ", ".join(f"{weight:.3f}" for weight in WEIGHTS), f"/3 = {sum(PASSED) / 3:.2f}",
+        rf"({PASSED[0]:.3f} + {PASSED[1]:.3f} + {PASSED[2]:.3f})", f"= {sum(map(prod, zip(WEIGHTS, PASSED))):.2f}"],
+    ("02_gru4rec", "Small steps where there were many"): [
+        rf"0.1 \cdot 1 / 10 = {0.1 / 100**0.5:.2f}", rf"0.1 \cdot 1 / 1 = {0.1 / 1**0.5:.1f}"],
+}
+
+
+@pytest.mark.parametrize(("stem", "title"), COMPUTED, ids=lambda text: re.sub(r"\W+", "-", text))
+def test_numbers_of_a_slide(stem, title):
+    text = slides_of(stem)[title]
+    assert [number for number in COMPUTED[stem, title] if number not in text] == []
