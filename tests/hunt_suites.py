@@ -75,12 +75,12 @@ def test_loss():
 
 def test_negatives():
     counts, targets = np.array([0, 1, 4, 16, 64]), np.array([4, 4, 0, 3])
-    drawn = np.asarray(shop.draw(counts, targets, 5000, 3))
-    assert drawn.shape == (4, 5000) and (drawn == np.asarray(shop.draw(counts, targets, 5000, 3))).all()
+    drawn = np.asarray(shop.draw(counts, targets, 2000, 3))
+    assert drawn.shape == (4, 2000) and (drawn == np.asarray(shop.draw(counts, targets, 2000, 3))).all()
     for row, target in zip(drawn, targets):
         p = (np.sqrt(counts) if turned["draw"] else counts).astype(float)
         p[target] = 0
-        assert np.abs(np.bincount(row, minlength=5) / 5000 - p / p.sum()).max() < 0.04
+        assert np.abs(np.bincount(row, minlength=5) / 2000 - p / p.sum()).max() < 0.05
 
 
 def test_ranks_and_ties():

@@ -54,7 +54,7 @@ def test_every_fault_and_convention_is_drawn_and_none_twice_in_a_function():
     assert Copy(8, "student 0").faults != COPIES[0].faults
 
 
-@pytest.mark.parametrize("copy", COPIES[:6], ids=lambda copy: copy.student)
+@pytest.mark.parametrize("copy", COPIES[:3], ids=lambda copy: copy.student)
 def test_the_reference_catches_every_fault_and_accepts_every_correct_version(copy):
     suite = written_for(copy, "reference")
     for name, version in {"as it should be": copy.text(), **copy.correct()}.items():
