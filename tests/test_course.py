@@ -1,16 +1,19 @@
 """The teacher's kit: assignments, slides in a browser, projects with a known optimum. Grading has tests of its own."""
 
+import pickle
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pytest
+from sphinx.util.tags import Tags
 
-from tools import blocks, book, check, course, projects, slides
+from tools import blocks, book, book_sphinx, check, course, projects, slides
 
 CHAPTERS = course.chapters()
 
@@ -44,6 +47,48 @@ def lines_of_the_solution(exercise):
             elif course.points(part):
                 source = source.partition(course.HIDDEN)[2]
             yield from (line for line in source.splitlines() if len(line) > 40)
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
+def test_student_edition_holds_no_solution(page):
+    """What is written of a page, and put into the search index, is its doctree."""
+    doctree = pickle.loads((book.BUILD / ".doctrees" / f"{page.docname}.doctree").read_bytes())
+    whole = plain(doctree.astext())
+    book_sphinx.without_solutions(SimpleNamespace(tags=Tags([])), doctree, page.docname)
+    assert plain(doctree.astext()) == whole
+    book_sphinx.without_solutions(SimpleNamespace(tags=Tags(["student"])), doctree, page.docname)
+    left = plain(doctree.astext())
+    open_to_all = [part for part in course.stream(page, page.read().cells) if not isinstance(part, course.Exercise)]
+    open_to_all += [part for exercise in course.exercises(page) for part in (*exercise.text, *exercise.given)]
+    told = plain("\n".join(getattr(part, "source", getattr(part, "body", str(part))) for part in open_to_all))
+    secret = {line for exercise in course.exercises(page) for line in fragments(exercise) if line not in told}
+    assert len([line for line in secret if line in whole]) > max(30, 0.9 * len(secret))
+    assert [line for line in secret if line in left] == []
+    assert "colab" not in left and f'href="../notebooks/{page.stem}.ipynb"' in left
+    assert left.count("Predict first") == whole.count("Predict first") > 0
+    assert left.count("Answer 5") == whole.count("Answer 5") == 1
+
+
+def fragments(exercise):
+    """The longer lines of a solution as they read on a page: of its text, what stands between formulas and code."""
+    for part in exercise.solution:
+        if isinstance(part, nbformat.NotebookNode):
+            yield from (plain(line) for line in part.source.splitlines() if len(line) > 50)
+        else:
+            for line in getattr(part, "body", str(part)).splitlines():
+                words = re.split(r"[`*$\\{}\[\]<>|()]+", line)
+                yield from (plain(found) for found in words if len(found) > 40)
+
+
+def plain(text):
+    return " ".join(text.split())
+
+
+def test_student_edition_has_no_sources_and_no_buttons_to_them():
+    config = SimpleNamespace(html_copy_source=True, html_theme_options={"use_repository_button": True, "logo": 1})
+    book_sphinx.students_settings(SimpleNamespace(tags=Tags(["student"])), config)
+    assert not config.html_copy_source
+    assert config.html_theme_options == {"use_repository_button": False, "use_issues_button": False, "logo": 1}
 
 
 def test_student_notebook_has_the_chapter_and_a_blank_for_each_exercise():

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import nbformat
 
-from tools import blocks, book, lower, pages, questions, slides
+from tools import blocks, book, exams, lower, pages, questions, slides
 
 COURSE = book.BUILD / "course"
 HIDDEN = "# Hidden tests"
@@ -283,7 +283,7 @@ def nbgrader(cell, name, **roles):
 def main(folder=COURSE):
     """Write everything anew, but for what a teacher has put beside it: a gradebook, submissions, other settings."""
     cache = book.execute()
-    for made in ("slides", "student", "solutions", "questions", "nbgrader/release"):
+    for made in ("slides", "student", "solutions", "questions", "exams", "nbgrader/release"):
         shutil.rmtree(folder / made, ignore_errors=True)
     slides.copy_libraries(folder / "slides")
     for page in chapters():
@@ -294,6 +294,7 @@ def main(folder=COURSE):
         write(assignment(page), folder / "nbgrader" / "release" / page.stem / page.notebook.name)
         print(f"  {page.stem:<14} {graded(page)}", flush=True)
     questions.write(folder / "questions")
+    exams.write(folder / "exams")
     settings = folder / "nbgrader" / "nbgrader_config.py"
     if not settings.exists():
         settings.write_text(CONFIG, encoding="utf-8")
