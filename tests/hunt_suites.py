@@ -57,7 +57,8 @@ def test_gru():
 
 def test_states_begin_at_zero_with_each_session_in_its_own_lane():
     table, (W, U, b) = rng.normal(size=(6, 3)), weights()
-    steps = [[(0, 1, 2, True), (1, 3, 4, True)], [(0, 2, 5, False), (1, 0, 1, True)], [(0, 4, 0, True), (1, 1, 2, False)]]
+    steps = [[(0, 1, 2, True), (1, 3, 4, True)], [(0, 2, 5, False), (1, 0, 1, True)],
+             [(0, 4, 0, True), (1, 1, 2, False)]]
     states = {}
     for step, found in zip(steps, shop.read(steps, table, W, U, b)):
         assert set(found) == {0, 1}
@@ -127,7 +128,8 @@ import shop
 def test_shapes():
     assert len(shop.split([[0, 1]], [[1, 2]], 5)) == 2
     assert len(shop.lanes([[0, 1, 2]], 2)) >= 1
-    assert shop.gru(np.zeros((2, 3)), np.zeros((2, 4)), np.zeros((3, 12)), np.zeros((4, 12)), np.zeros(12)).shape == (2, 4)
+    state = shop.gru(np.zeros((2, 3)), np.zeros((2, 4)), np.zeros((3, 12)), np.zeros((4, 12)), np.zeros(12))
+    assert state.shape == (2, 4)
     assert shop.draw(np.ones(5), np.array([0, 1]), 3, 0).shape == (2, 3)
     assert shop.transitions([[0, 1]], 4).shape == (4, 4)
     assert len(shop.evaluate(np.ones((3, 3)), [[0, 1]], 2)) == 2
@@ -145,7 +147,8 @@ import shop
 
 
 def test_lanes():
-    clicks = sorted((click, following) for step in shop.lanes([[0, 1, 2], [3, 4]], 2) for _, click, following, _ in step)
+    steps = shop.lanes([[0, 1, 2], [3, 4]], 2)
+    clicks = sorted((click, following) for step in steps for _, click, following, _ in step)
     assert clicks == [(0, 1), (1, 2), (3, 4)]
 
 

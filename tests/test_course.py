@@ -1,5 +1,7 @@
 """The teacher's kit: assignments, slides in a browser, projects with a known optimum. Grading has tests of its own."""
 
+import csv
+import itertools
 import pickle
 import re
 import shutil
@@ -13,6 +15,8 @@ import numpy as np
 import pytest
 from sphinx.util.tags import Tags
 
+from rnnbook import baselines
+from rnnbook.interactions import DAY
 from tools import blocks, book, book_sphinx, check, course, projects, slides
 
 CHAPTERS = course.chapters()
@@ -116,6 +120,16 @@ def test_exercises_of_the_book():
             times.append({"a day": 240, "an hour": 30}.get(time[2]) or int(time[1]))
         assert len(times) >= 5 and len(graded(page)) >= 3
         assert min(times) <= 10 and max(times) == 240
+
+
+def test_notebooks_of_a_course_install_its_own_commit(monkeypatch):
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=book.ROOT, capture_output=True, text=True).stdout.strip()
+    monkeypatch.delenv("REF", raising=False)
+    assert f"@{commit}\"" in course.installing() or not commit
+    monkeypatch.setenv("REF", "v2")
+    for notebook in (course.student(CHAPTERS[0]), course.assignment(CHAPTERS[0])):
+        first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+        assert "git+https" in first.source and "@v2\"" in first.source
 
 
 def cell(source, *tags):
@@ -287,6 +301,49 @@ def test_scores_run_from_the_baseline_to_the_optimum(project):
     marks = project.marks()
     between = next(name for name in marks if name not in ("baseline", "optimum"))
     assert 0.2 < projects.share(marks[between], marks) < 0.8
+    points = {row["group"]: row["points"] for row in projects.grade(folder, [sample, best])}
+    assert points["best"] == 100 and points["sample"] < 0.5
+    with open(folder / "scores.csv", encoding="utf-8", newline="") as file:
+        assert [row["group"] for row in csv.DictReader(file)] == ["sample", "best"]
+
+
+def test_points_have_a_floor_and_a_ceiling(project):
+    project, _ = project
+    assert 0 < project.half < project.full < 1
+    scores = [-3, 0, project.half / 2, project.half, (project.half + project.full) / 2, project.full, 1]
+    assert [projects.points(score, project) for score in scores] == [0, 0, 25, 50, 75, 100, 100]
+    text = project.text
+    assert f"half of these at {project.half}, all of them at {project.full}" in text
+
+
+def reached(project, predictions):
+    """The score that predictions get, to one digit."""
+    return round(projects.share(project.recall(predictions) if isinstance(project, projects.Sessions)
+                                else project.rmse(predictions), project.marks()), 1)
+
+
+def test_what_models_reach_is_what_the_page_for_instructors_says():
+    page = " ".join((book.ROOT / "book" / "instructors.md").read_text(encoding="utf-8").split())
+    for kind in projects.PROJECTS.values():
+        assert f"| {kind.__name__.lower()} | {kind.half}: " in page and f" | {kind.full}: " in page
+    shop = projects.Sessions(seed=11)
+    histories = [shop.test.items[first:end - 1] for first, end in itertools.pairwise(shop.test.offsets)]
+    for model, words in ((baselines.Markov(), "a Markov chain reaches about 0.4"),
+                         (baselines.VSKNN(), "session neighbours about 0.5")):
+        items = shop.best(np.asarray(model.fit(shop.train).scores_after(histories)))
+        assert words in page and words.endswith(f" {reached(shop, items)}")
+    people = projects.Ratings(seed=11)
+    forgetting = {"gamma": 0.9, "user_penalty": 1.0, "step": DAY, "n_factors": 4, "penalty": 5.0}
+    for model, score in ((baselines.OnlineMF(), 0.4), (baselines.ForgettingMF(**forgetting), 0.8)):
+        assert reached(people, model.fit(people.train).follow(people.test)) == score
+    assert "A ridge regression that forgets reaches about 0.8" in page
+
+
+def test_files_are_told_by_group():
+    for path, group in (("group-3_predictions.csv", "group-3"), ("Group 3_predictions (1).csv", "group 3"),
+                        ("roec_12345_678_team_b_predictions-1.csv", "team_b"), ("best.csv", "best"),
+                        ("Team A_4711_assignsubmission_file_/predictions.csv", "team a")):
+        assert projects.group_of(Path(path)) == group
 
 
 def test_expected_scores_are_those_of_many_draws():
@@ -344,6 +401,7 @@ def broken(kind):
         "a row missing": (lambda text: "\n".join(text.split("\n")[:3] + text.split("\n")[4:]), "1 of 200 are missing"),
         "a row twice": (line(6, lambda row: row + "\n" + row), "row 7, column KEY: "),
         "unknown key": (value(3, 0, "nobody"), "row 3, column KEY: 'nobody' is not in test.csv"),
+        "a place for a key": (value(3, 0, "1"), "'1' is not in test.csv. Is it the place of an id in a list?"),
         "open quote": (line(5, lambda row: '"' + row), "row 5"),
         "zero byte": (line(5, lambda row: row + "\0"), "row 5: holds a zero byte"),
         "too large": (lambda text: text + "\n" * 5_000_001, "has 5,"),
@@ -351,6 +409,7 @@ def broken(kind):
     if kind == "sessions":
         return both | {
             "unknown item": (value(9, 2, "item-9999"), "row 9, column item_2: 'item-9999' is not in items.csv"),
+            "a place for an item": (value(9, 2, "17"), "'17' is not in items.csv. Is it the place of an id in a list?"),
             "no item": (value(9, 20, ""), "row 9, column item_20: '' is not in items.csv"),
             "an item twice": (line(2, lambda row: ",".join([*row.split(",")[:-1], row.split(",")[1]])),
                               "row 2, column item_20: "),

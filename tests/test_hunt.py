@@ -87,7 +87,8 @@ TRICKS = {
     "opens a file": "def test_a():\n    open('/etc/passwd')",
     "no python": "def test_a(:",
     "a test with arguments": "def test_a(x):\n    pass",
-    "a huge argument": "import numpy as np, shop\ndef test_a():\n    shop.{draw}(np.ones(9), np.zeros(9, int), 10**10, 0)",
+    "a huge argument": "import numpy as np, shop\n"
+                       "def test_a():\n    shop.{draw}(np.ones(9), np.zeros(9, int), 10**10, 0)",
 }
 
 

@@ -67,12 +67,13 @@ def exam(name, seed):
 def page(title, asked, solved):
     """HTML of an exam to be printed, with space to write; or of its solutions and the marking scheme."""
     total = sum(question.points for question in asked)
-    body = [f"<p>{MINUTES} minutes, {total} points: a point for a minute. A calculator is allowed. Give numbers with three "
-            "digits; a formula with the right numbers in it counts as much.</p>", "<p>Name:</p>" * (not solved)]
+    body = [f"<p>{MINUTES} minutes, {total} points: a point for a minute. A calculator is allowed. Give numbers with "
+            "three digits; a formula with the right numbers in it counts as much.</p>", "<p>Name:</p>" * (not solved)]
     for number, question in enumerate(asked, 1):
         body.append(f"<h2>{number}. {escape(question.title)} ({question.points} points)</h2>")
         for letter, part in zip("abcd", question.parts):
-            body.append(f'<div class="part">{MARKDOWN.render(f"**{letter})** {part.text} *({part.points} points)*")}</div>')
+            text = f"**{letter})** {part.text} *({part.points} points)*"
+            body.append(f'<div class="part">{MARKDOWN.render(text)}</div>')
             if solved:
                 scheme = "\n".join(["\n", *(f"- **{points}** {what}" for points, what in part.marks)])
                 body.append(f'<div class="part solution">{MARKDOWN.render(part.solution + scheme)}</div>')

@@ -22,7 +22,7 @@ import types
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from tools.grading import wire
 
@@ -85,12 +85,12 @@ def called(names, answer, name, arguments, keywords):
         return wire.pack({"unusable": "something too large or too deep"})
 
 
-class Largest(TorchDispatchMode):
+class Largest(TorchFunctionMode):
     """Knows how many numbers the largest tensor had that was made while it was on."""
 
     numbers = 0
 
-    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
         found = function(*arguments, **(keywords or {}))
         for made in found if isinstance(found, tuple | list) else [found]:
             if isinstance(made, torch.Tensor):

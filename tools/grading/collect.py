@@ -61,9 +61,25 @@ class Kind(NamedTuple):
     read: Any  # from bytes to (what is in it, "") or (None, the fault)
 
 
-def collect(sources, stem, roster=None, kind=None):
+def read(content):
+    """(notebook, "") or (None, what is wrong with the file)."""
+    try:
+        notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
+        for cell in notebook.cells:
+            cell.source = str(cell.source)
+            for key in (ROLE, COLAB):  # what a student may have written there
+                if not isinstance(cell.metadata.get(key), dict):
+                    cell.metadata[key] = {}
+        return notebook, ""
+    except Exception as error:  # nbformat has an error of its own for each fault, and none above them
+        return None, f"The file is no notebook that can be read ({type(error).__name__}). Ask for it again."
+
+
+NOTEBOOKS = Kind(NOTEBOOK, "notebook (.ipynb)", read)
+
+
+def collect(sources, stem, roster=None, kind=NOTEBOOKS):
     """Everything that was handed in for the assignment `stem`, from files, folders and zips: notebooks, or a `Kind`."""
-    kind = kind or Kind(NOTEBOOK, "notebook (.ipynb)", read)
     found, told = Collected(), {}
     elsewhere = re.compile(rf"(^|/)submitted/[^/]+/(?!{stem}/)\d\d_")  # nbgrader has all assignments in one folder
     for path, content in files(sources, kind):
@@ -141,21 +157,7 @@ def one(path, content, size, kind):
             yield from one(inside, lambda info=info: packed.read(info), info.file_size, kind)
 
 
-def read(content):
-    """(notebook, "") or (None, what is wrong with the file)."""
-    try:
-        notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
-        for cell in notebook.cells:
-            cell.source = str(cell.source)
-            for key in (ROLE, COLAB):  # what a student may have written there
-                if not isinstance(cell.metadata.get(key), dict):
-                    cell.metadata[key] = {}
-        return notebook, ""
-    except Exception as error:  # nbformat has an error of its own for each fault, and none above them
-        return None, f"The file is no notebook that can be read ({type(error).__name__}). Ask for it again."
-
-
-def owner(path, notebook, stem, kind):
+def owner(path, notebook, stem, kind=NOTEBOOKS):
     """(names of the student, version, "") or ([], 0, the reason why it cannot be told whose it is)."""
     *folders, name = PurePosixPath(unicodedata.normalize("NFC", path)).parts
     name, version, names = COPY.sub("", kind.ending.sub("", name)), 0, []

@@ -14,7 +14,7 @@ from pathlib import Path
 from tools.grading import answers, collect, report
 from tools.grading.marks import warm_up
 from tools.hunt import marks
-from tools.hunt.copies import FAULTS, HERE, Copy
+from tools.hunt.copies import FAULTS, HERE, N_FAULTS, Copy
 
 UNREADABLE = "The file is no text in UTF-8. Ask for it again."
 
@@ -62,7 +62,7 @@ TESTS = collect.Kind(re.compile(r"\.py(\.txt)?$", re.I), "file of tests (.py)", 
 
 
 def grade(folder, sources, roster=None):
-    """Mark what is in `sources`; writes grades.csv and a page for each student. Returns ({student: Verdict}, collected)."""
+    """Mark what is in `sources`, write grades.csv and a page for each; returns ({student: Verdict}, what was collected)."""
     folder, copies = Path(folder), open_hunt(folder)
     collected = collect.collect(sources, "tests", roster, TESTS)
     known = [one for one in collected.submissions if one.student in copies]
@@ -72,8 +72,8 @@ def grade(folder, sources, roster=None):
 
     def marked(one):
         verdict = marks.mark(copies[one.student], one.notebook or "")
-        print(f"  {one.student:<24} {verdict.share:4.0%}   "
-              + (f"false alarm: {', '.join(verdict.alarms)}" if verdict.alarms else f"{verdict.n_tests} tests"), flush=True)
+        said = f"false alarm: {', '.join(verdict.alarms)}" if verdict.alarms else f"{verdict.n_tests} tests"
+        print(f"  {one.student:<24} {verdict.share:4.0%}   {said}", flush=True)
         return verdict
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -127,8 +127,8 @@ def main(argv=None):
     if args.command == "make":
         seed = secrets.randbits(62) if args.seed is None else args.seed
         copies = make(args.folder, collect.Roster(args.students).students, seed)
-        print(f"{len(copies)} copies, with five faults each out of {len(FAULTS)}, are in {Path(args.folder) / 'students'}. "
-              f"Keep {Path(args.folder) / 'secret.json'} to yourself.")
+        print(f"{len(copies)} copies, with {N_FAULTS} faults each out of {len(FAULTS)}, are in "
+              f"{Path(args.folder) / 'students'}. Keep {Path(args.folder) / 'secret.json'} to yourself.")
         return
     verdicts, collected = grade(args.folder, args.submissions, collect.Roster(args.roster) if args.roster else None)
     print(f"{len(verdicts)} marked. Grades and feedback are in {args.folder}.")

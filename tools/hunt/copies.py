@@ -53,16 +53,16 @@ FAULTS = {f"the other convention of {name}": name for name in CONVENTIONS} | {
     "leak of the next click": ("scores = P[before]", "scores = P[after]"),
     "sampled metric": ("ranks(scores, after)", "ranks(np.where(np.arange(len(P)) % 2 == after[:, None] % 2, scores, "
                                                "-np.inf), after)"),
-    "only the last click judged": ("in zip(session, session[1:])]\n    before",
-                                   "in zip(session[-2:-1], session[-1:])]\n    before"),
+    "only the last click judged": ("in pairwise(session)]\n    before",
+                                   "in pairwise(session[-2:])]\n    before"),
     "leak of the rating": ("ratings[times < time].mean() if (times < time)",
                            "ratings[times <= time].mean() if (times <= time)"),
     "all ratings at once": ("ratings[times < time].mean()", "ratings.mean()"),
 }
 
-NAMES = {"split": "parts", "lanes": "batches", "gru": "cell", "read": "run", "bpr": "pair_loss", "draw": "negatives_for",
-         "ranks": "places", "measure": "summary", "unseen": "without_seen", "transitions": "chain", "evaluate": "judge",
-         "foretell": "expected"}
+NAMES = {"split": "parts", "lanes": "batches", "gru": "cell", "read": "run", "bpr": "pair_loss",
+         "draw": "negatives_for", "ranks": "places", "measure": "summary", "unseen": "without_seen", "transitions": "chain",
+         "evaluate": "judge", "foretell": "expected"}
 
 
 @dataclass(frozen=True)

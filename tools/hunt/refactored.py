@@ -1,5 +1,7 @@
 """Functions of `shop.py` in another shape. They must do the same: they show whether a test asks for more."""
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -55,13 +57,13 @@ def unseen(scores, histories):
 
 
 def transitions(sessions, m):
-    pairs = [i * m + j for session in sessions for i, j in zip(session[:-1], session[1:])]
+    pairs = [i * m + j for session in sessions for i, j in pairwise(session)]
     counts = np.bincount(np.array(pairs, dtype=int), minlength=m * m).reshape(m, m) + 1
     return (counts.T / counts.sum(axis=1)).T
 
 
 def evaluate(P, sessions, k):
-    rank = [ranks(P[[i]], np.array([j]))[0] for session in sessions for i, j in zip(session, session[1:])]
+    rank = [ranks(P[[i]], np.array([j]))[0] for session in sessions for i, j in pairwise(session)]
     return measure(np.array(rank), k)
 
 

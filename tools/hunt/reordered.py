@@ -1,5 +1,7 @@
 """Functions of `shop.py` that take sessions, lanes and random numbers in another order, which nobody promised."""
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -29,5 +31,5 @@ def draw(counts, targets, k, seed):
 
 
 def evaluate(P, sessions, k):
-    pairs = [pair for session in reversed(sessions) for pair in reversed(list(zip(session, session[1:])))]
+    pairs = [pair for session in reversed(sessions) for pair in reversed(list(pairwise(session)))]
     return measure(ranks(P[[i for i, _ in pairs]], np.array([j for _, j in pairs])), k)  # noqa: F821

@@ -3,6 +3,8 @@
 Items are the numbers 0, 1, ..., m - 1. A session is a list of items in the order of the clicks.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -121,7 +123,7 @@ def transitions(sessions, m):
     """P [m, m]: row i has the shares of the items that were clicked next after i. One is added to each count."""
     counts = np.ones((m, m))
     for session in sessions:
-        for before, after in zip(session, session[1:]):
+        for before, after in pairwise(session):
             counts[before, after] += 1
     return counts / counts.sum(axis=1, keepdims=True)
 
@@ -131,7 +133,7 @@ def evaluate(P, sessions, k):
 
     A click is predicted from the one before it: row P[i] has the scores of all items after a click on i.
     """
-    pairs = [pair for session in sessions for pair in zip(session, session[1:])]
+    pairs = [pair for session in sessions for pair in pairwise(session)]
     before, after = np.array(pairs).T
     scores = P[before]
     return measure(ranks(scores, after), k)
