@@ -92,7 +92,8 @@ def test_student_edition_has_no_sources_and_no_buttons_to_them():
     config = SimpleNamespace(html_copy_source=True, html_theme_options={"use_repository_button": True, "logo": 1})
     book_sphinx.students_settings(SimpleNamespace(tags=Tags(["student"])), config)
     assert not config.html_copy_source
-    assert config.html_theme_options == {"use_repository_button": False, "use_issues_button": False, "logo": 1}
+    buttons = {"use_repository_button": False, "use_issues_button": False, "use_download_button": False}
+    assert config.html_theme_options == buttons | {"logo": 1}
 
 
 def test_student_notebook_has_the_chapter_and_a_blank_for_each_exercise():

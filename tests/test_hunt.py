@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.hunt_suites import SUITES, written_for
+from tools import pages
 from tools.grading.marks import warm_up
 from tools.hunt import marks
 from tools.hunt.__main__ import feedback, main
@@ -52,6 +53,12 @@ def test_every_fault_and_convention_is_drawn_and_none_twice_in_a_function():
     assert {copy.names[name] for copy in COPIES for name in NAMES} == {*NAMES, *NAMES.values()}
     assert {place_of(fault) for fault in FAULTS} == set(NAMES) == set(bodies(SHOP)) - {"sigmoid"}
     assert Copy(8, "student 0").faults != COPIES[0].faults
+
+
+def test_the_page_for_instructors_counts_right():
+    page = " ".join((pages.ROOT / "book" / "instructors.md").read_text(encoding="utf-8").split())
+    assert "some 150 lines with five faults" in page and "out of twenty-nine" in page and "five conventions" in page
+    assert N_FAULTS == len(CONVENTIONS) == 5 and len(FAULTS) == 29 and 140 < SHOP.count("\n") < 170
 
 
 @pytest.mark.parametrize("copy", COPIES[:3], ids=lambda copy: copy.student)

@@ -19,6 +19,7 @@ from tools import bib, pages, questions
 LEDGER = "<!-- the ledger -->"
 BIBLIOGRAPHY = "<!-- the bibliography -->"
 LAUNCH = '<p class="launch">'
+BUTTONS = ("use_repository_button", "use_issues_button", "use_download_button")  # they lead to a page's source
 log = logging.getLogger(__name__)
 
 
@@ -54,10 +55,10 @@ def badge(page):
 
 
 def students_settings(app, config):
-    """No sources, which have the solutions, and no button that leads to them."""
+    """No sources, which have the solutions, and no buttons to them."""
     if app.tags.has("student"):
         config.html_copy_source = False
-        config.html_theme_options |= {"use_repository_button": False, "use_issues_button": False}
+        config.html_theme_options |= dict.fromkeys(BUTTONS, False)
 
 
 def without_solutions(app, doctree, docname):

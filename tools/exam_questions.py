@@ -21,7 +21,10 @@ def asked(exam, chapter, objectives, title):
 
 def n(value):
     """A number as it stands in a text: three digits."""
-    return f"{value:.3g}".replace("-", "−")
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    digits, _, power = f"{value:.3g}".partition("e")
+    return (f"{digits} · 10<sup>{int(power)}</sup>" if power else digits).replace("-", "−")
 
 
 def vector(values):
@@ -83,7 +86,7 @@ def lanes_and_ranks(rng):
          "nothing.",
          [(1, "share"), (1, "neighbours as rivals")]),
         (f"A model scores the items of a small shop: {vector(scores)}. The target has the score {n(target)}, as "
-         f"{'another item' if tied == 1 else 'two others'} does. Give its rank if ties count against the model, "
+         f"{'another item does' if tied == 1 else 'two others do'}. Give its rank if ties count against the model, "
          f"Recall@{k} and MRR@{k} of this one prediction, and the same for a model that gives all {len(scores)} items "
          "the same score. Why do ties count against the model?",
          f"{above} items are above it and {tied} beside it, so the rank is {rank}, Recall@{k} is {int(rank <= k)} and "
@@ -305,7 +308,7 @@ def old_ratings(rng):
          "Anna's: her rating of film 1. The film's: Bert's rating of day 2. Nothing of that day or later.",
          [(2, "Anna's"), (2, "the film's"), (1, "not the rating itself")]),
         ("An RRN beats a matrix factorisation that was trained once, before the test. Why is this no proof that it "
-         "follows moving tastes? Name a rival that would be one.",
+         "follows moving tastes? Name a rival with which it would be one.",
          "The RRN reads the ratings of the test period and the factorisation does not; being up to date is worth "
          "something without any drift. A rival that is solved again after each rating, and one of these that forgets.",
          [(2, "reads more ratings"), (2, "a rival with the same ratings that forgets")])]
@@ -323,8 +326,8 @@ def text(rng):
          [(3, "one mean over all characters"), (2, "the ends"), (1, "number")]),
         (f"A network that knows nothing gives each of {vocabulary} characters the same probability. What is its "
          "perplexity? Why does a perplexity near the optimum say little about a gain in ratings?",
-         f"{vocabulary}. Most characters follow from spelling; the few that say something about the item hardly change "
-         "the mean.", [(2, "number"), (2, "most of the text has nothing to do with the item")]),
+         f"It is {vocabulary}. Most characters follow from spelling; the few that say something about the item hardly "
+         "change the mean.", [(2, "number"), (2, "most of the text has nothing to do with the item")]),
         ("No review exists when a rating is predicted. Explain how reviews can still improve the prediction, and what "
          "happens if the part that writes reviews gets vectors of its own for the items.",
          "In training the vectors of users and items must explain the text, too, so the text says something about them "

@@ -62,7 +62,7 @@ TESTS = collect.Kind(re.compile(r"\.py(\.txt)?$", re.I), "file of tests (.py)", 
 
 
 def grade(folder, sources, roster=None):
-    """Mark what is in `sources`, write grades.csv and a page for each; returns ({student: Verdict}, what was collected)."""
+    """Mark what is in `sources`, write grades.csv and feedback; returns ({student: Verdict}, what was collected)."""
     folder, copies = Path(folder), open_hunt(folder)
     collected = collect.collect(sources, "tests", roster, TESTS)
     known = [one for one in collected.submissions if one.student in copies]

@@ -7,7 +7,7 @@ import builtins
 import random
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -60,9 +60,10 @@ FAULTS = {f"the other convention of {name}": name for name in CONVENTIONS} | {
     "all ratings at once": ("ratings[times < time].mean()", "ratings.mean()"),
 }
 
+# The other name that a function may have
 NAMES = {"split": "parts", "lanes": "batches", "gru": "cell", "read": "run", "bpr": "pair_loss",
-         "draw": "negatives_for", "ranks": "places", "measure": "summary", "unseen": "without_seen", "transitions": "chain",
-         "evaluate": "judge", "foretell": "expected"}
+         "draw": "negatives_for", "ranks": "places", "measure": "summary", "unseen": "without_seen",
+         "transitions": "chain", "evaluate": "judge", "foretell": "expected"}
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ def bodies(text):
             if isinstance(node, ast.FunctionDef)}
 
 
+@cache
 def place_of(fault):
     """The function in which a fault is planted."""
     change = FAULTS[fault]
