@@ -1,5 +1,9 @@
 """What the book adds to Sphinx: links under titles, maps, folds, the ledger, the bibliography, the index of the
-package, and pictures in the page's own colours."""
+package, and pictures in the page's own colours.
+
+With the tag `student` it builds the student's edition, from the same doctrees: a page loses its solutions just before
+it is written, so numbers and links stay what they are.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from pathlib import Path
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 from sphinx.util import logging
+from sphinx_exercise.nodes import solution_node
 
 from rnnbook import plots
 from tools import bib, boxes, maps, pages, questions, ran
@@ -20,6 +25,8 @@ from tools import bib, boxes, maps, pages, questions, ran
 LEDGER = "<!-- the ledger -->"
 BIBLIOGRAPHY = "<!-- the bibliography -->"
 MODULES = "<!-- the modules -->"
+LAUNCH = '<p class="launch">'
+BUTTONS = ("use_repository_button", "use_issues_button", "use_download_button")  # they lead to a page's source
 log = logging.getLogger(__name__)
 
 
@@ -65,7 +72,25 @@ def badge(page):
     if page.number and (pages.ROOT / "rnnbook" / f"{module}.py").exists():
         links.append(f'<a href="{blob}/rnnbook/{module}.py">rnnbook/{module}.py</a>')
     last = re.sub("`(.*?)`", r"<code>\1</code>", ran.said(page))
-    return f'<p class="launch">{" ".join(links)} <span class="ran">{last}</span></p>'
+    return f'{LAUNCH}{" ".join(links)} <span class="ran">{last}</span></p>'
+
+
+def students_settings(app, config):
+    """No sources, which have the solutions, and no buttons to them."""
+    if app.tags.has("student"):
+        config.html_copy_source = False
+        config.html_theme_options |= dict.fromkeys(BUTTONS, False)
+
+
+def without_solutions(app, doctree, docname):
+    if not app.tags.has("student"):
+        return
+    for solution in list(doctree.findall(solution_node)):
+        solution.parent.remove(solution)
+    for links in doctree.findall(lambda node: isinstance(node, nodes.raw) and node.astext().startswith(LAUNCH)):
+        stem = docname.rpartition("/")[2]
+        text = f'{LAUNCH}<a href="../notebooks/{stem}.ipynb" download>Notebook with blanks for the exercises</a></p>'
+        links.replace_self(nodes.raw("", text, format="html"))
 
 
 def ledger():
@@ -204,6 +229,8 @@ def setup(app):
     app.add_post_transform(boxes.NamedFolds)
     app.add_post_transform(boxes.ClaimBoxes)
     app.add_directive("slide", Slide)
+    app.connect("config-inited", students_settings)
+    app.connect("doctree-resolved", without_solutions)
     app.connect("html-collect-pages", not_found)
     app.connect("html-page-context", describe)
     app.connect("source-read", on_source_read)

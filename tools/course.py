@@ -15,12 +15,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
+import subprocess
 from dataclasses import dataclass, field
 
 import nbformat
 
-from tools import blocks, book, lower, pages, questions, slides
+from tools import blocks, book, exams, lower, pages, questions, slides
 
 COURSE = book.BUILD / "course"
 HIDDEN = "# Hidden tests"
@@ -172,10 +174,20 @@ def setup(page):
 # Notebooks
 
 
+def installing():
+    """The first cell. In Colab it installs the package of this commit, so that nothing changes during a course.
+
+    `make course REF=v2` names another commit, tag or branch.
+    """
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=pages.ROOT, capture_output=True, text=True)
+    ref = os.environ.get("REF") or git.stdout.strip()
+    return lower.SETUP.replace(pages.REPOSITORY, f"{pages.REPOSITORY}@{ref}" if ref else pages.REPOSITORY)
+
+
 def student(page):
     """The chapter with a blank below each exercise, without solutions and without outputs: predict first."""
     lowering = lower.Lowering(page)
-    cells, text = [code(lower.SETUP)], []
+    cells, text = [code(installing())], []
 
     def flush():
         cells.append(lowering.markdown_cell_of(text))
@@ -214,7 +226,7 @@ def assignment(page):
     """The graded exercises of a chapter as students get them, with nbgrader's marks on every cell."""
     lowering = lower.Lowering(page)
     greeting = markdown(GREETING.format(title=page.title, url=page.url))
-    cells = [locked(greeting, "greeting"), nbgrader(markdown(NAME), "name"), locked(code(lower.SETUP), "colab")]
+    cells = [locked(greeting, "greeting"), nbgrader(markdown(NAME), "name"), locked(code(installing()), "colab")]
     cells += [locked(code(source), f"setup-{n}") for n, source in enumerate(setup(page))]
     chapter, given = page.read().cells, set()
     for exercise in (part for part in stream(page, chapter) if isinstance(part, Exercise)):
@@ -284,32 +296,37 @@ def nbgrader(cell, name, **roles):
 
 
 def main(folder=COURSE):
-    """Write what has changed, and leave what a teacher has put beside it: a gradebook, submissions, other settings."""
+    """Write the course, its slides where a page has changed.
+
+    What a teacher has put beside it stays: a gradebook, submissions, other settings.
+    """
     cache, common, record = book.execute(), digest_of_tools(), folder / "made.json"
     slides.copy_libraries(folder / "slides")
     made = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     executed = {page: book.executed(cache, page) for page in chapters()}
     now = {page: digest(page, executed[page], common) for page in chapters()}
     stale = [page for page in chapters() if made.get(page.stem) != now[page] or not is_there(folder, page)]
-    for page in stale:
-        slides.write(page, executed[page], folder / "slides")
+    for page in chapters():  # the notebooks name a commit, and are made in no time
         write(lower.notebook(page, executed[page]), folder / "solutions" / page.notebook.name)
         write(student(page), folder / "student" / page.notebook.name)
         write(assignment(page), folder / "nbgrader" / "release" / page.stem / page.notebook.name)
         print(f"  {page.stem:<14} {graded(page)}", flush=True)
+    for page in stale:
+        slides.write(page, executed[page], folder / "slides")
     if stale and not slides.print_pdf(folder / "slides", [page.stem for page in stale]):
         print("No PDF of the slides: that needs Chromium (apt install chromium).")
     questions.write(folder / "questions")
+    exams.write(folder / "exams")
     settings = folder / "nbgrader" / "nbgrader_config.py"
     if not settings.exists():
         settings.write_text(CONFIG, encoding="utf-8")
     record.write_text(json.dumps({page.stem: now[page] for page in chapters()}), encoding="utf-8")
-    print(f"{len(stale)} of {len(now)} chapters had changed. Slides, notebooks, assignments and questions are in "
-          f"{folder}. How to use them: the page for instructors.")
+    print(f"Slides ({len(stale)} of {len(now)} had changed), notebooks, assignments, questions and exams are in {folder}. "
+          "How to use them: the page for instructors.")
 
 
 def digest_of_tools():
-    """Hex digest of what the course is made with and by: tools, questions, references, and the labels of all pages."""
+    """Hex digest of what slides are made with and by: tools, questions, references, and the labels of all pages."""
     labels = {name: label.text for name, label in lower.all_labels().items()}
     found = hashlib.sha256(repr((labels, [(page.docname, page.title) for page in pages.toc()])).encode())
     files = [pages.ROOT / "_config.yml", pages.ROOT / "book" / "references.bib", *questions.FOLDER.iterdir(),
@@ -326,11 +343,9 @@ def digest(page, executed, common):
 
 
 def is_there(folder, page):
-    """Whether all files of a page are in the folder, the PDF too where it can be made."""
-    files = [f"slides/{page.stem}.html", f"solutions/{page.stem}.ipynb", f"student/{page.stem}.ipynb",
-             f"nbgrader/release/{page.stem}/{page.stem}.ipynb",
-             *([f"slides/{page.stem}.pdf", f"slides/{page.stem}-handout.pdf"] if slides.chromium() else [])]
-    return all((folder / file).exists() for file in files)
+    """Whether the slides of a page are in the folder, the PDF too where it can be made."""
+    endings = [".html", *([".pdf", "-handout.pdf"] if slides.chromium() else [])]
+    return all((folder / "slides" / f"{page.stem}{ending}").exists() for ending in endings)
 
 
 def write(notebook, path):
