@@ -536,7 +536,7 @@ def test_the_course_does_nothing_twice(monkeypatch, tmp_path):
     monkeypatch.setattr(slides, "write", lambda page, executed, folder: (
         made.append(page), (folder / f"{page.stem}.html").write_text("")))
     assert remade() == two and remade() == []
-    (tmp_path / "student" / two[0].notebook.name).unlink()
+    (tmp_path / "slides" / f"{two[0].stem}.html").unlink()
     assert remade() == [two[0]] and remade() == []
     printed[two[1]] = "3"
     assert remade() == [two[1]] and remade() == []
