@@ -224,9 +224,9 @@ def test_what_a_phone_cannot_show_would_be_found(visit):
     formulas = short | {"equation-eq-writer", "equation-eq-joint-loss"}
     labels = tab.locator("figure > svg text").count()
     for rule, unfit, unreadable in (
-            ("", set(), 0),
-            ("article mjx-container[display] {font-size: 20px !important}", formulas - short, 0),
-            ("article mjx-container[display] {font-size: 10px !important}", formulas, 0),
+            ("p {}", set(), 0),
+            (".bd-article mjx-container[display] {font-size: 20px !important}", formulas - short, 0),
+            (".bd-article mjx-container[display] {font-size: 10px !important}", formulas, 0),
             (".eqno {margin-left: 200px}", formulas, 0),
             ("figure > svg {width: 200px}", set(), labels),
             ("figure > svg :is(text, tspan) {fill: #888 !important}", set(), labels)):
