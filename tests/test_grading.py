@@ -63,6 +63,15 @@ def test_right_answers_get_full_marks_and_others_a_sentence(label):
     assert (blank.how, blank.points) == (marks.MISSING, 0)
 
 
+@pytest.mark.parametrize("rows", [
+    "F.normalize(table).T",  # it never looks at `block`
+    "torch.cat([F.normalize(table[n:n + block]).T for n in range(0, len(table), block)], dim=1)"])
+def test_a_search_in_blocks_that_has_the_whole_matrix_in_memory_is_noticed(rows):
+    verdict = mark("ex-blocks", "def nearest_in_blocks(states, table, k, block):\n"
+                                f"    return (F.normalize(states) @ {rows}).topk(k).indices")
+    assert (verdict.how, verdict.points) == (marks.WRONG, 0) and "a block at a time" in verdict.why
+
+
 @pytest.mark.parametrize("label", RIGHT)
 def test_a_wrong_answer_passes_the_tests_that_students_see(label):
     """So it takes the hidden ones to catch it."""

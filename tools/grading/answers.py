@@ -22,6 +22,7 @@ import types
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from tools.grading import wire
 
@@ -67,17 +68,34 @@ def serve(connection, answer, helpers, imports, without_autograd):
 
 
 def called(names, answer, name, arguments, keywords):
-    """What a call gave, as a message: {"value": ...}, or in words {"error": ...} or {"unusable": ...}."""
+    """What a call gave, as a message: {"value": ...}, or in words {"error": ...} or {"unusable": ...}.
+
+    With a value comes how many numbers there were in the largest tensor on the way to it.
+    """
     try:
-        value = names[name](*wire.decode(arguments), **wire.decode(keywords))
+        with Largest() as largest:
+            value = names[name](*wire.decode(arguments), **wire.decode(keywords))
     except BaseException as error:  # also SystemExit
         return wire.pack({"error": described(error, answer), "kind": type(error).__name__})
     try:
-        return wire.pack({"value": wire.encode(value)})
+        return wire.pack({"value": wire.encode(value), "largest": largest.numbers})
     except TypeError as error:
         return wire.pack({"unusable": str(error)[:200]})
     except (ValueError, RecursionError, MemoryError):
         return wire.pack({"unusable": "something too large or too deep"})
+
+
+class Largest(TorchFunctionMode):
+    """Knows how many numbers the largest tensor had that was made while it was on."""
+
+    numbers = 0
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        found = function(*arguments, **(keywords or {}))
+        for made in found if isinstance(found, tuple | list) else [found]:
+            if isinstance(made, torch.Tensor):
+                self.numbers = max(self.numbers, made.numel())
+        return found
 
 
 def run(source, names):

@@ -16,12 +16,13 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import nbformat
 
 from tools import course
 
-LARGEST = 50_000_000  # bytes of a notebook
+LARGEST = 50_000_000  # bytes of a file
 ROLE, COLAB = "nbgrader", "executionInfo"  # in the metadata of a cell: what it is for, and who ran it
 NOTEBOOK = re.compile(r"\.ipynb(\.txt|\.json)?$", re.I)  # some browsers add an ending
 SKIPPED = {".ipynb_checkpoints", "__MACOSX", ".DS_Store", "Thumbs.db"}
@@ -39,7 +40,7 @@ class Submission:
 
     student: str
     path: str
-    notebook: nbformat.NotebookNode | None
+    notebook: Any  # for what is no notebook, whatever was read
     fault: str = ""  # why the notebook cannot be read
     version: int = 0  # 1 for "ada_01_rnn (1)"
     names: tuple = ()  # all that the file says of whose it is, the surest last
@@ -52,18 +53,43 @@ class Collected:
     missing: list = field(default_factory=list)  # students of the roster without a file
 
 
-def collect(sources, stem, roster=None):
-    """Everything that was handed in for the assignment `stem`, from files, folders and zips."""
+class Kind(NamedTuple):
+    """What students hand in, and how it is read."""
+
+    ending: re.Pattern
+    what: str  # in a sentence
+    read: Any  # from bytes to (what is in it, "") or (None, the fault)
+
+
+def read(content):
+    """(notebook, "") or (None, what is wrong with the file)."""
+    try:
+        notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
+        for cell in notebook.cells:
+            cell.source = str(cell.source)
+            for key in (ROLE, COLAB):  # what a student may have written there
+                if not isinstance(cell.metadata.get(key), dict):
+                    cell.metadata[key] = {}
+        return notebook, ""
+    except Exception as error:  # nbformat has an error of its own for each fault, and none above them
+        return None, f"The file is no notebook that can be read ({type(error).__name__}). Ask for it again."
+
+
+NOTEBOOKS = Kind(NOTEBOOK, "notebook (.ipynb)", read)
+
+
+def collect(sources, stem, roster=None, kind=NOTEBOOKS):
+    """Everything that was handed in for the assignment `stem`, from files, folders and zips: notebooks, or a `Kind`."""
     found, told = Collected(), {}
     elsewhere = re.compile(rf"(^|/)submitted/[^/]+/(?!{stem}/)\d\d_")  # nbgrader has all assignments in one folder
-    for path, content in files(sources):
+    for path, content in files(sources, kind):
         if elsewhere.search(path):
             continue
         if isinstance(content, str):
             found.untold.append((path, content))
             continue
-        notebook, fault = read(content)
-        names, version, reason = owner(path, notebook, stem)
+        notebook, fault = kind.read(content)
+        names, version, reason = owner(path, notebook, stem, kind)
         if reason:
             found.untold.append((path, f"{fault} {reason}".strip()))
             continue
@@ -92,21 +118,21 @@ def collect(sources, stem, roster=None):
     return found
 
 
-def files(sources):
-    """(path, bytes) of every notebook; (path, reason) of a file that is none."""
+def files(sources, kind):
+    """(path, bytes) of every file of this kind; (path, reason) of another one."""
     for source in map(Path, sources):
         if source.is_dir():
             inside = sorted(path for path in source.rglob("*") if path.is_file())
             for path in inside:
-                yield from one(path.relative_to(source.parent).as_posix(), path.read_bytes, path.stat().st_size)
+                yield from one(path.relative_to(source.parent).as_posix(), path.read_bytes, path.stat().st_size, kind)
         elif source.is_file():
-            yield from one(source.name, source.read_bytes, source.stat().st_size)
+            yield from one(source.name, source.read_bytes, source.stat().st_size, kind)
         else:
             raise SystemExit(f"There is no file and no folder {source}. Name the zip of your learning system, a "
-                             "folder, or notebooks.")
+                             "folder, or files.")
 
 
-def one(path, content, size):
+def one(path, content, size, kind):
     name = PurePosixPath(path)
     if SKIPPED & set(name.parts) or name.name.startswith("._"):
         return
@@ -116,39 +142,25 @@ def one(path, content, size):
     try:
         if name.suffix.lower() == ".zip":
             packed = zipfile.ZipFile(io.BytesIO(content()))
-        elif NOTEBOOK.search(name.name):
+        elif kind.ending.search(name.name):
             yield path, content()
             return
         else:
-            yield path, "This is no notebook (.ipynb). Ask for the notebook itself."
+            yield path, f"This is no {kind.what}. Ask for the file itself."
             return
     except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        yield path, f"It cannot be opened: {error}. Ask for the notebook itself."
+        yield path, f"It cannot be opened: {error}. Ask for the file itself."
         return
     for info in sorted(packed.infolist(), key=lambda info: info.filename):
         if not info.is_dir():
             inside = (name.parent / name.stem / info.filename).as_posix()
-            yield from one(inside, lambda info=info: packed.read(info), info.file_size)
+            yield from one(inside, lambda info=info: packed.read(info), info.file_size, kind)
 
 
-def read(content):
-    """(notebook, "") or (None, what is wrong with the file)."""
-    try:
-        notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
-        for cell in notebook.cells:
-            cell.source = str(cell.source)
-            for key in (ROLE, COLAB):  # what a student may have written there
-                if not isinstance(cell.metadata.get(key), dict):
-                    cell.metadata[key] = {}
-        return notebook, ""
-    except Exception as error:  # nbformat has an error of its own for each fault, and none above them
-        return None, f"The file is no notebook that can be read ({type(error).__name__}). Ask for it again."
-
-
-def owner(path, notebook, stem):
+def owner(path, notebook, stem, kind=NOTEBOOKS):
     """(names of the student, version, "") or ([], 0, the reason why it cannot be told whose it is)."""
     *folders, name = PurePosixPath(unicodedata.normalize("NFC", path)).parts
-    name, version, names = COPY.sub("", NOTEBOOK.sub("", name)), 0, []
+    name, version, names = COPY.sub("", kind.ending.sub("", name)), 0, []
     again = AGAIN.search(name)
     if again:
         version, name = int(next(filter(None, again.groups()), 1)), name[:again.start()]
@@ -173,18 +185,20 @@ def owner(path, notebook, stem):
     names = [name.strip(" _-").lower() for name in names or names_inside(notebook)]
     if names:
         return names, version, ""
-    return [], 0, f"Neither its name nor the notebook says whose it is. Call it NAME_{stem}.ipynb, after the student."
+    return [], 0, (f"Neither its name nor what is in it says whose it is. Put the student's name before its own: "
+                   f"NAME_{stem}.")
 
 
 def assignment(stem):
-    """What stands for the assignment at the end of a name: 01_rnn, 1_rnn, 01-RNN."""
-    number, _, rest = stem.partition("_")
-    return re.compile(rf"(?:^|[ _-])0*{int(number)}[ _-]?{re.escape(rest)}$", re.I)
+    """What stands for the assignment at the end of a name: 01_rnn, 1_rnn, 01-RNN; or a word alone."""
+    number, _, rest = stem.rpartition("_")
+    number = rf"0*{int(number)}[ _-]?" if number else ""
+    return re.compile(rf"(?:^|[ _-]){number}{re.escape(rest)}$", re.I)
 
 
 def names_inside(notebook):
     """What stands in the cell for the name, or else the name that Colab has left: a list of one, or of none."""
-    cells = notebook.cells if notebook else []
+    cells = getattr(notebook, "cells", [])
     for cell in cells:
         name = cell.source.replace(course.NAME, "").strip(" *_\n")
         if cell.metadata[ROLE].get("grade_id") == "name" and 0 < len(name) < 100:

@@ -161,17 +161,63 @@ def imported(tree, package=None):
             if package in {None, (getattr(node, "module", None) or alias.name).split(".")[0]}}
 
 
-class Answer:
-    """A process in which a student's functions can be called. Leaving the context ends it."""
+class Child:
+    """A process that speaks through a connection, which is the first argument of what it runs. Leaving ends it."""
 
-    def __init__(self, chapter, exercise, source, helpers):
+    what = "The answer"  # in sentences
+
+    def __init__(self, target, *arguments):
         self.connection, theirs = START.Pipe()
-        arguments = (theirs, source, list(helpers), chapter.imports,
-                     "without-autograd" in course.tags(exercise.answer))
-        self.process = START.Process(target=answers.serve, args=arguments, daemon=True)
+        self.process = START.Process(target=target, args=(theirs, *arguments), daemon=True)
         self.process.start()
         theirs.close()
         self.deadline = time.monotonic() + CLOCK + (0 if FORKS else START_SECONDS)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+    def reply(self):
+        """The next message of the process, a dict."""
+        try:
+            if not self.connection.poll(max(0, self.deadline - time.monotonic())):
+                raise Stopped(CRASHED, f"{self.what} took more than {CLOCK} seconds. Does it wait for something, or "
+                                       "does a loop never end?")
+            reply = wire.unpack(self.connection.recv_bytes(wire.LARGEST))
+            if not isinstance(reply, dict):
+                raise ValueError("no dict")
+        except EOFError:
+            raise Stopped(CRASHED, self.end()) from None
+        except (OSError, ValueError, RecursionError):
+            raise Stopped(CRASHED, f"{self.what} gives back what cannot be read, or more than {wire.LARGEST / 1e6:.0f} "
+                                   "MB.") from None
+        if "forbidden" in reply:
+            what = "autograd" if reply["forbidden"] == "autograd" else "the package"
+            raise Stopped(FORBIDDEN, not_allowed(what, [str(reply["forbidden"])[:100]]))
+        return reply
+
+    def end(self):
+        """How the process came to its end, in a sentence."""
+        self.process.join(5)
+        code = self.process.exitcode
+        if code in {-signal.SIGKILL, -getattr(signal, "SIGXCPU", 24)}:
+            return (f"{self.what} computed for more than {answers.SECONDS} seconds, or took too much memory. Does a "
+                    "loop never end?")
+        if code is not None and code < 0:
+            return f"{self.what} crashed Python itself ({signal.Signals(-code).name})."
+        return f"{self.what} ended its Python process (exit code {code}). Take out `exit`, `quit` and the like."
+
+
+class Answer(Child):
+    """A process in which a student's functions can be called."""
+
+    def __init__(self, chapter, exercise, source, helpers):
+        super().__init__(answers.serve, source, list(helpers), chapter.imports,
+                         "without-autograd" in course.tags(exercise.answer))
 
     def __enter__(self):
         try:
@@ -182,11 +228,6 @@ class Answer:
             raise
         return self
 
-    def __exit__(self, *error):
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
-
     def function(self, name):
         def call(*arguments, **keywords):
             try:
@@ -195,6 +236,7 @@ class Answer:
                 raise Stopped(CRASHED, self.end()) from None
             reply = self.reply()
             if "value" in reply:
+                call.largest = reply.get("largest", 0)  # a hidden test may ask for it
                 try:
                     return wire.decode(reply["value"])
                 except Exception:
@@ -207,36 +249,6 @@ class Answer:
                                  "says: numbers, lists, arrays or tensors.")
 
         return call
-
-    def reply(self):
-        """The next message of the process, a dict."""
-        try:
-            if not self.connection.poll(max(0, self.deadline - time.monotonic())):
-                raise Stopped(CRASHED, f"The answer took more than {CLOCK} seconds. Does it wait for something, or "
-                                       "does a loop never end?")
-            reply = wire.unpack(self.connection.recv_bytes(wire.LARGEST))
-            if not isinstance(reply, dict):
-                raise ValueError("no dict")
-        except EOFError:
-            raise Stopped(CRASHED, self.end()) from None
-        except (OSError, ValueError, RecursionError):
-            raise Stopped(CRASHED, f"The answer gives back what cannot be read, or more than {wire.LARGEST / 1e6:.0f} "
-                                   "MB.") from None
-        if "forbidden" in reply:
-            what = "autograd" if reply["forbidden"] == "autograd" else "the package"
-            raise Stopped(FORBIDDEN, not_allowed(what, [str(reply["forbidden"])[:100]]))
-        return reply
-
-    def end(self):
-        """How the process came to its end, in a sentence."""
-        self.process.join(5)
-        code = self.process.exitcode
-        if code in {-signal.SIGKILL, -getattr(signal, "SIGXCPU", 24)}:
-            return (f"The answer computed for more than {answers.SECONDS} seconds, or took too much memory. Does a "
-                    "loop never end?")
-        if code is not None and code < 0:
-            return f"The answer crashed Python itself ({signal.Signals(-code).name})."
-        return f"The answer ended its Python process (exit code {code}). Take out `exit`, `quit` and the like."
 
 
 # What a student handed in
