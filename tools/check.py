@@ -64,7 +64,7 @@ def read(path, header, keys):
         if key in seen:
             fail(path, f"{short(key)} stands in row {seen[key]} already", row, header[0])
         if key not in missing:
-            fail(path, f"{short(key)} is not in test.csv", row, header[0])
+            fail(path, f"{short(key)} is not in test.csv{no_place(key, keys)}", row, header[0])
         missing.remove(key)
         seen[key] = row
         yield row, key, fields
@@ -76,11 +76,11 @@ def read(path, header, keys):
 
 def read_recommendations(path, sessions, items):
     """{session: list of LONGEST items}; the ids of ``sessions`` and ``items`` are strings."""
-    header, items, found = ["session", *(f"item_{n}" for n in range(1, LONGEST + 1))], set(items), {}
+    header, known, found = ["session", *(f"item_{n}" for n in range(1, LONGEST + 1))], set(items), {}
     for row, session, fields in read(path, header, sessions):
         for column, item in zip(header[1:], fields):
-            if item not in items:
-                fail(Path(path), f"{short(item)} is not in items.csv", row, column)
+            if item not in known:
+                fail(Path(path), f"{short(item)} is not in items.csv{no_place(item, items)}", row, column)
         if len(set(fields)) < LONGEST:
             n = next(n for n, item in enumerate(fields) if item in fields[:n])
             fail(Path(path), f"{short(fields[n])} is recommended twice", row, header[1 + n])
@@ -101,6 +101,12 @@ def read_ratings(path, users):
                  "rating")
         found[user] = value
     return found
+
+
+def no_place(text, ids):
+    """What to say to somebody who may have written a place in a list, where an id is asked for."""
+    looks_so = text.isdigit() and int(text) < len(ids)
+    return f". Is it the place of an id in a list? Write the id itself, such as {ids[int(text)]!r}" if looks_so else ""
 
 
 def short(text):

@@ -6,6 +6,10 @@
 The first writes FOLDER/students, to be handed out, and FOLDER/secret.json, to be kept. The second scores files of
 predictions and writes FOLDER/scores.csv. A score is the share of the way from a baseline, 0, to the optimum, 1. Both
 ends and what lies between are exact expectations, not counts of hits: luck has no part in them, and nobody passes 1.
+
+Points are not the score itself. A score of `half` gets half of them: a model from the book reaches it as it is. A score
+of `full` gets all: it takes a model that fits what moves this world. Below `half`, between and above it is a straight
+line, never below 0 nor above 100.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import argparse
 import csv
 import hashlib
 import json
+import re
 import secrets
 import shutil
 import sys
@@ -26,6 +31,9 @@ import pandas as pd
 
 from rnnbook.worlds import RatingWorld, SessionWorld
 from tools.check import LONGEST, SubmissionError, read_ratings, read_recommendations
+from tools.grading import collect
+
+FILES = collect.Kind(re.compile(r"\.csv(\.txt)?$", re.I), "csv", None)
 
 TEXT = """\
 # {title}
@@ -40,8 +48,19 @@ Hand in one file, `predictions.csv`, like `sample_predictions.csv`: {form} Check
 
 The score is {score}
 
-What you did and why, and how you judged your models before you handed in, belongs into a report of two pages; the score
-alone says little about it.
+Half of the points are for the score. It gets half of these at {half}, all of them at {full}, and none at 0 or below.
+
+The other half is for a report of two pages:
+
+| points | what the report shows |
+| --- | --- |
+| 0 to 10 | what moves this world: figures or tests on the data that led to the choice of a model |
+| 0 to 10 | how models were judged before handing in: a split in time, intervals, each rival with the same effort |
+| 0 to 10 | all that was tried, also what failed, and how often the same validation data were looked at |
+| 0 to 10 | a control: an experiment whose result would have been another one if the explanation were wrong |
+| 0 to 10 | everybody can repeat it: code that runs, seeds, a table whose numbers come from files |
+
+10 is for convincing, 5 for there with gaps, 0 for missing.
 """
 
 
@@ -53,6 +72,8 @@ class Sessions:
     n_train: int = 20_000
     n_test: int = 2_000
 
+    half, full = 0.9, 0.96  # GRU4Rec with its defaults, and a model that finds what moves the shop
+
     def __post_init__(self):
         self.world = SessionWorld(n_states=15, n_items=200, seed=self.seed)
         self.train = self.world.sample(self.n_train, seed=1)
@@ -61,7 +82,7 @@ class Sessions:
         self.items = list(self.world.item_ids)
 
     text = TEXT.format(
-        title="What will they click next?",
+        half=half, full=full, title="What will they click next?",
         task="A shop gives you its sessions of clicks, and the beginning of some more. Recommend 20 items for the\n"
              "next click of each of these. Nobody tells you what moves the visitors of this shop; it is the same in\n"
              "all files.",
@@ -127,6 +148,8 @@ class Ratings:
     seed: int
     n_users: int = 1500
 
+    half, full = 0.45, 0.92  # a matrix factorisation with its defaults, and a filter that finds out how tastes move
+
     def __post_init__(self):
         self.world = RatingWorld(n_users=self.n_users, n_items=60, n_steps=80, level_shift=1.0, wave=0.25,
                                  seed=self.seed)
@@ -136,7 +159,7 @@ class Ratings:
         self.users = list(self.world.user_ids[self.test.users])
 
     text = TEXT.format(
-        title="How will they like it tomorrow?",
+        half=half, full=full, title="How will they like it tomorrow?",
         task="Users have rated items day by day. Predict the one rating that each of them gives on the day after.\n"
              "Tastes may move, items may change, and a good part of the users came late.",
         files="`train.csv` has the ratings so far (`user`, `item`, `rating`, and `time` in seconds), `test.csv` who\n"
@@ -185,6 +208,17 @@ def share(value, marks):
     return round((value - marks["baseline"]) / (marks["optimum"] - marks["baseline"]), 4) + 0.0  # no -0.0
 
 
+def points(score, project):
+    """Points out of 100 for a score: 0, half and full of them where the project says, and straight lines between."""
+    return round(float(np.interp(score, [0, project.half, project.full], [0, 50, 100])), 1)
+
+
+def group_of(path):
+    """Whose file it is, from the names that groups and learning systems make: `group-3_predictions.csv`."""
+    names, _, _ = collect.owner(path.as_posix(), None, "predictions", FILES)
+    return names[0] if names else FILES.ending.sub("", path.name)
+
+
 def make(kind, folder, seed=None, **sizes):
     """Write the data of a project and the secret; returns the project."""
     folder = Path(folder)
@@ -218,21 +252,24 @@ def digest(path):
 
 
 def grade(folder, submissions):
-    """Score files; writes scores.csv and returns its rows: file, score, measure and, where it has none, the error."""
+    """Score files; writes scores.csv and returns its rows: group, points, score, measure, file, error."""
     project, rows = open_project(folder), []
     marks = project.marks()
     for name, value in marks.items():
         print(f"  {name:<24} {share(value, marks):6.3f}   {value:.4f}")
     for path in map(Path, submissions):
+        row = {"group": group_of(path), "points": 0, "score": "", "measure": "", "file": str(path), "error": ""}
         try:
             value = project.measure(path)
-            rows.append({"file": str(path), "score": share(value, marks), "measure": round(value, 5), "error": ""})
-            print(f"  {path!s:<24} {rows[-1]['score']:6.3f}   {value:.4f}")
+            score = share(value, marks)
+            row |= {"points": points(score, project), "score": score, "measure": round(value, 5)}
+            print(f"  {row['group']:<24} {score:6.3f}   {value:.4f}   {row['points']:5.1f} points")
         except SubmissionError as error:
-            rows.append({"file": str(path), "score": "", "measure": "", "error": str(error)})
-            print(f"  {path!s:<24} not graded: {error}")
+            row["error"] = str(error)
+            print(f"  {row['group']:<24} not graded: {error}")
+        rows.append(row)
     with open(Path(folder) / "scores.csv", "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["file", "score", "measure", "error"])
+        writer = csv.DictWriter(file, ["group", "points", "score", "measure", "file", "error"])
         writer.writeheader()
         writer.writerows(rows)
     return rows
