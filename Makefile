@@ -1,10 +1,10 @@
-# make book | offline | weight | lab | test | results | course | notebooks | colab | newest | clean: each sets up what
-# it needs, in .venv.
+# make book | offline | weight | lab | test | results | course | student-site | notebooks | colab | newest | clean: each
+# sets up what it needs, in .venv.
 # Another interpreter: make book PYTHON=/path/to/python3.12
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := book
-.PHONY: book offline weight lab test results course notebooks colab newest clean
+.PHONY: book offline weight lab test results course student-site notebooks colab newest clean
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -40,6 +40,10 @@ results: $(READY)
 # Slides, notebooks for students and teachers, and assignments, in _build/course.
 course: $(READY)
 	@$(RUN) -m tools.course
+
+# The book without solutions, in _build/student-site.
+student-site: $(READY)
+	@$(RUN) -m tools.student_site
 
 notebooks: $(READY)
 	@$(RUN) -m tools.book notebooks

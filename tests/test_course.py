@@ -1,16 +1,23 @@
 """The teacher's kit: assignments, slides in a browser, projects with a known optimum. Grading has tests of its own."""
 
+import csv
+import itertools
+import pickle
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pytest
+from sphinx.util.tags import Tags
 
-from tools import blocks, book, check, course, projects, slides
+from rnnbook import baselines
+from rnnbook.interactions import DAY
+from tools import blocks, book, book_sphinx, check, course, projects, slides
 
 CHAPTERS = course.chapters()
 
@@ -46,6 +53,49 @@ def lines_of_the_solution(exercise):
             yield from (line for line in source.splitlines() if len(line) > 40)
 
 
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
+def test_student_edition_holds_no_solution(page):
+    """What is written of a page, and put into the search index, is its doctree."""
+    doctree = pickle.loads((book.BUILD / ".doctrees" / f"{page.docname}.doctree").read_bytes())
+    whole = plain(doctree.astext())
+    book_sphinx.without_solutions(SimpleNamespace(tags=Tags([])), doctree, page.docname)
+    assert plain(doctree.astext()) == whole
+    book_sphinx.without_solutions(SimpleNamespace(tags=Tags(["student"])), doctree, page.docname)
+    left = plain(doctree.astext())
+    open_to_all = [part for part in course.stream(page, page.read().cells) if not isinstance(part, course.Exercise)]
+    open_to_all += [part for exercise in course.exercises(page) for part in (*exercise.text, *exercise.given)]
+    told = plain("\n".join(getattr(part, "source", getattr(part, "body", str(part))) for part in open_to_all))
+    secret = {line for exercise in course.exercises(page) for line in fragments(exercise) if line not in told}
+    assert len([line for line in secret if line in whole]) > max(30, 0.9 * len(secret))
+    assert [line for line in secret if line in left] == []
+    assert "colab" not in left and f'href="../notebooks/{page.stem}.ipynb"' in left
+    assert left.count("Predict first") == whole.count("Predict first") > 0
+    assert left.count("Answer 5") == whole.count("Answer 5") == 1
+
+
+def fragments(exercise):
+    """The longer lines of a solution as they read on a page: of its text, what stands between formulas and code."""
+    for part in exercise.solution:
+        if isinstance(part, nbformat.NotebookNode):
+            yield from (plain(line) for line in part.source.splitlines() if len(line) > 50)
+        else:
+            for line in getattr(part, "body", str(part)).splitlines():
+                words = re.split(r"[`*$\\{}\[\]<>|()]+", line)
+                yield from (plain(found) for found in words if len(found) > 40)
+
+
+def plain(text):
+    return " ".join(text.split())
+
+
+def test_student_edition_has_no_sources_and_no_buttons_to_them():
+    config = SimpleNamespace(html_copy_source=True, html_theme_options={"use_repository_button": True, "logo": 1})
+    book_sphinx.students_settings(SimpleNamespace(tags=Tags(["student"])), config)
+    assert not config.html_copy_source
+    buttons = {"use_repository_button": False, "use_issues_button": False, "use_download_button": False}
+    assert config.html_theme_options == buttons | {"logo": 1}
+
+
 def test_student_notebook_has_the_chapter_and_a_blank_for_each_exercise():
     for page in CHAPTERS:
         notebook, n_exercises, n_graded = course.student(page), len(course.exercises(page)), len(graded(page))
@@ -71,6 +121,16 @@ def test_exercises_of_the_book():
             times.append({"a day": 240, "an hour": 30}.get(time[2]) or int(time[1]))
         assert len(times) >= 5 and len(graded(page)) >= 3
         assert min(times) <= 10 and max(times) == 240
+
+
+def test_notebooks_of_a_course_install_its_own_commit(monkeypatch):
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=book.ROOT, capture_output=True, text=True).stdout.strip()
+    monkeypatch.delenv("REF", raising=False)
+    assert f"@{commit}\"" in course.installing() or not commit
+    monkeypatch.setenv("REF", "v2")
+    for notebook in (course.student(CHAPTERS[0]), course.assignment(CHAPTERS[0])):
+        first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+        assert "git+https" in first.source and "@v2\"" in first.source
 
 
 def cell(source, *tags):
@@ -242,6 +302,49 @@ def test_scores_run_from_the_baseline_to_the_optimum(project):
     marks = project.marks()
     between = next(name for name in marks if name not in ("baseline", "optimum"))
     assert 0.2 < projects.share(marks[between], marks) < 0.8
+    points = {row["group"]: row["points"] for row in projects.grade(folder, [sample, best])}
+    assert points["best"] == 100 and points["sample"] < 0.5
+    with open(folder / "scores.csv", encoding="utf-8", newline="") as file:
+        assert [row["group"] for row in csv.DictReader(file)] == ["sample", "best"]
+
+
+def test_points_have_a_floor_and_a_ceiling(project):
+    project, _ = project
+    assert 0 < project.half < project.full < 1
+    scores = [-3, 0, project.half / 2, project.half, (project.half + project.full) / 2, project.full, 1]
+    assert [projects.points(score, project) for score in scores] == [0, 0, 25, 50, 75, 100, 100]
+    text = project.text
+    assert f"half of these at {project.half}, all of them at {project.full}" in text
+
+
+def reached(project, predictions):
+    """The score that predictions get, to one digit."""
+    return round(projects.share(project.recall(predictions) if isinstance(project, projects.Sessions)
+                                else project.rmse(predictions), project.marks()), 1)
+
+
+def test_what_models_reach_is_what_the_page_for_instructors_says():
+    page = " ".join((book.ROOT / "book" / "instructors.md").read_text(encoding="utf-8").split())
+    for kind in projects.PROJECTS.values():
+        assert f"| {kind.__name__.lower()} | {kind.half}: " in page and f" | {kind.full}: " in page
+    shop = projects.Sessions(seed=11)
+    histories = [shop.test.items[first:end - 1] for first, end in itertools.pairwise(shop.test.offsets)]
+    for model, words in ((baselines.Markov(), "a Markov chain reaches about 0.4"),
+                         (baselines.VSKNN(), "session neighbours about 0.5")):
+        items = shop.best(np.asarray(model.fit(shop.train).scores_after(histories)))
+        assert words in page and words.endswith(f" {reached(shop, items)}")
+    people = projects.Ratings(seed=11)
+    forgetting = {"gamma": 0.9, "user_penalty": 1.0, "step": DAY, "n_factors": 4, "penalty": 5.0}
+    for model, score in ((baselines.OnlineMF(), 0.4), (baselines.ForgettingMF(**forgetting), 0.8)):
+        assert reached(people, model.fit(people.train).follow(people.test)) == score
+    assert "A ridge regression that forgets reaches about 0.8" in page
+
+
+def test_files_are_told_by_group():
+    for path, group in (("group-3_predictions.csv", "group-3"), ("Group 3_predictions (1).csv", "group 3"),
+                        ("roec_12345_678_team_b_predictions-1.csv", "team_b"), ("best.csv", "best"),
+                        ("Team A_4711_assignsubmission_file_/predictions.csv", "team a")):
+        assert projects.group_of(Path(path)) == group
 
 
 def test_expected_scores_are_those_of_many_draws():
@@ -299,6 +402,7 @@ def broken(kind):
         "a row missing": (lambda text: "\n".join(text.split("\n")[:3] + text.split("\n")[4:]), "1 of 200 are missing"),
         "a row twice": (line(6, lambda row: row + "\n" + row), "row 7, column KEY: "),
         "unknown key": (value(3, 0, "nobody"), "row 3, column KEY: 'nobody' is not in test.csv"),
+        "a place for a key": (value(3, 0, "1"), "'1' is not in test.csv. Is it the place of an id in a list?"),
         "open quote": (line(5, lambda row: '"' + row), "row 5"),
         "zero byte": (line(5, lambda row: row + "\0"), "row 5: holds a zero byte"),
         "too large": (lambda text: text + "\n" * 5_000_001, "has 5,"),
@@ -306,6 +410,7 @@ def broken(kind):
     if kind == "sessions":
         return both | {
             "unknown item": (value(9, 2, "item-9999"), "row 9, column item_2: 'item-9999' is not in items.csv"),
+            "a place for an item": (value(9, 2, "17"), "'17' is not in items.csv. Is it the place of an id in a list?"),
             "no item": (value(9, 20, ""), "row 9, column item_20: '' is not in items.csv"),
             "an item twice": (line(2, lambda row: ",".join([*row.split(",")[:-1], row.split(",")[1]])),
                               "row 2, column item_20: "),

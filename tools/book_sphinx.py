@@ -1,4 +1,8 @@
-"""What the book adds to Sphinx: links under each title, the ledger, the bibliography, roles for screen readers."""
+"""What the book adds to Sphinx: links under each title, the ledger, the bibliography, roles for screen readers.
+
+With the tag `student` it builds the student's edition, from the same doctrees: a page loses its solutions just before
+it is written, so numbers and links stay what they are.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,14 @@ from html import escape
 
 from docutils import nodes
 from sphinx.util import logging
+from sphinx_exercise.nodes import solution_node
 
 from tools import bib, pages, questions
 
 LEDGER = "<!-- the ledger -->"
 BIBLIOGRAPHY = "<!-- the bibliography -->"
+LAUNCH = '<p class="launch">'
+BUTTONS = ("use_repository_button", "use_issues_button", "use_download_button")  # they lead to a page's source
 log = logging.getLogger(__name__)
 
 
@@ -44,7 +51,25 @@ def badge(page):
     module = page.stem.split("_", 1)[-1]
     if page.number and (pages.ROOT / "rnnbook" / f"{module}.py").exists():
         links.append(f'<a href="{blob}/rnnbook/{module}.py">rnnbook/{module}.py</a>')
-    return f'<p class="launch">{" ".join(links)}</p>'
+    return f'{LAUNCH}{" ".join(links)}</p>'
+
+
+def students_settings(app, config):
+    """No sources, which have the solutions, and no buttons to them."""
+    if app.tags.has("student"):
+        config.html_copy_source = False
+        config.html_theme_options |= dict.fromkeys(BUTTONS, False)
+
+
+def without_solutions(app, doctree, docname):
+    if not app.tags.has("student"):
+        return
+    for solution in list(doctree.findall(solution_node)):
+        solution.parent.remove(solution)
+    for links in doctree.findall(lambda node: isinstance(node, nodes.raw) and node.astext().startswith(LAUNCH)):
+        stem = docname.rpartition("/")[2]
+        text = f'{LAUNCH}<a href="../notebooks/{stem}.ipynb" download>Notebook with blanks for the exercises</a></p>'
+        links.replace_self(nodes.raw("", text, format="html"))
 
 
 def ledger():
@@ -131,6 +156,8 @@ def not_found(app):
 
 
 def setup(app):
+    app.connect("config-inited", students_settings)
+    app.connect("doctree-resolved", without_solutions)
     app.connect("html-collect-pages", not_found)
     app.connect("html-page-context", describe)
     app.connect("source-read", on_source_read)

@@ -13,13 +13,15 @@ exercises; cells with the tag ``for-ex-name`` come with that exercise, and so do
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
+import subprocess
 from dataclasses import dataclass, field
 
 import nbformat
 
-from tools import blocks, book, lower, pages, questions, slides
+from tools import blocks, book, exams, lower, pages, questions, slides
 
 COURSE = book.BUILD / "course"
 HIDDEN = "# Hidden tests"
@@ -169,10 +171,20 @@ def setup(page):
 # Notebooks
 
 
+def installing():
+    """The first cell. In Colab it installs the package of this commit, so that nothing changes during a course.
+
+    `make course REF=v2` names another commit, tag or branch.
+    """
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=pages.ROOT, capture_output=True, text=True)
+    ref = os.environ.get("REF") or git.stdout.strip()
+    return lower.SETUP.replace(pages.REPOSITORY, f"{pages.REPOSITORY}@{ref}" if ref else pages.REPOSITORY)
+
+
 def student(page):
     """The chapter with a blank below each exercise, without solutions and without outputs: predict first."""
     lowering = lower.Lowering(page)
-    cells, text = [code(lower.SETUP)], []
+    cells, text = [code(installing())], []
 
     def flush():
         cells.append(lowering.markdown_cell_of(text))
@@ -211,7 +223,7 @@ def assignment(page):
     """The graded exercises of a chapter as students get them, with nbgrader's marks on every cell."""
     lowering = lower.Lowering(page)
     greeting = markdown(GREETING.format(title=page.title, url=page.url))
-    cells = [locked(greeting, "greeting"), nbgrader(markdown(NAME), "name"), locked(code(lower.SETUP), "colab")]
+    cells = [locked(greeting, "greeting"), nbgrader(markdown(NAME), "name"), locked(code(installing()), "colab")]
     cells += [locked(code(source), f"setup-{n}") for n, source in enumerate(setup(page))]
     chapter, given = page.read().cells, set()
     for exercise in (part for part in stream(page, chapter) if isinstance(part, Exercise)):
@@ -283,7 +295,7 @@ def nbgrader(cell, name, **roles):
 def main(folder=COURSE):
     """Write everything anew, but for what a teacher has put beside it: a gradebook, submissions, other settings."""
     cache = book.execute()
-    for made in ("slides", "student", "solutions", "questions", "nbgrader/release"):
+    for made in ("slides", "student", "solutions", "questions", "exams", "nbgrader/release"):
         shutil.rmtree(folder / made, ignore_errors=True)
     slides.copy_libraries(folder / "slides")
     for page in chapters():
@@ -294,6 +306,7 @@ def main(folder=COURSE):
         write(assignment(page), folder / "nbgrader" / "release" / page.stem / page.notebook.name)
         print(f"  {page.stem:<14} {graded(page)}", flush=True)
     questions.write(folder / "questions")
+    exams.write(folder / "exams")
     settings = folder / "nbgrader" / "nbgrader_config.py"
     if not settings.exists():
         settings.write_text(CONFIG, encoding="utf-8")

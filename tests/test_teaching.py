@@ -1,0 +1,73 @@
+"""The page for instructors: every objective is assessed, minutes add up, and what it names is there."""
+
+import re
+
+import pytest
+
+from tools import course, exams, pages, questions
+
+PAGE = (pages.ROOT / "book" / "instructors.md").read_text(encoding="utf-8")
+PLAIN = " ".join(PAGE.split())
+CHAPTERS = course.chapters()
+
+
+def section(title):
+    return re.search(rf"^### {title}\n(.*?)^#", PAGE, re.M | re.S)[1]
+
+
+def rows(title):
+    """The cells of the rows of a table."""
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in section(title).splitlines()
+             if line.startswith("| ")]
+    return found[1:] if "---" not in found[1][0] else found[2:]
+
+
+def objectives():
+    """{"1.1": the words of the week's plan}"""
+    found = {}
+    for page in CHAPTERS:
+        week = re.search(rf"### Week {page.number}: .*?\*Afterwards students can\* (.*?)\. \*They come|"
+                         rf"### Week {page.number}: .*?\*Afterwards students can\* (.*?)\.\n", PAGE, re.S)
+        parts = re.split(r"; (?:and )?", " ".join((week[1] or week[2]).split()))
+        found |= {f"{page.number}.{n}": part for n, part in enumerate(parts, 1)}
+    return found
+
+
+def test_each_objective_has_a_question_an_exercise_and_a_place_in_an_exam():
+    table = {row[0].split()[0]: row for row in rows("What assesses which objective")}
+    assert list(table) == list(objectives()) and len(table) == 24
+    for number, text in objectives().items():
+        said, in_bank, exercises, in_exam = table[number]
+        assert text.startswith(said.partition(" ")[2]), (said, text)
+        page = CHAPTERS[int(number[0]) - 1]
+        known = {question.id for question in questions.load(page.stem)}
+        labels = {exercise.label for exercise in course.exercises(page)}
+        for cell, ids in ((in_bank, known), (exercises, labels)):
+            named = re.findall(r"`([^`]+)`", cell)
+            assert named and set(named) <= ids, number
+        asked = exams.exam(in_exam[0].lower(), 0)[int(in_exam[1]) - 1]
+        assert number in asked.objectives
+
+
+@pytest.mark.parametrize("row", rows("Minutes"), ids=lambda row: f"week {row[0]}")
+def test_lecture_and_lab_have_ninety_minutes(row):
+    week, lecture, lab = row
+    for cell in (lecture, lab):
+        assert sum(map(int, re.findall(r"\*\*(\d+)\*\*", cell))) == 90
+    labels = {exercise.label for exercise in course.exercises(CHAPTERS[int(week) - 1])}
+    assert set(re.findall(r"`(ex-[\w-]+)`", lecture + lab)) <= labels
+
+
+def test_what_is_cut_in_a_short_term_are_sections():
+    headings = {heading for page in CHAPTERS
+                for heading in re.findall(r"^##+ (.+)$", page.source.read_text(encoding="utf-8"), re.M)}
+    named = re.findall(r"“([^”]+)”", " ".join(section("Less time").split()))
+    assert len(named) > 10 and set(named) <= headings
+
+
+def test_what_is_cut_is_needed_by_no_graded_exercise():
+    cut = set(re.findall(r"“([^”]+)”", " ".join(section("Less time").split())))
+    for page in CHAPTERS:
+        for part in re.split(r"^##+ ", page.source.read_text(encoding="utf-8"), flags=re.M)[1:]:
+            if part.partition("\n")[0] in cut and page.number < 5:
+                assert ":tags: [setup" not in part and ":tags: [for-ex" not in part
