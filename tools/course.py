@@ -321,8 +321,8 @@ def main(folder=COURSE):
     if not settings.exists():
         settings.write_text(CONFIG, encoding="utf-8")
     record.write_text(json.dumps({page.stem: now[page] for page in chapters()}), encoding="utf-8")
-    print(f"Slides ({len(stale)} of {len(now)} had changed), notebooks, assignments, questions and exams are in {folder}. "
-          "How to use them: the page for instructors.")
+    print(f"Slides ({len(stale)} of {len(now)} had changed), notebooks, assignments, questions and exams are in "
+          f"{folder}. How to use them: the page for instructors.")
 
 
 def digest_of_tools():
