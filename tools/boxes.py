@@ -58,9 +58,12 @@ def folded(box, name, tests):
     title, first, *rest = box.children
     state = title.astext().removeprefix("Claim: ")
     claim, more = halves(first)
+    line = nodes.inline("", "", *claim)
+    for reference in list(line.findall(nodes.reference)):
+        reference.replace_self(reference.children)  # a link in what opens the fold could not be followed
     link = f'<a class="headerlink" href="#{name}" title="Link to this claim">#</a>'
     return nodes.container(
-        "", html(f'<details><summary><span class="claim-state">{state}</span> '), nodes.inline("", "", *claim),
+        "", html(f'<details><summary><span class="claim-state">{state}</span> '), line,
         html("</summary>"), *([nodes.paragraph("", "", *more)] if more else []), *rest,
         html(f"<p>Shown by {', '.join(map(test_link, tests))}.</p></details>{link}"),
         ids=box["ids"], classes=["admonition", *box["classes"]])
