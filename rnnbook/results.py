@@ -253,9 +253,9 @@ def lead(name, model, rivals, metric):
 
     Examples
     --------
-    >>> ahead = lead("rrn-movielens-100k", "RRN", ["PMF (no biases)", "U-AutoRec"], "rmse")
-    >>> ahead["PMF (no biases)"]["low"] > 0, verdict(ahead["PMF (no biases)"]), verdict(ahead["U-AutoRec"])
-    (True, 'ahead', 'not certain')
+    >>> found = lead("rrn-movielens-100k", "RRN", ["TimeSVD++", "U-AutoRec"], "rmse")
+    >>> found["TimeSVD++"]["low"] > 0, [verdict(row) for row in found.values()]
+    (True, ['ahead', 'not certain'])
     """
     pairs = {rival: _paired(name, *((rival, model) if metric in LESS_IS_BETTER else (model, rival)), metric)
              for rival in rivals}
@@ -275,8 +275,8 @@ def verdict(row):
 
     Examples
     --------
-    >>> verdict({"mean": 0.1, "p": 0.01}), verdict({"mean": -0.1, "p": 0.01}), verdict({"mean": 0.1, "p": 0.2})
-    ('ahead', 'behind', 'not certain')
+    >>> [verdict({"mean": mean, "p": p}) for mean, p in ((0.1, 0.01), (-0.1, 0.01), (0.1, 0.2))]
+    ['ahead', 'behind', 'not certain']
     """
     return "not certain" if row["p"] >= 0.05 else "ahead" if row["mean"] > 0 else "behind"
 

@@ -38,7 +38,7 @@ def test_chapters_come_first_and_the_reference_last(search, words, over):
     if words == "Kalman":
         assert found[0].startswith("book/04_rrn.html")
     if words == "negative sampling":
-        assert "book/glossary.html#term-negative-sampling" in found
+        assert any(page.startswith("book/glossary.html") for page in found)
 
 
 @pytest.mark.parametrize("words", ["negative sampling", "gradient", "Kalman"])
