@@ -262,7 +262,7 @@ def focus_widget(tab):
         const slide = Reveal.getSlides().find((slide) => slide.querySelector(".rnnbook-widget input[type=range]"));
         Reveal.slide(Reveal.getIndices(slide).h, Reveal.getIndices(slide).v);
         return """ + PLACE + "; }")
-    slider = tab.locator(".present .rnnbook-widget input[type=range]").first
+    slider = tab.query_selector("section.present > section.present .rnnbook-widget input[type=range]")
     slider.focus()
     return slider, place
 
