@@ -1,7 +1,7 @@
 """The numbers that are computed by hand on slides, computed again."""
 
 import re
-from math import exp, log, prod, tanh
+from math import ceil, erf, exp, log, log2, prod, sqrt, tanh
 
 import pytest
 
@@ -32,6 +32,32 @@ D1 = (1 - H1**2) * 0.5 * D2
 WEIGHTS = softmax(2, -2, -2)
 PASSED = [sigmoid(1 - score) for score in (2, -2, -2)]  # of the margins of a target that scores 1
 STORED = 0.9999
+ASKED = softmax(0, 0, 1)
+
+
+def precision(ratings, tokens):
+    return 1 + ratings / 1**2 + tokens / 0.7**2  # of an item's quality
+
+
+def scanned(b):
+    """The numbers b of a scan with the factor 1/2: at the beginning, and after each round."""
+    rounds, factors, reach = [b], [0.5] * len(b), 1
+    while reach < len(b):
+        earlier = [0] * reach + rounds[-1][:-reach], [1] * reach + factors[:-reach]
+        rounds.append([a * before + own for a, before, own in zip(factors, earlier[0], rounds[-1])])
+        factors = [a * before for a, before in zip(factors, earlier[1])]
+        reach *= 2
+    return rounds
+
+
+def gelu(x):
+    return x * (1 + erf(x / 2**0.5)) / 2
+
+
+def mixed(place):
+    """The example of a mixer: 1/4 and 3/4 of two normalised rows, added to the second."""
+    return 0.25 * (-1, 1)[place] + 0.75 * (1, -1)[place]
+
 
 # (chapter, title): the numbers of a slide, as they are printed there
 COMPUTED = {
@@ -76,7 +102,57 @@ COMPUTED = {
         rf"({PASSED[0]:.3f} + {PASSED[1]:.3f} + {PASSED[2]:.3f})", f"= {sum(map(prod, zip(WEIGHTS, PASSED))):.2f}"],
     ("02_gru4rec", "Small steps where there were many"): [
         rf"0.1 \cdot 1 / 10 = {0.1 / 100**0.5:.2f}", rf"0.1 \cdot 1 / 1 = {0.1 / 1**0.5:.1f}"],
+    ("05_joint", "An example: one rating and one review"): [
+        f"{precision(1, tokens):.0f}$ | ${1 / precision(1, tokens):.2f}$" for tokens in (0, 1)],
+    ("05_joint", "The best possible error"): [
+        rf"{variance:.2f} + 1}} \approx {sqrt(variance + 1):.2f}$"
+        for variance in (1 / precision(1, 1), 1 / precision(1, 0))],
+    ("05_joint", "Where does a review help more?"): [
+        rf"\frac1{{{precision(10, 0):.0f}}}$ to", rf"\frac1{{{precision(10, 10):.0f}}}$",
+        rf"\frac1{precision(1, 0):.0f}$ to", rf"\frac1{precision(1, 1):.0f}$"],
+    ("05_joint", "A text is written one character at a time"): [
+        rf"\tfrac1{{{4 * 2 * 2}}} \approx {log(4 * 2 * 2):.2f}"],
+    ("05_joint", "What the writer is told: an example"): [
+        rf"\tanh({0.5 - 2:.1f}) \approx {tanh(0.5 - 2):.2f}", rf"\tanh({0.5 + 2:.1f}) \approx {tanh(0.5 + 2):.2f}"],
+    ("05_joint", "From the state to the next character"): [
+        ", ".join(f"${p:.2f}$" for p in softmax(2, 1, 0))],
+    ("05_joint", "How much should a long review count?"): [f"120 / 100 = {120 / 100}"],
+    ("05_joint", "One loss for both"): [rf"0.25 + 0.1 \cdot 120 / 100 = {0.25 + 0.1 * 120 / 100:.2f}"],
+    ("05_joint", "How much of the possible gain is that?"): [rf"\frac1{(1.2 - 1.1) / (1.2 - 1.15):.0f} "],
+    ("05_joint", "When quality moves"): [
+        rf"0.95^{{10}} \approx {0.95**10:.2f}", rf"0.8^{{10}} \approx {0.8**10:.2f}"],
+    ("05_joint", "Perplexity: among how many would you choose?"): [f"perplexity is {sqrt(2 * 8):.0f}."],
+    ("06_after", "An example: normalise, mix, add"): [
+        f"({mixed(0)}, {mixed(1)}) = ({6 + mixed(0)}, {2 + mixed(1)})"],
+    ("06_after", "Second part: each row by itself"): [
+        f"({gelu(-1):.2f}, {gelu(1):.2f}) = ({1 + gelu(-1):.2f}, {3 + gelu(1):.2f})"],
+    ("06_after", "Attention by hand"): [
+        r",\; ".join(f"{weight:.2f}" for weight in ASKED),
+        rf"\approx {sum(map(prod, zip(ASKED, (4, 8, 2)))):.1f}$"],
+    ("06_after", "The smallest GRU by hand"): [
+        f"= {0.5 * 8:.0f}$ |", f"= {0.75 * 0.5 * 8:.0f}$ |", f"= {1 * 0.75 * 0.5 * 8:.0f}$ |"],
+    ("06_after", "Two steps are one step"): [rf"\tfrac1{4 * 2} h_0 + {4 / 4 + 3:.0f}"],
+    ("06_after", "How to join two steps"): [rf"(\frac1{4 * 2}, {4 / 4 + 3:.0f})"],
+    ("06_after", "A scan of four clicks"): [
+        f"| {name} | " + " | ".join(f"${x:.0f}$" for x in row) + " |"
+        for name, row in zip(("$b_t$", "round 1", "round 2"), scanned([8, 0, 4, 2]))],
+    ("06_after", "How many rounds?"): [f"{ceil(log2(8))} rounds, and {ceil(log2(1000))}, since $2^{{10}} = {2**10}$"],
+    ("06_after", "A memory that fades and turns"): [
+        rf"$-\frac1{-1 / (0.5j**2).real:.0f}$ | $-\frac1{-1 / (0.5j**3).imag:.0f} ",
+        rf"\frac1{{{1 / (0.5j**4).real:.0f}}}$"],
+    ("06_after", "A loss that is the same for all four"): [rf"1 / (2 \cdot 0.01) = {1 / (2 * 0.01):.0f}$"],
+    ("06_after", "What must be kept for a visitor?"): [
+        f"= {2 * 64 * 4}$", f"{2 * 64 * 4 * 100_000 / 1e6:.0f} MB", f"{2 * 128 * 4 * 100:,}".replace(",", "{,}"),
+        f"{2 * 128 * 4 * 100 * 100_000 / 1e9:.0f} GB"],
 }
+
+
+def test_a_scan_ends_with_the_states_of_the_loop():
+    state, loop = 0, []
+    for b in (8, 0, 4, 2):
+        state = 0.5 * state + b
+        loop.append(state)
+    assert scanned([8, 0, 4, 2])[-1] == loop
 
 
 @pytest.mark.parametrize(("stem", "title"), COMPUTED, ids=lambda text: re.sub(r"\W+", "-", text))
