@@ -58,6 +58,12 @@ def mixed(place):
     """The example of a mixer: 1/4 and 3/4 of two normalised rows, added to the second."""
     return 0.25 * (-1, 1)[place] + 0.75 * (1, -1)[place]
 
+CLICK, TEACHER, STUDENT = (0, 1, 0), (0.1, 0.7, 0.2), (0.2, 0.6, 0.2)
+BY_CLICK, BY_TEACHER = (-sum(p * log(q) for p, q in zip(label, STUDENT)) for label in (CLICK, TEACHER))
+COST_OF_8, COST_OF_9 = {"7": 2.0, "": 2.4}, {"7, 8": 1.0, "7": 1.4, "8": 1.8, "": 2.2}
+MASKS = {kept: (COST_OF_8["7" if "7" in kept else ""], cost) for kept, cost in COST_OF_9.items()}
+BIAS, VARIANCE = 2 * 0.4**2, 1 - 0.9**2 - 0.1**2  # of the teacher, and of a click
+OLD = 0.8**10  # the weight of a rating ten days ago
 
 # (chapter, title): the numbers of a slide, as they are printed there
 COMPUTED = {
@@ -144,6 +150,46 @@ COMPUTED = {
     ("06_after", "What must be kept for a visitor?"): [
         f"= {2 * 64 * 4}$", f"{2 * 64 * 4 * 100_000 / 1e6:.0f} MB", f"{2 * 128 * 4 * 100:,}".replace(",", "{,}"),
         f"{2 * 128 * 4 * 100 * 100_000 / 1e9:.0f} GB"],
+    ("03_improved", "The network stays as it was"): [rf"-\ln 0.5 = {-log(0.5):.2f}"],
+    ("03_improved", "How much does the network read?"): [rf"1 + 2 + \dots + 19 = {sum(range(20))}$"],
+    ("03_improved", "One pass has the same loss and the same gradient"): [f"{1.2 + 0.8:.1f}: the same terms"],
+    ("03_improved", "One mask for the whole session: the same gradient on average"): [
+        *(f"|{kept or 'nothing'}|{first}|{second}|{first + second:.1f}|" for kept, (first, second) in MASKS.items()),
+        f"Mean: {sum(map(sum, MASKS.values())) / 4:.1f}.",
+        f"${sum(COST_OF_8.values()) / 2:.1f} + {sum(COST_OF_9.values()) / 4:.1f} = {(2.0 + 2.4) / 2 + 6.4 / 4:.1f}$"],
+    ("03_improved", "Why not: deletion is blind"): [
+        f"{0.25 * 4:.0f} accident goes, and {0.25 * 6:.1f} good clicks",
+        f"{0.75 * 4:.0f} accidents of {0.75 * 10:.1f} clicks", f"still {0.75 * 4 / (0.75 * 10):.1f}"],
+    ("03_improved", "Learn from the click and from the teacher"): [
+        *(f"|{'|'.join(map(str, label))}|" for label in (CLICK, TEACHER, STUDENT)),
+        f"{BY_CLICK:.2f} by the click, {BY_TEACHER:.2f} by the teacher", f"{(BY_CLICK + BY_TEACHER) / 2:.2f}."],
+    ("03_improved", "Let the teacher see both"): [
+        rf"0.6 \cdot 0.5 + 0.4 = {0.6 * 0.5 + 0.4:.1f}$", f"${0.6 * 0.5:.1f} / 0.7$",
+        rf"0.7 \cdot \tfrac{{0.3}}{{0.7}} + 0.3 \cdot 1 = {0.7 * (0.3 / 0.7) + 0.3:.1f}$"],
+    ("03_improved", "On a chain of six items the bias is large"): [f"(0.4 + 0.4) = {(0.9 - 0.5 + 0.5 - 0.1) / 2:.1f}$"],
+    ("03_improved", "A wrong teacher can help a student who has seen little"): [
+        " | ".join([f"$n = {n}$", *(f"{lam**2 * BIAS + (1 - lam)**2 * VARIANCE / n:.3f}" for lam in (0, 0.3, 1))])
+        for n in (1, 100)],
+    ("03_improved", "The bias stays, the variance shrinks"): [
+        rf"\lambda^2 \cdot {BIAS:.2f} + (1 - \lambda)^2 \cdot {VARIANCE:.2f} / n"],
+    ("03_improved", "Name a point instead of a million scores"): [
+        f"cosine ${3 * 4 + 4 * 3} / {5 * 5}$, cost {1 - 24 / 25:.2f}", f"cosine {3 * -4 + 4 * 3}, cost {1 - 0}"],
+    ("04_rrn", "How an error is measured"): [f"= {((0.5**2 + 1**2) / 2)**0.5:.2f}"],
+    ("04_rrn", "Matrix factorisation: nothing in it moves"): [
+        f"inner product {1 * 0.8 - 0.5 * 0.4:.1f}", f"= {3.5 - 0.2 + 0.4 + 0.6:.1f}$"],
+    ("04_rrn", "Kept up to date: a small ridge regression"): [
+        rf"\frac{{1 + 2}}{{2 + 1}} = {(1 + 2) / (2 + 1):.0f}", f"p = {1 + 2 + 0}/{3 + 1}$"],
+    ("04_rrn", "A world whose tastes drift by a known law"): [f"0.97^{{30}} = {0.97**30:.2f}$"],
+    ("04_rrn", "How to follow a taste: one day of the optimum"): [
+        f"1 / (1 + 0.25) = {1 / (1 + 0.25):.1f}$. New mean: {0.8 * 1.0:.1f}. New variance: {(1 - 0.8) * 1:.1f}.",
+        rf"0.97 \cdot 0.8 = {0.97 * 0.8:.3f}$", rf"\cdot 0.2 + 1 - 0.97^2 = {0.97**2 * 0.2 + 1 - 0.97**2:.3f}$"],
+    ("04_rrn", "A ridge that forgets"): [
+        f"0.8^{{10}} = {OLD:.2f}$", f"(2 - 1) / (2 + 1) = {(2 - 1) / (2 + 1):.2f}$",
+        f"= {(OLD * 2 - 1) / (OLD + 2):.2f}$"],
+    ("04_rrn", "Zeros need not be stored"): [f"= ({2 * 1 - 0.5}, {2 * 0 - 2})$"],
+    ("04_rrn", "The prediction"): [
+        f"product {1 * 0.4 - 0.5 * 0.2:.1f}", f"product {0.2 * 1}. The sum is {0.3 + 0.2:.1f}"],
+    ("04_rrn", "An anchor for each user and film"): [f"the product is {1 * 0.5 - 0 * 1}", f"${0 * 0.5 + 1 * -1:.0f}$"],
 }
 
 
