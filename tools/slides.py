@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-from base64 import b64encode
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -19,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader
 from nbconvert.filters import Highlight2HTML, markdown2html
 from pygments.formatters import HtmlFormatter
 
+from rnnbook import plots
 from tools import blocks, lower, pages
 
 HERE = Path(__file__).parent
@@ -131,12 +131,9 @@ class Deck:
         if output.output_type == "stream":
             return f"<pre>{escape(output.text)}</pre>" if output.name == "stdout" else ""
         data = output.data
-        if "image/svg+xml" in data or "image/png" in data:
+        if "image/svg+xml" in data:
             alt = " ".join(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "").split())
-            mime = "image/svg+xml" if "image/svg+xml" in data else "image/png"
-            picture = "".join(data[mime])
-            packed = b64encode(picture.encode()).decode() if mime == "image/svg+xml" else "".join(picture.split())
-            return f'<img src="data:{mime};base64,{packed}" alt="{escape(alt)}">'
+            return plots.inline("".join(data["image/svg+xml"]), cell.metadata["mystnb"]["figure"]["name"], alt)
         if "text/html" in data:
             html = "".join(data["text/html"])
             if 'class="provenance"' in html:
