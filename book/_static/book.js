@@ -23,6 +23,13 @@ window.addEventListener("load", async () => {
   observer.observe(document.body);
 });
 
+// The theme's arrow beside a page that has others below it says nothing to a screen reader.
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".has-children > details > summary").forEach((arrow) => {
+    arrow.ariaLabel = `Pages below ${arrow.closest(".has-children").querySelector("a").textContent.trim()}`;
+  });
+});
+
 // The page of results: what is typed keeps the rows that hold all of its words, and opens their files.
 document.addEventListener("DOMContentLoaded", () => {
   const all = document.querySelector(".result-files");
