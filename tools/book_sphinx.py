@@ -170,6 +170,11 @@ def made_from_others(app, env, added, changed, removed):
     return {"book/api", "book/claims", "book/bibliography", "book/index"} & env.found_docs
 
 
+def all_pages(app, env):
+    """Every page is written: of one that is not, Sphinx's search index would lose the titles and index entries."""
+    return env.found_docs
+
+
 def roles(app, pagename, templatename, context, doctree):
     """Mend what the extensions tell screen readers: a list of references holds items, its links are plain links."""
     body = context.get("body", "")
@@ -236,6 +241,7 @@ def setup(app):
     app.connect("source-read", on_source_read)
     app.connect("autodoc-skip-member", skip_bare_fields)
     app.connect("env-get-outdated", made_from_others)
+    app.connect("env-updated", all_pages)
     app.connect("doctree-resolved", figures)
     app.connect("html-page-context", roles)
     app.connect("html-page-context", offer_help, priority=900)
