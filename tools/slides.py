@@ -123,7 +123,7 @@ class Deck:
 
     def show(self, named):
         if isinstance(named, blocks.Math):
-            return f'<div class="formula">$$\n{escape(named.body.strip(), quote=False)}\n$$</div>'
+            return f'<div class="formula">$$\n{escape(named.body.strip().rstrip(',.'), quote=False)}\n$$</div>'
         return "\n".join(filter(None, (self.output(named, output) for output in named.outputs)))
 
     def output(self, cell, output):
