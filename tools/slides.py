@@ -123,7 +123,8 @@ class Deck:
 
     def show(self, named):
         if isinstance(named, blocks.Math):
-            return f'<div class="formula">$$\n{escape(named.body.strip().rstrip(',.'), quote=False)}\n$$</div>'
+            formula = escape(named.body.strip().rstrip(",."), quote=False)
+            return f'<div class="formula">$$\n{formula}\n$$</div>'
         return "\n".join(filter(None, (self.output(named, output) for output in named.outputs)))
 
     def output(self, cell, output):
