@@ -21,7 +21,7 @@ offline: $(READY)
 pdf: $(READY)
 	@$(RUN) -m tools.pdf
 
-# What each page of the built book sends, and when it shows.
+# What each page of the built book sends, when it shows and when it is idle; fails above the limits.
 weight: $(READY)
 	@$(RUN) -m tools.weight
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tools.weight import PATIENCE, served
+from tools.weight import PATIENCE, WATCH, served
 
 torch.set_num_threads(1)  # as in `make test`: on a busy machine threads wait for each other most of the time
 
@@ -20,9 +20,6 @@ SCREENSHOTS = Path(__file__).parent / "screenshots"
 # the first is the same without windows, and a fifth faster
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser",
                                                 "google-chrome"))), None)
-# How much of what a reader sees has moved by itself since the page was opened, as browsers score it
-SHIFT = """window.moved = 0; new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
-  if (!entry.hadRecentInput) window.moved += entry.value; })).observe({ type: "layout-shift", buffered: true });"""
 NUMBERS = itertools.count()
 SETTLE = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 # Two workers do these first, and not both of them what the tests of one file share; at the end small ones are left.
@@ -136,7 +133,7 @@ def open_page(tab, noise, built, page, theme="light"):
     tab.on("pageerror", lambda error: noise.append(str(error)))
     tab.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
     tab.route(re.compile("^(https?|wss?):"), lambda route: route.abort())
-    tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}'); {SHIFT}")
+    tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}'); {WATCH}")
     tab.goto((built / f"{getattr(page, 'docname', page)}.html").as_uri())
     tab.wait_for_function(SETTLE)
     return tab

@@ -1,7 +1,8 @@
-"""What each page of the built book sends before the reader does anything, and when its first content shows.
+"""What each page of the built book sends before the reader does anything, when it shows, and when it is idle.
 
-``python -m tools.weight``. The pages are served as GitHub Pages serves them, text compressed, and opened in Chromium
-with an empty cache, over a line of 1.6 Mbit/s with 150 ms to the server and back.
+``python -m tools.weight`` fails if a page is above a limit. The pages are served as GitHub Pages serves them, text
+compressed, and opened in Chromium with an empty cache: once over a line of 1.6 Mbit/s with 150 ms to the server and
+back, once over a line that takes no time on a processor that is slowed down.
 """
 
 from __future__ import annotations
@@ -20,10 +21,21 @@ from urllib.parse import unquote, urlsplit
 from tools import pages
 
 LIMIT = 1_500_000  # bytes
+SLOWDOWN = 4  # a phone, beside a laptop
+FIRST_CONTENT, IDLE, SHIFT = 1.0, 3.0, 0.05  # on the slow processor, at most: seconds, seconds, score of moved content
 HTML = pages.ROOT / "_build" / "html"
 TEXT = {".html", ".css", ".js", ".svg", ".json"}
 PATIENCE = 180_000  # milliseconds: for what hangs, not for what is slow on a busy machine
 LINE = {"offline": False, "latency": 150, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 0.75e6 / 8}
+# When the last task of more than 50 ms ended, and how much has moved by itself since the page was opened
+WATCH = """window.busy = window.moved = 0;
+new PerformanceObserver((list) => list.getEntries().forEach((task) => {
+  window.busy = Math.max(window.busy, task.startTime + task.duration);
+})).observe({ type: "longtask", buffered: true });
+new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
+  if (!entry.hadRecentInput) window.moved += entry.value; })).observe({ type: "layout-shift", buffered: true });"""
+FIRST = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+QUIET = f"Math.max({FIRST}, window.busy) + 1000 < performance.now()"
 
 
 class Compressing(http.server.SimpleHTTPRequestHandler):
@@ -56,20 +68,26 @@ def served(folder):
 
 @dataclass
 class Weight:
-    """What a page sends: bytes by path, compressed and unpacked, and milliseconds to its first content."""
+    """What a page sends: bytes by path, compressed and unpacked. Milliseconds to its first content and to the end of its
+    long tasks; on a slowed processor, of those before its first second without any. How much moved, as browsers score.
+    """
 
     sent: dict
     unpacked: dict
     first_content: float
+    idle: float
+    shift: float
 
 
-def weigh(browser, address, folder, name, line=None):
+def weigh(browser, address, folder, name, line=None, slowdown=1):
     """The `Weight` of a page ("book/index.html"), opened anew; over a slow `line`, or one that takes no time."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE)
     tab = context.new_page()
+    tab.add_init_script(WATCH)
+    devtools = context.new_cdp_session(tab)
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": slowdown})
     if line:
-        devtools = context.new_cdp_session(tab)
         devtools.send("Network.enable")
         devtools.send("Network.emulateNetworkConditions", line)
     sent, unpacked = {}, {}
@@ -83,8 +101,9 @@ def weigh(browser, address, folder, name, line=None):
     tab.on("requestfinished", note)
     tab.goto(f"{address}/{name}")
     tab.wait_for_load_state("networkidle")
-    first = tab.wait_for_function("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
-    weight = Weight(sent, unpacked, first.json_value())
+    tab.wait_for_function(QUIET if slowdown > 1 else FIRST)
+    first, busy, moved = tab.evaluate(f"[{FIRST}, window.busy, window.moved]")
+    weight = Weight(sent, unpacked, first, max(first, busy), moved)
     context.close()
     return weight
 
@@ -95,14 +114,23 @@ def main():
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if not chromium:
         sys.exit("no Chromium: apt install chromium")
-    print(f"{'page':<16} {'sent':>9} {'unpacked':>9} {'first content':>14}")
+    print(f"{'':<46} | slow line | processor {SLOWDOWN} times slower\n{'page':<25} {'sent':>9} {'unpacked':>10} "
+          f"| {'content':>9} | {'content':>9} {'idle':>8} {'shift':>6}")
+    heavy = []
     with sync_playwright() as playwright, served(HTML) as address:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for page in pages.toc():
-            weight = weigh(browser, address, HTML, f"{page.docname}.html", LINE)
-            sent, unpacked = (sum(sizes.values()) / 1e3 for sizes in (weight.sent, weight.unpacked))
-            print(f"{page.stem:<16} {sent:6.0f} kB {unpacked:6.0f} kB {weight.first_content / 1e3:12.1f} s")
+            far, slow = (weigh(browser, address, HTML, f"{page.docname}.html", *how)
+                         for how in ((LINE,), (None, SLOWDOWN)))
+            sent, unpacked = sum(slow.sent.values()), sum(slow.unpacked.values())
+            print(f"{page.stem:<25} {sent / 1e3:6.0f} kB {unpacked / 1e3:7.0f} kB | {far.first_content / 1e3:7.1f} s | "
+                  f"{slow.first_content / 1e3:7.1f} s {slow.idle / 1e3:6.1f} s {slow.shift:6.3f}", flush=True)
+            if (sent > LIMIT or slow.first_content > 1e3 * FIRST_CONTENT or slow.idle > 1e3 * IDLE
+                    or slow.shift > SHIFT):
+                heavy.append(page.stem)
         browser.close()
+    if heavy:
+        sys.exit(f"Above a limit ({LIMIT / 1e6} MB, {FIRST_CONTENT} s, {IDLE} s, {SHIFT}): {', '.join(heavy)}")
 
 
 if __name__ == "__main__":
