@@ -68,8 +68,9 @@ def served(folder):
 
 @dataclass
 class Weight:
-    """What a page sends: bytes by path, compressed and unpacked. Milliseconds to its first content and to the end of its
-    long tasks; on a slowed processor, of those before its first second without any. How much moved, as browsers score.
+    """What a page sends: bytes by path, compressed and unpacked. Milliseconds to its first content, and to the end of
+    its long tasks; on a slowed processor, of those before its first second without any. How much moved, as browsers
+    score it.
     """
 
     sent: dict
