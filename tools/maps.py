@@ -68,6 +68,8 @@ def minutes(part):
         return WORD * len(part.split())
     if isinstance(part, blocks.Math):
         return EQUATION * (1 + part.body.count(r"\\"))
+    if isinstance(part, blocks.Directive) and part.name == "slide":
+        return 0.0
     if isinstance(part, blocks.Directive):
         inside = sum(map(minutes, blocks.parse(part.body)))
         return inside + QUESTION * ("predict-first" in part.options.get("class", ""))
