@@ -131,7 +131,7 @@ def test_minutes_are_counted_from_what_is_read():
     code.metadata["tags"] = ["hide-input"]
     assert maps.minutes(code) == 0
     formula, question = blocks.parse("$$\na = b\n$$\n:::{admonition} Predict first\n:class: predict-first\nWhy?\n:::")
-    slide = blocks.parse("```{slide} Why?\n:minutes: 2\n\nText.\n\n+++\n\nNotes.\n```")[0]
+    [slide] = blocks.parse("```{slide} Why?\n:minutes: 2\n\nText.\n\n+++\n\nNotes.\n```")
     assert maps.minutes(slide) == 0
     assert maps.minutes(formula) == maps.EQUATION and maps.minutes(question) == maps.QUESTION + maps.WORD
 
