@@ -36,7 +36,7 @@ TIMEOUT = pages.CONFIG["execute"]["timeout"]
 
 # One thread a kernel: as many kernels as cores run at once, and sums do not depend on the number of cores.
 # Progress bars off: they show seconds, which differ each time.
-KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 # Each figure as SVG, for the pages and slides, and as PNG, for the notebooks.
 KERNEL_OPTIONS = ["--log-level=40", "--InlineBackend.figure_formats={'svg', 'png'}"]
 
@@ -86,7 +86,6 @@ def executions():
 
 def execute():
     """Run every page that is not in the cache, with a line for each; returns the cache. Exits if a page fails."""
-    os.environ.update(KERNEL)
     cache = open_cache()
     todo = []
     with_code = [page for page in pages.toc() if pages.has_code(page)]
@@ -122,7 +121,7 @@ def run_page(page):
         client = NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": folder}},
                                 record_timing=False, extra_arguments=KERNEL_OPTIONS)
         try:
-            client.execute()
+            client.execute(env=os.environ | KERNEL)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as raised:
             error = raised
     # A figure is drawn after its cell, so an error in drawing it raises nothing here.

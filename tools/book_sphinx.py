@@ -186,7 +186,7 @@ def roles(app, pagename, templatename, context, doctree):
 
 def offer_help(app, pagename, templatename, context, doctree):
     """A button for the window that progress.js opens."""
-    context["header_buttons"].append({"type": "javascript", "javascript": "", "icon": "fas fa-question",
+    context["header_buttons"].append({"type": "javascript", "javascript": "", "icon": "fas fa-circle-question",
                                       "tooltip": "Keys and your progress", "label": "help-button"})
 
 

@@ -60,7 +60,8 @@ def folded(box, name, tests):
     claim, more = halves(first)
     line = nodes.inline("", "", *claim)
     for reference in list(line.findall(nodes.reference)):
-        reference.replace_self(reference.children)  # a link in what opens the fold could not be followed
+        # A link in what opens the fold could not be followed.
+        reference.replace_self(nodes.inline("", "", *reference.children, classes=["reference"]))
     link = f'<a class="headerlink" href="#{name}" title="Link to this claim">#</a>'
     return nodes.container(
         "", html(f'<details><summary><span class="claim-state">{state}</span> '), line,

@@ -24,6 +24,7 @@ from tools import blocks, lower, pages
 HERE = Path(__file__).parent
 OPTIONS = {"minutes", "show", "code", "ask", "symbols"}
 MOST_CODE = 8  # lines
+TALL = 0.7  # of its width: a figure that is higher gets larger beside the text than below it
 CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 PATIENCE = 180_000  # milliseconds: for what hangs, not for what is slow on a busy machine
 
@@ -39,6 +40,7 @@ class Slide:
     answer: str = ""
     shown: str = ""  # a figure, widget, table or equation of the page
     code: str = ""
+    beside: bool = False  # a tall figure, which stands beside the text
     is_title: bool = False
     start: float = 0  # minutes since the lecture began
 
@@ -114,6 +116,8 @@ class Deck:
             made.answer = self.html(texts[1])
         if "show" in block.options:
             made.shown = self.show(self.named[block.options["show"]])
+            box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', made.shown.partition(">")[0])
+            made.beside = box is not None and float(box[2]) > TALL * float(box[1])
         if "code" in block.options:
             source = self.named[block.options["code"]].source
             if len(source.splitlines()) > MOST_CODE:

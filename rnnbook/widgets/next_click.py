@@ -23,7 +23,7 @@ class NextClick(Widget):
     ----------
     items : sequence of str [n_items]
         The items of the shop.
-    moods : sequence of sequence of float [n_moods][n_items]
+    moods : nested sequence of float [n_moods][n_items]
         P(item | mood).
     stay : float
         Probability that the mood stays the same from one click to the next. All other moods are equally likely.

@@ -9,9 +9,11 @@ import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from threading import Lock
 
 HERE = Path(__file__).parent
 SHOP = (HERE / "shop.py").read_text(encoding="utf-8")
+PARSING = Lock()
 N_FAULTS = 5  # in a copy, in five different functions
 
 # Two ways that both are in use. For each: (what the docstring says, what the code does), the one and the other.
@@ -136,9 +138,15 @@ class Copy:
         return text
 
 
+def parsed(text):
+    """The syntax tree; one at a time, since in two threads at once Python 3.11 may lose count of its depth."""
+    with PARSING:
+        return ast.parse(text)
+
+
 def bodies(text):
     """{name of a function: its source}"""
-    return {node.name: ast.get_source_segment(text, node) for node in ast.parse(text).body
+    return {node.name: ast.get_source_segment(text, node) for node in parsed(text).body
             if isinstance(node, ast.FunctionDef)}
 
 
@@ -157,7 +165,7 @@ def exchanged(text, old, new):
 
 def other_names(text):
     """The same code without docstrings, its local variables called v0, v1, ..."""
-    tree = ast.parse(text)
+    tree = parsed(text)
     for function in tree.body:
         if not isinstance(function, ast.FunctionDef):
             continue
