@@ -29,7 +29,7 @@ class SessionParallelStepper(Widget):
     Parameters
     ----------
     data : SessionData, optional
-        The first `n_sessions` sessions with 2 to 10 events are shown. By default it is a small example.
+        Those with 2 to 10 events are shown, the first `n_sessions` of them. By default it is a small example.
     batch_size : int
         The initial number of lanes. The reader can choose 1 to 6.
     n_sessions : int
