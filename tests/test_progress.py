@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import SETTLE, SHIFT
+from conftest import SETTLE
 from test_reader import REFUSE
 
 from tools import weight
@@ -29,7 +29,7 @@ def tab(new_tab, noise, address):
     """A chapter in a browser that keeps what is stored."""
     tab = new_tab(viewport={"width": 1280, "height": 900})
     tab.on("pageerror", lambda error: noise.append(str(error)))
-    tab.add_init_script(SHIFT)
+    tab.add_init_script(weight.WATCH)
     tab.goto(f"{address}/{CHAPTER}.html")
     return tab
 
