@@ -13,6 +13,7 @@ EXPERIMENTS = {
     "sequential": "sequential",
     "after-worlds": "after",
     "after-patience": "after_patience",
+    "after-yoochoose-100k": "after_logs",
     "after-cost": "after_cost",
     "evaluation": "evaluation",
     "recommend-speed": "recommend_speed",
