@@ -1,7 +1,9 @@
-"""Which code made a number: a digest of a module and of all of the package's modules that it imports.
+"""Which code made a number: a digest of a module and of all definitions of the package that it needs.
 
-Comments, docstrings and layout are no part of it, and it is the same in every version of Python. It is worked out from
-the source files, without importing them.
+A definition is a function, a class or a constant at the top level of a module. It is needed if code that is needed names
+it. So a new function, or a change in one that an experiment never calls, leaves its result as good as it was. Comments,
+docstrings and layout are no part of the digest, and it is the same in every version of Python. It is worked out from the
+source files, without importing them.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 # Modules that cannot change a number, so a change in them leaves every result as good as it was.
 CHANGE_NO_NUMBER = (
@@ -18,6 +21,17 @@ CHANGE_NO_NUMBER = (
     "rnnbook.sources",  # how files are found; which data were read, says the checksum in the result
     "rnnbook.provenance", "rnnbook.benchmarks.units",  # they name and keep numbers, exactly as they are
 )
+REST = ""  # in place of a name: the statements of a module that bind none, and run when it is imported
+
+
+class Code(NamedTuple):
+    """The top level of a module."""
+
+    definitions: dict[str, list[ast.stmt]]  # name -> the statements that bind it
+    rest: list[ast.stmt]
+    modules: dict[str, str]  # name -> the package's module that is imported under it, anywhere in this one
+    names: dict[str, tuple[str, str]]  # name -> the module that it is imported from, and its name there
+    imported: list[str]  # the package's modules that run when this one is imported
 
 
 def code_digest(module):
@@ -35,13 +49,20 @@ def code_digest(module):
     (64, False)
     """
     digest = hashlib.sha256()
-    for name in modules_of(module):
-        digest.update(f"{name}\0{_text(name)}\0".encode())
+    for home, name in definitions_of(module):
+        digest.update(f"{home}\0{name}\0{_text(home, name)}\0".encode())
     return digest.hexdigest()
 
 
-def modules_of(module):
-    """A module and all of the package's modules that it imports, directly or not, without those that change no number.
+def definitions_of(module):
+    """All definitions of a module, and those of the package that they need, directly or not.
+
+    What cannot change a number is left out.
+
+    Returns
+    -------
+    list of (str, str)
+        Module and name, in order. An empty name stands for the statements of a module that bind no name.
 
     Raises
     ------
@@ -50,47 +71,106 @@ def modules_of(module):
 
     Examples
     --------
-    >>> modules_of("rnnbook.metrics")
-    ['rnnbook.metrics']
+    >>> definitions_of("rnnbook.benchmarks.search")
+    [('rnnbook.benchmarks.search', 'draws')]
     """
     if _path(module) is None:
         raise ModuleNotFoundError(f"no module {module} in the package")
-    found, todo = set(), [module]
+    found, todo = set(), [(module, name) for name in _code(module).definitions] + [(module, REST)]
     while todo:
-        name = todo.pop()
-        if name not in found:
-            found.add(name)
-            todo += _imports(name)
-    return sorted(found)
+        home, name = todo.pop()
+        if (home, name) not in found and _counts(home):
+            found.add((home, name))
+            todo += _needs(home, name)
+    return sorted((home, name) for home, name in found if _statements(home, name))
 
 
 @cache
-def _imports(module):
-    """The package's modules that a module names in its imports, wherever they stand in it."""
-    names: set[str] = set()
-    for node in ast.walk(_tree(module)):
+def _needs(module, name):
+    """Module and name of all that a definition names; of a module that it names as a whole, everything."""
+    code = _code(module)
+    if name == REST:  # what is imported runs too
+        needed = [(home, REST) for home in code.imported]
+    else:
+        needed = [(module, REST)]
+    if name in code.names:
+        needed.append(code.names[name])
+    if name in code.modules:
+        needed += _all_of(code.modules[name])
+    for statement in _statements(module, name):
+        qualified = set()  # modules that stand before a dot; the outermost attribute of a chain is walked first
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Attribute):
+                first, *parts = _chain(node)
+                if isinstance(first, ast.Name) and first.id in code.modules and first not in qualified:
+                    qualified.add(first)
+                    home = code.modules[first.id]
+                    while parts and _path(f"{home}.{parts[0]}"):
+                        home = f"{home}.{parts.pop(0)}"
+                    needed += [(home, parts[0])] if parts else _all_of(home)
+            elif isinstance(node, ast.Name) and node not in qualified:
+                if node.id in code.modules:
+                    needed += _all_of(code.modules[node.id])
+                elif node.id in code.names:
+                    needed.append(code.names[node.id])
+                needed.append((module, node.id))
+    return needed
+
+
+def _all_of(module):
+    code = _code(module)
+    return [(module, name) for name in (*code.definitions, *code.names, REST)]
+
+
+def _chain(node):
+    """[the name in front, "b", "c"] of name.b.c; what stands in front need not be a name."""
+    parts: list = []
+    while isinstance(node, ast.Attribute):
+        parts.insert(0, node.attr)
+        node = node.value
+    return [node, *parts]
+
+
+def _statements(module, name):
+    code = _code(module)
+    return code.rest if name == REST else code.definitions.get(name, [])
+
+
+@cache
+def _code(module):
+    """The Code of a module."""
+    tree = ast.parse(_path(module).read_text(encoding="utf-8"))
+    code = Code({}, [], {}, {}, [])
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.update(_home(node.module, alias.name) for alias in node.names)
-    return [name for name in names if _path(name) and _counts(name)]
+            for alias in node.names:
+                if _path(alias.name):
+                    outermost = alias.name.split(".")[0]
+                    code.modules[alias.asname or outermost] = alias.name if alias.asname else outermost
+                    code.imported.append(alias.name)
+        elif isinstance(node, ast.ImportFrom) and node.module and _path(node.module):
+            for alias in node.names:
+                whole, known = f"{node.module}.{alias.name}", alias.asname or alias.name
+                code.imported.extend([node.module, whole] if _path(whole) else [node.module])
+                if _path(whole):
+                    code.modules[known] = whole
+                else:
+                    code.names[known] = node.module, alias.name
+    for statement in tree.body[ast.get_docstring(tree) is not None:]:
+        for name in _bound(statement):
+            code.definitions.setdefault(name, []).append(statement)
+        if not _bound(statement) and not isinstance(statement, (ast.Import, ast.ImportFrom)):
+            code.rest.append(statement)
+    return code
 
 
-def _home(module, name):
-    """The module that ``from module import name`` reads: a module of that name, or the one that defines it.
-
-    A package that only hands on the names of its modules is passed through: a new module in it changes no other.
-    """
-    if _path(f"{module}.{name}"):
-        return f"{module}.{name}"
-    if _path(module) and _counts(module):
-        code = [node for node in _tree(module).body if not isinstance(node, ast.Expr)]  # all but the docstring
-        imports = [node for node in code if isinstance(node, ast.ImportFrom)]
-        handed = [node.module for node in imports if name in (alias.name for alias in node.names)]
-        only_hands_on = all(node in imports or "__all__" in ast.unparse(node) for node in code)
-        if handed and only_hands_on:
-            return _home(handed[0], name)
-    return module
+def _bound(statement):
+    """The names that a definition or an assignment binds."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [statement.name]
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return [node.id for target in targets if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign))
+            for node in ast.walk(target) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
 
 
 def _counts(module):
@@ -111,13 +191,8 @@ def _path(module):
 
 
 @cache
-def _tree(module):
-    return ast.parse(_path(module).read_text(encoding="utf-8"))
-
-
-@cache
-def _text(module):
-    return _plain(_tree(module))
+def _text(module, name):
+    return _plain(_statements(module, name))
 
 
 def _plain(node):

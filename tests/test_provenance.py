@@ -11,14 +11,23 @@ CODE = {
     "rnnbook/__init__.py": "__version__ = '1'\n",
     "rnnbook/plots.py": "COLOUR = 'red'\n",
     "rnnbook/widgets/__init__.py": "SIZE = 1\n",
-    "rnnbook/metrics.py": "def recall(x):\n    return x + 1\n",
+    "rnnbook/metrics.py": "ONE = 1\n\n\ndef recall(x):\n    return x + one()\n\n\ndef one():\n    return ONE\n\n\n"
+                          "def unused():\n    return 7\n",
+    "rnnbook/given.py": "def first():\n    return 1\n",
     "rnnbook/worlds/__init__.py": "from rnnbook.worlds.chain import Chain\n",
     "rnnbook/worlds/chain.py": "class Chain:\n    length = 3\n",
     "rnnbook/worlds/longer.py": "class Chain:\n    length = 9\n",
-    "rnnbook/other.py": "x = 1\n",
+    "rnnbook/other.py": "x = 1\n\n\ndef one():\n    return x\n",
+    "rnnbook/runs.py": "from rnnbook import worlds\n\nworlds.Chain.length = 5\n",
     "rnnbook/benchmarks/__init__.py": "EXPERIMENTS = {}\n",
-    "rnnbook/benchmarks/trial.py": "from rnnbook import metrics, plots, widgets\n\n\ndef main():\n"
-                                   "    from rnnbook.worlds import Chain\n    return metrics.recall(Chain.length)\n"}
+    "rnnbook/benchmarks/trial.py": "from rnnbook import given, metrics, plots, widgets\n\n\ndef main():\n"
+                                   "    from rnnbook.worlds import Chain\n    every(given)\n"
+                                   "    return metrics.recall(Chain.length)\n"}
+
+
+def forget():
+    for kept in (provenance._path, provenance._code, provenance._needs, provenance._text):
+        kept.cache_clear()
 
 
 @pytest.fixture
@@ -28,28 +37,34 @@ def digest_with(tmp_path, monkeypatch):
         for name, text in (CODE | dict(changes)).items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-        for kept in (provenance._path, provenance._tree, provenance._text, provenance._imports):
-            kept.cache_clear()
+        forget()
         return provenance.code_digest("rnnbook.benchmarks.trial")
 
     monkeypatch.setattr(provenance.resources, "files", lambda package: tmp_path / Path(*package.split(".")))
     yield digest
-    for kept in (provenance._path, provenance._tree, provenance._text, provenance._imports):
-        kept.cache_clear()
+    forget()
 
 
-def test_the_modules_are_those_that_are_imported_in_the_end(digest_with):
+def test_the_definitions_are_those_that_are_needed_in_the_end(digest_with):
     digest_with()
-    assert provenance.modules_of("rnnbook.benchmarks.trial") == [
-        "rnnbook.benchmarks.trial", "rnnbook.metrics", "rnnbook.worlds.chain"]
+    assert provenance.definitions_of("rnnbook.benchmarks.trial") == [
+        ("rnnbook.benchmarks.trial", "main"), ("rnnbook.given", "first"), ("rnnbook.metrics", "ONE"),
+        ("rnnbook.metrics", "one"), ("rnnbook.metrics", "recall"), ("rnnbook.worlds.chain", "Chain")]
     with pytest.raises(ModuleNotFoundError, match=r"no module rnnbook\.nothing in the package"):
         provenance.code_digest("rnnbook.nothing")
 
 
 @pytest.mark.parametrize("name,text", [
-    ("rnnbook/metrics.py", "def recall(x):\n    return x + 2\n"),
-    ("rnnbook/metrics.py", "def recall(x):\n    return x + 1.0\n"),
-    ("rnnbook/metrics.py", "def recall(x):\n    return x + True\n"),
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"].replace("ONE = 1", "ONE = 2")),
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"].replace("ONE = 1", "ONE = 1.0")),
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"].replace("ONE = 1", "ONE = True")),
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"].replace("return ONE", "return ONE + 1")),
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"].replace("def one", "@twice\ndef one")),
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\nONE += 1\n"),  # bound a second time
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\nif True:\n    one = unused\n"),
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\nfrom rnnbook.other import one\n"),
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\nimport rnnbook.runs\n"),  # that patches another one
+    ("rnnbook/given.py", CODE["rnnbook/given.py"] + "\n\ndef second():\n    return 2\n"),  # it is given as a whole
     ("rnnbook/worlds/chain.py", "class Chain:\n    length = 4\n"),
     ("rnnbook/worlds/__init__.py", "from rnnbook.worlds.chain import Chain\nChain.length = 4\n"),
     ("rnnbook/worlds/__init__.py", "from rnnbook.worlds.longer import Chain\n"),
@@ -59,7 +74,10 @@ def test_a_change_of_code_changes_it(digest_with, name, text):
 
 
 @pytest.mark.parametrize("name,text", [
-    ("rnnbook/metrics.py", '"""Of a module."""\ndef recall(x):  # why\n    """Of it."""\n    return (x +\n 1)\n'),
+    ("rnnbook/metrics.py", '"""Of a module."""\n\n' + CODE["rnnbook/metrics.py"].replace(
+        "def recall(x):", 'def recall(x):  # why\n    """Of it."""').replace("x + one()", "(x +\n one())")),
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"].replace("7", "8")),  # of a function that is not needed
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\ndef precision(x):\n    return x\n"),
     ("rnnbook/worlds/chain.py", 'class Chain:\n    """Of a class."""\n\n    length = 3\n'),
     ("rnnbook/plots.py", "COLOUR = 'blue'\n"),
     ("rnnbook/widgets/__init__.py", "SIZE = 2\n"),
@@ -75,8 +93,8 @@ def test_what_cannot_change_a_number_does_not(digest_with, name, text):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_has_one(experiment):
     module = f"rnnbook.benchmarks.{EXPERIMENTS[experiment]}"
-    modules = provenance.modules_of(module)
-    assert module in modules and not set(modules) & set(provenance.CHANGE_NO_NUMBER)
+    modules = {home for home, _ in provenance.definitions_of(module)}
+    assert module in modules and not modules & set(provenance.CHANGE_NO_NUMBER)
     assert len(results.code(experiment)) == 64
 
 
