@@ -8,7 +8,7 @@ import torch
 
 from rnnbook.gru4rec import GRU4RecConfig
 from rnnbook.metrics import evaluate_sessions
-from rnnbook.widgets import LiveTraining, training
+from rnnbook.widgets import LiveTraining
 from rnnbook.widgets.engine import fit_as_in_the_page
 from rnnbook.widgets.training import CHOICES, DEFAULT, PRESETS
 from rnnbook.worlds import SessionWorld
@@ -40,10 +40,9 @@ def wait_for(page, words):
 
 
 @pytest.fixture
-def small(monkeypatch):
+def small():
     """A widget that begins with a small training of two epochs."""
-    monkeypatch.setattr(training, "DEFAULT", DEFAULT | SMALL)
-    return LiveTraining(n_epochs=2)
+    return LiveTraining(n_epochs=2, **SMALL)
 
 
 def copied(page):
@@ -70,7 +69,9 @@ def test_the_copied_cell_gives_the_curve_of_the_page(show, small, over, refusal)
     wait_for(page, "after 2.0 epochs")
     assert page.get_by_role("button", name="Go on").is_disabled()
     told = status(page)
-    history, bounds = run_cell(copied(page))
+    code = copied(page)
+    assert f"world.sample({SMALL['sessions']}," in code  # the page began with these settings
+    history, bounds = run_cell(code)
     assert float(told.split("Recall@20 ")[1].split()[0]) == pytest.approx(history[-1]["recall"], abs=0.001)
     assert bounds in told
 

@@ -37,7 +37,7 @@ function render({ model, el }) {
     hidden_size: "units", bptt: "steps back", seed: "seed" };
   const keys = Object.keys(choices);
   let config = {}, run = null, running = false, told = "";
-  let losses, recalls, bounds, sum, step, failed, finished, turn = 0, choosing = false;
+  let losses, recalls, bounds, sum, step, failed, finished, turn = 0, choosing = false, rested = 0;
 
   function reset() {
     run?.end();
@@ -69,7 +69,11 @@ function render({ model, el }) {
     }
     finished = done;
     running &&= !done;
-    draw();
+    if (!running || performance.now() > rested) { // most of the time is for the training, also where drawing is slow
+      const began = performance.now();
+      draw();
+      rested = performance.now() + Math.max(100, 4 * (performance.now() - began));
+    }
     return !done;
   }
   async function play() {
