@@ -1,9 +1,9 @@
 """Which code made a number: a digest of a module and of all definitions of the package that it needs.
 
-A definition is a function, a class or a constant at the top level of a module. It is needed if code that is needed names
-it. So a new function, or a change in one that an experiment never calls, leaves its result as good as it was. Comments,
-docstrings and layout are no part of the digest, and it is the same in every version of Python. It is worked out from the
-source files, without importing them.
+A definition is a function, a class or a constant at the top level of a module. It is needed if code that is needed
+names it. So a new function, or a change in one that an experiment never calls, leaves its result as good as it was.
+Comments, docstrings and layout are no part of the digest, and it is the same in every version of Python. It is worked
+out from the source files, without importing them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 # Modules that cannot change a number, so a change in them leaves every result as good as it was.
 CHANGE_NO_NUMBER = (
-    "rnnbook.results", "rnnbook.plots", "rnnbook.widgets",  # they show what is in a result file
+    "rnnbook.results", "rnnbook.tables", "rnnbook.plots", "rnnbook.widgets",  # they show what is in a result file
     "rnnbook.sources",  # how files are found; which data were read, says the checksum in the result
     "rnnbook.provenance", "rnnbook.benchmarks.units",  # they name and keep numbers, exactly as they are
 )
@@ -89,10 +89,7 @@ def definitions_of(module):
 def _needs(module, name):
     """Module and name of all that a definition names; of a module that it names as a whole, everything."""
     code = _code(module)
-    if name == REST:  # what is imported runs too
-        needed = [(home, REST) for home in code.imported]
-    else:
-        needed = [(module, REST)]
+    needed = [(home, REST) for home in (code.imported if name == REST else [module])]  # what is imported runs too
     if name in code.names:
         needed.append(code.names[name])
     if name in code.modules:
@@ -168,9 +165,13 @@ def _bound(statement):
     """The names that a definition or an assignment binds."""
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [statement.name]
-    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    return [node.id for target in targets if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign))
-            for node in ast.walk(target) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    targets: list = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
+        targets = [statement.target]
+    return [node.id for target in targets for node in ast.walk(target)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
 
 
 def _counts(module):

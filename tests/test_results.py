@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from IPython.display import HTML
 from scipy import stats
 
-from rnnbook import cli, results
+from rnnbook import cli, results, tables
 from rnnbook.benchmarks.rows import difference_row, p_value
 from rnnbook.improved import ImprovedConfig, ImprovedRNN
 from tools import pages
@@ -340,7 +340,7 @@ def test_rows_and_differences_are_found_either_way_round(here, result):
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.sampled_from(["", "+"]))
 def test_an_interval_has_no_digit_that_it_leaves_open_and_none_too_few(mean, half, sign):
-    texts = re.findall(r"[-+\d.,]+", results.interval(mean, mean - half, mean + half, sign).replace(", ", " "))
+    texts = re.findall(r"[-+\d.,]+", tables.interval(mean, mean - half, mean + half, sign).replace(", ", " "))
     shown, low, high = (float(text.replace(",", "")) for text in texts)
     assert low <= shown <= high and low < high  # it still is one
     step = 10.0 ** math.floor(math.log10(half * 1.0000001))  # the place of the first digit of half its width
@@ -351,7 +351,7 @@ def test_an_interval_has_no_digit_that_it_leaves_open_and_none_too_few(mean, hal
 
 
 def cells_of(frame):
-    return re.findall(r"<t[hd](?: [^>]*)?>(.*?)</t[hd]>", results.html(frame))
+    return re.findall(r"<t[hd](?: [^>]*)?>(.*?)</t[hd]>", tables.html(frame))
 
 
 def test_a_table_has_one_head_and_no_empty_column_and_unbroken_intervals():
@@ -361,7 +361,7 @@ def test_a_table_has_one_head_and_no_empty_column_and_unbroken_intervals():
     assert cells_of(frame) == [
         "model", "RMSE", "gain", "note", "MF", "0.512", "0.000\xa0[-0.001,\xa0+0.000]", "&lt;b&gt;",
         "RRN", "12.0", "1.5\xa0(1\xa0to\xa02)", "<i>x</i>"]
-    assert results.html(frame).count("<tr>") == 3
+    assert tables.html(frame).count("<tr>") == 3
     counts = pd.DataFrame({"n": [1, 12_345, None]}, dtype=object)
     assert cells_of(counts) == ["n", "1", "12,345", ""]  # the numbers of the rows are left out
     assert cells_of(pd.DataFrame({"a": [0.4, 0.123456], "b": [1e-9, 98_765.0]}, index=["x", "y"]))[3:] == [
@@ -372,7 +372,7 @@ def test_heads_and_labels_of_several_levels():
     columns = pd.MultiIndex.from_tuples([("test day", "Recall"), ("test day", "MRR"), ("four days", "MRR")])
     index = pd.MultiIndex.from_tuples([("Table 1", "POP"), ("Table 1", "GRU"), ("Table 2", "GRU")],
                                       names=["source", "model"])
-    shown = results.html(pd.DataFrame(0.5, index, columns))
+    shown = tables.html(pd.DataFrame(0.5, index, columns))
     assert '<td></td><td></td><th colspan="2">test day</th><th colspan="1">four days</th></tr>' in shown
     assert ('<tr><th class="words">source</th><th class="words">model</th><th>Recall</th><th>MRR</th><th>MRR</th></tr>'
             in shown)
