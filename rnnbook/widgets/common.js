@@ -110,20 +110,25 @@ function runner({ name, status, get, set, last, delay = 50 }) {
   return { node: html("button", { type: "button", onclick: start }, name), start, stop };
 }
 
-/** Draw once `el` has a width, and when that or one of the model's keys changes; returns what ends it. */
+/** Draw once `el` has a width, when that changes, and once after the model's keys have changed; returns what ends it. */
 function follow(model, el, keys, draw) {
-  let width = 0;
-  const redraw = () => width && draw();
+  let [width, due] = [0, false];
+  const redraw = () => { due = false; if (width) draw(); };
+  const later = () => { // several keys may change at once
+    if (!due) queueMicrotask(() => due && redraw());
+    due = true;
+  };
   const observer = new ResizeObserver(() => {
     if (el.clientWidth === width) return;
     width = el.clientWidth;
     redraw();
   });
   observer.observe(el);
-  keys.forEach((key) => model.on(`change:${key}`, redraw));
+  keys.forEach((key) => model.on(`change:${key}`, later));
   return () => {
+    due = false;
     observer.disconnect();
-    keys.forEach((key) => model.off(`change:${key}`, redraw));
+    keys.forEach((key) => model.off(`change:${key}`, later));
   };
 }
 

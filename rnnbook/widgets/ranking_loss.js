@@ -115,9 +115,10 @@ function render({ model, el }) {
     html("div", { class: "rb-panels" }, html("div", {}, lossFrame), html("div", {}, gradientFrame)));
 
   let handles = [];
-  const [from, span] = [64, () => ladder.parentNode.clientWidth - 84]; // pixels: the axis' start and length
-  const toX = (score) => from + (score + LIMIT) / (2 * LIMIT) * span();
-  const toScore = (x) => ((x - from) / span() * 2 - 1) * LIMIT;
+  const from = 64; // pixels: the axis' start
+  let span = 0; // and its length, as last drawn
+  const toX = (score) => from + (score + LIMIT) / (2 * LIMIT) * span;
+  const toScore = (x) => ((x - from) / span * 2 - 1) * LIMIT;
 
   /** A score as a slider: index −1 is the target. Made once, then moved, so that focus and a drag survive. */
   function handle(index) {
@@ -168,7 +169,7 @@ function render({ model, el }) {
     const tall = ROWS * ROW + 22;
     ladder.setAttribute("height", tall);
     ladder.firstChild.replaceChildren(...handles.flatMap((h) => [
-      svg("line", { class: "rb-grid", x1: from, x2: from + span(), y1: h.y, y2: h.y }),
+      svg("line", { class: "rb-grid", x1: from, x2: from + span, y1: h.y, y2: h.y }),
       svg("text", { x: 0, y: h.y + 4, class: "rb-muted" }, h.name)]),
     ...[-6, -4, -2, 0, 2, 4, 6].map((v) =>
       svg("text", { x: toX(v), y: tall - 4, "text-anchor": "middle", class: "rb-muted" }, signed(v, 0))));
@@ -176,6 +177,7 @@ function render({ model, el }) {
   }
 
   function draw() {
+    span = ladder.parentNode.clientWidth - 84; // once: after a change it would be laid out anew
     const [target, negatives, chosen] = [model.get("target"), model.get("negatives"), model.get("loss")];
     const [top, now] = [hardest(), at(chosen, target)];
     const m = target - top;
@@ -194,8 +196,10 @@ function render({ model, el }) {
     const grid = Array.from({ length: 121 }, (_, i) => -LIMIT + i / 10);
     const x = { domain: [-LIMIT, LIMIT], label: "margin: target − hardest negative" };
     const style = NAMES.indexOf(chosen);
-    const lines = (value) => NAMES.map((name, i) => ({ style: i, strong: name === chosen,
-      points: grid.map((g) => [g, value(at(name, top + g))]) })).sort((a, b) => a.strong - b.strong);
+    const curves = NAMES.map((name, i) => ({ style: i, strong: name === chosen, values: grid.map((g) => at(name, top + g)) }))
+      .sort((a, b) => a.strong - b.strong);
+    const lines = (value) => curves.map(({ values, ...curve }) => (
+      { ...curve, points: values.map((r, i) => [grid[i], value(r)]) }));
     const cursor = clamp(m, -LIMIT, LIMIT);
     const height = 240;
     chart(lossFrame, { height, x, y: { domain: [0, 6], label: "loss" }, cursor,
