@@ -28,6 +28,7 @@ EXPERIMENTS = {
     "rrn-movielens-100k": "rrn_logs",
     "rrn-movietweetings-100k": "rrn_logs",
     "rrn-movielens-latest-small": "rrn_logs",
+    "rrn-sittings": "rrn_sittings",
     "rrn-world": "rrn",
     "rrn-users": "rrn_users",
     "rrn-scale": "rrn_scale",

@@ -325,6 +325,58 @@ class OnlineMF(MatrixFactorization):
         return np.linalg.solve(design.T @ design + self._ridge(), design.T @ (target - others[:, 0]))
 
 
+class Smoothing(RatingBaseline):
+    r"""What a user gave of late: :math:`\hat r_{uj} = s_u`, and after each rating :math:`s_u` moves by
+    :math:`\alpha (r_{uj} - s_u)`.
+
+    It starts from zero and is meant for the errors of another model, as the correction in
+    :class:`~rnnbook.baselines.Residual`: if the last ratings of a user were higher than that model expected, the next
+    one probably is, too. This is simple exponential smoothing. The k ratings that a user gave at one time count as k
+    steps towards their mean.
+
+    Parameters
+    ----------
+    alpha : float in (0, 1]
+
+    Examples
+    --------
+    Three errors of 1, each of which closes half of the distance.
+
+    >>> from rnnbook.interactions import RatingData
+    >>> rows = pd.DataFrame({"user": ["ann"] * 3, "item": list("abc"), "rating": [1.0] * 3, "time": [0, 1, 2]})
+    >>> data = RatingData.from_frame(rows)
+    >>> Smoothing(0.5).fit(data.take(slice(1))).follow(data.take(slice(1, None))).tolist()
+    [0.5, 0.75]
+    """
+
+    def __init__(self, alpha=0.05):
+        self.alpha = alpha
+
+    def fit(self, train):
+        self._start(train)
+        self.level = np.zeros(train.n_users + 1)  # the last one is that of unknown ids
+        self._smooth(train, self.level)
+        return self
+
+    def _predict(self, users, items, times):
+        return self.level[users]
+
+    def follow(self, data):
+        """Predicted ratings of RatingData, float64 [n_ratings], each from all ratings before it."""
+        self._check_goes_on(data)
+        return self._smooth(data, self.level.copy())
+
+    def _smooth(self, data, level):
+        """The levels before each rating; ``level`` becomes what it is after the last one."""
+        before = np.empty(data.n_ratings)
+        for now in _instants(data.times):
+            before[now] = level[data.users[now]]
+            users, place, counts = np.unique(data.users[now], return_inverse=True, return_counts=True)
+            mean = np.bincount(place, data.ratings[now]) / counts
+            level[users] += (1 - (1 - self.alpha) ** counts) * (mean - level[users])
+        return before
+
+
 # Gradients ----------------------------------------------------------------------------------------------
 
 
