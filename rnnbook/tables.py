@@ -13,7 +13,7 @@ import pandas as pd
 from IPython import get_ipython
 from IPython.display import HTML
 
-INTERVAL = re.compile(r"[-+−]?[\d.,]+%? [\[(][-+−\d.,% to]+[\])]")  # "0.7 [0.6, 0.8]", "1.5 (1.2 to 1.8)"
+INTERVAL = re.compile(r"[-+−]?[\d.,]+(?:\s?%)? [\[(][-+−\d.,%\s to]+[\])]")  # "0.7 [0.6, 0.8]", "1.5 (1.2 to 1.8)"
 
 
 def interval(mean, low, high, sign=""):
@@ -104,11 +104,13 @@ def _levels(label):
 
 
 def _cell(tag, text, kind=""):
-    """A cell of a table. What belongs together, as "0.7 [0.6, 0.8]", is not broken; a zero has no sign."""
+    """A cell of a table. What belongs together, as "0.7 [0.6, −0.8]" or "7 %", is not broken; a zero has no sign."""
     start = f'<{tag} class="{kind}">' if kind else f"<{tag}>"
     if isinstance(text, HTML):
         return f"{start}{text.data}</{tag}>"
-    text = re.sub(r"(?<!\w)[-−](?=0(?:\.0*)?%?(?![\d.]))", "", str(text))
+    text = re.sub(r"(?<!\w)[-+−](?=0(?:\.0*)?%?(?![\d.]))", "", str(text))
+    text = re.sub(r"(?<![\w.)])-(?=\d)", "−", text)
+    text = re.sub(r"(?<=\d) ?%", "\N{NO-BREAK SPACE}%", text)
     text = INTERVAL.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
     return f"{start}{escape(text)}</{tag}>"
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rating_contract import RatingContract, random_ratings, rmse
+from rating_contract import RatingContract, random_ratings, ratings, rmse
 
-from rnnbook.baselines import Biases, ForgettingMF, MatrixFactorization, Residual, prequential
+from rnnbook.baselines import Biases, ForgettingMF, MatrixFactorization, Residual, Smoothing, prequential
 from rnnbook.interactions import DAY, concatenate
 from rnnbook.worlds import RatingWorld
 
@@ -80,3 +80,27 @@ def test_a_base_that_forgets_makes_good_for_a_base_that_does_not():
     forgetting = ForgettingMF(0.85, 1.0, DAY, n_factors=2, penalty=3.0, bias_penalty=3.0, biased=False)
     model = Residual(base(past), forgetting.fit(errors))
     assert rmse(model.follow(test), test) < rmse(base(past).follow(test), test) - 0.1
+
+
+class TestSmoothed(RatingContract):
+    learns_from_news = True
+
+    def fit(self, train):
+        def base(part):
+            return MatrixFactorization(n_factors=3, penalty=0.3, bias_penalty=0.3).fit(part)
+
+        start = train.n_ratings // 4
+        late = train.take(slice(start, None))
+        errors = replace(late, ratings=late.ratings - prequential(base, train, start))
+        return Residual(base(train), Smoothing(0.1).fit(errors))
+
+
+def test_smoothing_by_hand():
+    """Every rating moves the level of its user by a share of what is between; at one time, towards the mean."""
+    data = ratings((0, 0, 1.0, 0), (1, 0, -2.0, 1), (0, 1, 3.0, 2), (0, 2, -1.0, 3), (0, 1, 2.0, 3), (0, 0, 9.0, 4),
+                   n_users=3, n_items=3)
+    model = Smoothing(0.25).fit(data.take(slice(2)))
+    np.testing.assert_allclose(model.level, [0.25, -0.5, 0, 0])
+    level = 0.25 + 0.25 * (3 - 0.25)
+    np.testing.assert_allclose(model.follow(data.take(slice(2, None))),
+                               [0.25, level, level, level + (1 - 0.75 ** 2) * (0.5 - level)], rtol=1e-14)

@@ -233,6 +233,7 @@ def not_found(app):
 def setup(app):
     app.add_post_transform(boxes.NamedFolds)
     app.add_post_transform(boxes.ClaimBoxes)
+    app.add_post_transform(boxes.Percentages)
     app.add_directive("slide", Slide)
     app.connect("config-inited", students_settings)
     app.connect("doctree-resolved", without_solutions)

@@ -1,4 +1,7 @@
-"""What the pages fold at first sight: code that is not taught, and how a claim is shown. In print all of it is open."""
+"""What the pages fold at first sight: code that is not taught, and how a claim is shown; and what a line keeps together.
+
+In print all is open, except folded code.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from tools import pages
 
 CHECKS = re.compile(r"\bassert\b|\bassert_\w+\(")
+PERCENT = re.compile(r"(?<=\d)\s?%")
 SENTENCE = re.compile(r"(?<=[.?!])(?:\s+(?=[A-Z“])|\s*$)")
 
 
@@ -38,6 +42,20 @@ def content(cell):
     if source.startswith(("import ", "from ")) and len(cell.children) == 1:
         return "the imports"
     return "the check" if CHECKS.search(source) else "the code"
+
+
+class Percentages(SphinxPostTransform):
+    """A number and its per cent sign stand on one line, with a space between them."""
+
+    default_priority = 200
+    formats = ("html",)
+
+    def run(self, **options):
+        for text in list(self.document.findall(nodes.Text)):
+            if not isinstance(text.parent, (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)):
+                together = PERCENT.sub("\N{NO-BREAK SPACE}%", text)
+                if together != text:
+                    text.parent.replace(text, nodes.Text(together))
 
 
 class ClaimBoxes(SphinxPostTransform):
