@@ -1,4 +1,4 @@
-"""What the pages fold at first sight: code that is not taught, and how a claim is shown; and what a line keeps together.
+"""What the pages fold at first sight: code that is not taught, and how a claim is shown; what a line keeps together.
 
 In print all is open, except folded code.
 """
@@ -14,6 +14,7 @@ from tools import pages
 
 CHECKS = re.compile(r"\bassert\b|\bassert_\w+\(")
 PERCENT = re.compile(r"(?<=\d)\s?%")
+AS_TYPED = nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw
 SENTENCE = re.compile(r"(?<=[.?!])(?:\s+(?=[A-Z“])|\s*$)")
 
 
@@ -52,7 +53,7 @@ class Percentages(SphinxPostTransform):
 
     def run(self, **options):
         for text in list(self.document.findall(nodes.Text)):
-            if not isinstance(text.parent, (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)):
+            if not isinstance(text.parent, AS_TYPED):
                 together = PERCENT.sub("\N{NO-BREAK SPACE}%", text)
                 if together != text:
                     text.parent.replace(text, nodes.Text(together))
