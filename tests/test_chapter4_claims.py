@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnnbook import metrics, results
-from rnnbook.baselines import EstimatedKalman, ForgettingMF, MatrixFactorization, OnlineMF, Residual
+from rnnbook.baselines import EstimatedKalman, ForgettingMF, MatrixFactorization, OnlineMF, Residual, Smoothing
 from rnnbook.benchmarks.rrn_logs import left_over
 from rnnbook.interactions import DAY, concatenate
 from rnnbook.rrn import RRNConfig, fit, new_model
@@ -167,6 +167,41 @@ def test_forgetting_is_not_told_from_not_forgetting(name):
     config = results.load(name)["config"]
     assert config["chosen"]["Forgetting MF"].get("gamma", ForgettingMF().gamma) < 1  # validation chose to forget
     assert config["filter"]["rho"] > 0.99
+
+
+@pytest.mark.claim("twenty-two-years")
+def test_over_22_years_the_rrn_is_ahead_and_forgetting_pays():
+    name = "rrn-movielens-latest-small"
+    for a, b in (("RRN", "Online MF"), ("RRN on Online MF", "Online MF"), ("RRN on Online MF", "RRN"),
+                 ("Forgetting MF", "Forgetting MF, γ = 1")):
+        assert paired(name, a, b)["high"] < 0, (a, b)
+    for model in ("Mean", "Biases", "MF", "PMF (no biases)", "TimeSVD++", "I-AutoRec", "U-AutoRec"):
+        assert paired(name, "RRN", model)["high"] < -0.05, model
+    config = results.load(name)["config"]
+    assert (config["shares"], config["fitted anew"]) == ([0.4, 0.1, 0.5], 5)
+
+
+@pytest.mark.claim("level-not-taste")
+def test_one_number_that_follows_the_level_of_a_user_does_what_the_rrn_does():
+    def against(log, a, b="Online MF, smoothed"):
+        return paired("rrn-sittings", f"{log} · {a}", f"{log} · {b}")
+
+    def shown(metric, arm, log="movielens-latest-small"):
+        return results.rows("rrn-sittings", metric)[f"{log} · {arm}"]["mean"]
+
+    years, lens, tweets = "movielens-latest-small", "movielens-100k", "movietweetings-100k"
+    assert against(years, "RRN")["low"] > 0 and against(lens, "RRN")["low"] > 0
+    assert against(years, "RRN on Online MF")["low"] < 0 < against(years, "RRN on Online MF")["high"]
+    for log, smoothing_gains in ((years, True), (tweets, False)):
+        assert (paired("rrn-sittings", f"{log} · Online MF, smoothed", f"{log} · Online MF")["high"] < 0) == smoothing_gains
+    assert against(tweets, "RRN on Online MF")["high"] < 0
+    share = results.rows("rrn-sittings", "test ratings within an hour of the last")
+    assert share[tweets]["mean"] < 0.2 < 0.9 < share[years]["mean"]  # “few ratings come within an hour”
+    assert len(results.load("rrn-sittings")["config"]["alphas"]) == 9
+    assert shown("rmse, later", "Online MF, smoothed") < shown("rmse, later", "Online MF") - 0.03
+    for arm in ("RRN", "RRN on Online MF", "Online MF, smoothed"):
+        assert shown("correlation of two errors in a row", arm) < 0.1 < 0.2 < shown(
+            "correlation of two errors in a row", "Online MF")
 
 
 @pytest.mark.claim("below-models-fitted-once")
@@ -333,3 +368,23 @@ def test_forgetting_pays_only_where_tastes_move(rho, pays):
     forgets, keeps = (rmse(ForgettingMF(gamma, user_penalty=1.0, step=DAY, n_factors=3, penalty=3.0).fit(past), test)
                       for gamma in (0.95, 1.0))
     assert (forgets < keeps - 0.05) == pays and min(forgets, keeps) < 0.8 * test.ratings.std()
+
+
+@pytest.mark.twin("level-not-taste")
+@pytest.mark.parametrize("size,pays", [(0.0, False), (0.3, True)])
+def test_smoothing_pays_where_the_errors_of_a_user_have_runs(size, pays):
+    past, test = parts(RatingWorld(n_users=300, rho=1.0))
+    both, rng, run = concatenate(past, test), np.random.default_rng(0), np.zeros(300)
+    values = both.ratings.copy()
+    for i, user in enumerate(both.users):  # most of a run is left in the next rating of the user
+        run[user] = 0.9 * run[user] + size * rng.normal()
+        values[i] += run[user]
+    both = replace(both, ratings=values)
+    past, test = both.take(slice(past.n_ratings)), both.take(slice(past.n_ratings, None))
+
+    def online(train):
+        return OnlineMF(n_factors=3, penalty=10.0, bias_penalty=10.0).fit(train)
+
+    smoothed = Residual(online(past), Smoothing(0.1).fit(left_over(online, past)))
+    gain = rmse(online(past), test) - rmse(smoothed, test)
+    assert (gain > 0.08) == pays and abs(gain) < 0.2 and rmse(smoothed, test) < 0.7 * test.ratings.std()

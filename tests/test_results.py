@@ -183,7 +183,8 @@ def test_unknown_model_is_named(here, result):
 
 @pytest.mark.parametrize("name,module", [
     ("gru4rec-yoochoose-100k", "gru4rec"), ("bugs-yoochoose-100k", "bugs"), ("improved-yoochoose-100k", "improved"),
-    ("rrn-movielens-100k", "rrn_logs"), ("rrn-movietweetings-100k", "rrn_logs"), ("joint-gift-cards", "joint")])
+    ("rrn-movielens-100k", "rrn_logs"), ("rrn-movietweetings-100k", "rrn_logs"),
+    ("rrn-movielens-latest-small", "rrn_logs"), ("joint-gift-cards", "joint")])
 def test_the_papers_figures_are_those_of_the_benchmark(name, module):
     assert results.load(name)["paper"] == import_module(f"rnnbook.benchmarks.{module}").PAPER
 
@@ -306,6 +307,10 @@ def test_what_the_figures_of_who_is_ahead_are_said_to_show():
                                                          "U-AutoRec", "Biases"], "rmse")
     assert {rival for rival, said in tweets.items() if said == "ahead"} == {"PMF (no biases)", "U-AutoRec"}
     assert "behind" not in tweets.values()
+    years = verdicts("rrn-movielens-latest-small", "RRN", [*kept_up, "PMF (no biases)", "I-AutoRec", "TimeSVD++",
+                                                           "U-AutoRec", "Biases"], "rmse")
+    assert {rival for rival, said in years.items() if said != "ahead"} == {"Forgetting MF"} and (
+        years["Forgetting MF"] == "not certain")
     moods = [verdicts("after-worlds", "GRU", ["GRU4Rec", "SASRec", "LRU", "minGRU"], "recall@20", f"moods · N={n} · ")
              for n in (10_000, 160_000)]
     ahead = {"GRU4Rec": "ahead", "SASRec": "ahead"}
