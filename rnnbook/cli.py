@@ -20,7 +20,7 @@ def list_data():
     """The list of data sets as a str: name, whether it is here, size, licence, description, source, how to get it."""
     from rnnbook import sources
 
-    row = "{:22} {:8} {:23} {}"
+    row = "{:23} {:8} {:25} {}"
     lines = [row.format("name", "here", "size", "licence"), "-" * 100]
     for source in sources.SOURCES.values():
         paths = sources.find(source)
