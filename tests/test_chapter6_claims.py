@@ -1,5 +1,6 @@
 """What chapter 6 claims beyond `test_after.py`: what its result files show, and small live twins of it."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -60,6 +61,26 @@ def test_in_the_world_of_moods_gates_are_ahead_by_little():
         assert against_the_gru(few, arm)["high"] < 0
     for arm in ("GRU", "SASRec", "minGRU", "LRU"):
         assert closed("moods · N=160000", arm)["low"] > 0.8
+
+
+@pytest.mark.claim("real-clicks")
+def test_on_real_clicks_simpler_recurrences_are_ahead_of_the_gru_and_attention_behind():
+    result = results.load("after-yoochoose-100k")
+    corrected = results.holm([row["p"] for row in result["paired"]])
+    found = {(row["a"], row["metric"]): row | {"p": p} for row, p in zip(result["paired"], corrected) if row["b"] == "GRU"}
+    signs = {"minGRU": 1, "LRU": 1, "SASRec": -1}
+    for (arm, sign), metric in itertools.product(signs.items(), ("recall@20", "mrr@20")):
+        row = found[arm, metric]
+        assert sign * row["low"] > 0 and sign * row["high"] > 0 and row["p"] < 0.01, (arm, metric)
+    assert found["VSTAN", "recall@20"]["high"] < 0 < found["VSTAN", "mrr@20"]["low"]
+    recall, mrr = (results.rows("after-yoochoose-100k", metric) for metric in ("recall@20", "mrr@20"))
+    for day in range(4):
+        gru = recall[f"day {-day} · GRU"]["mean"]
+        assert all(sign * (recall[f"day {-day} · {arm}"]["mean"] - gru) > 0 for arm, sign in signs.items())
+    arms = list(result["config"]["chosen"])
+    order = sorted(arms, key=lambda arm: -recall[arm]["mean"])
+    assert set(order[:2]) == {"minGRU", "LRU"} and order[2:5] == ["GRU", "GRU4Rec", "SASRec"]
+    assert max(arms, key=lambda arm: mrr[arm]["mean"]) == "VSTAN" and min(arms, key=lambda arm: mrr[arm]["mean"]) == "SASRec"
 
 
 @pytest.mark.claim("no-network-without-order")
