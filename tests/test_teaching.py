@@ -58,6 +58,26 @@ def test_lecture_and_lab_have_ninety_minutes(row):
     assert set(re.findall(r"`(ex-[\w-]+)`", lecture + lab)) <= labels
 
 
+def minutes_of_slides(page):
+    """{title: minutes} of a deck, with its first two slides, which it makes itself."""
+    found = re.findall(r"^```\{slide\} (.+)\n(?::(?!minutes).*\n)*:minutes: (\d+)", page.source.read_text(encoding="utf-8"),
+                       re.M)
+    return {"title": 1, "goals": 2} | {title: int(minutes) for title, minutes in found}
+
+
+@pytest.mark.parametrize("row", rows("Minutes"), ids=lambda row: f"week {row[0]}")
+def test_a_deck_without_the_slides_to_leave_out_fits_its_lecture(row):
+    week, lecture, _ = row
+    other = ("concept test", "questions on", "the projects")
+    room = sum(int(minutes) for minutes, what in re.findall(r"\*\*(\d+)\*\* ([^,]+)", lecture)
+               if not what.startswith(other))
+    found = re.search(rf"^- Week {week}: (.+?)\.\n(?=- |\n)", section("Minutes"), re.M | re.S)
+    cut = re.findall(r"“([^”]+)”", " ".join(found[1].split()))
+    slides = minutes_of_slides(CHAPTERS[int(week) - 1])
+    assert set(cut) <= slides.keys() and sum(slides.values()) > 85
+    assert room - 2 <= sum(slides.values()) - sum(slides[title] for title in cut) <= room
+
+
 def test_what_is_cut_in_a_short_term_are_sections():
     headings = {heading for page in CHAPTERS
                 for heading in re.findall(r"^##+ (.+)$", page.source.read_text(encoding="utf-8"), re.M)}

@@ -149,9 +149,10 @@ def from_memory(questions):
         else:
             answer = f"**{letters[question.right] if choice else f'{question.right:g}'}.** {question.explanation}"
         if choice:
-            parts.append("\n".join(f"- **{letter}.** {option}" for option, letter in letters.items()))
-            answer += "\n\n" + "\n".join(f"- **{letter}.** {question.about(option)}"
-                                         for option, letter in letters.items() if option != question.right)
+            # a line each, and no list: its bullets would stand before the letters
+            parts.append("\\\n".join(f"**{letter}.** {option}" for option, letter in letters.items()))
+            answer += "".join(f"\n\n**{letter}.** {question.about(option)}"
+                              for option, letter in letters.items() if option != question.right)
         parts.append(f":::{{dropdown}} Answer {n}\n{answer}\n:::")
     return "\n\n".join(parts)
 
