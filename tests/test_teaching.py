@@ -60,8 +60,8 @@ def test_lecture_and_lab_have_ninety_minutes(row):
 
 def minutes_of_slides(page):
     """{title: minutes} of a deck, with its first two slides, which it makes itself."""
-    found = re.findall(r"^```\{slide\} (.+)\n(?::(?!minutes).*\n)*:minutes: (\d+)", page.source.read_text(encoding="utf-8"),
-                       re.M)
+    text = page.source.read_text(encoding="utf-8")
+    found = re.findall(r"^```\{slide\} (.+)\n(?::(?!minutes).*\n)*:minutes: (\d+)", text, re.M)
     return {"title": 1, "goals": 2} | {title: int(minutes) for title, minutes in found}
 
 
