@@ -75,7 +75,7 @@ def test_a_deck_without_the_slides_to_leave_out_fits_its_lecture(row):
     cut = re.findall(r"“([^”]+)”", " ".join(found[1].split()))
     slides = minutes_of_slides(CHAPTERS[int(week) - 1])
     assert set(cut) <= slides.keys() and sum(slides.values()) > 85
-    assert room - 2 <= sum(slides.values()) - sum(slides[title] for title in cut) <= room
+    assert room - 4 <= sum(slides.values()) - sum(slides[title] for title in cut) <= room
 
 
 def test_what_is_cut_in_a_short_term_are_sections():
