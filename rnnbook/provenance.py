@@ -24,7 +24,7 @@ CHANGE_NO_NUMBER = (
 REST = ""  # in place of a name: the statements of a module that bind none, and run when it is imported
 
 
-class Code(NamedTuple):
+class _Code(NamedTuple):
     """The top level of a module."""
 
     definitions: dict[str, list[ast.stmt]]  # name -> the statements that bind it
@@ -135,9 +135,9 @@ def _statements(module, name):
 
 @cache
 def _code(module):
-    """The Code of a module."""
+    """The _Code of a module."""
     tree = ast.parse(_path(module).read_text(encoding="utf-8"))
-    code = Code({}, [], {}, {}, [])
+    code = _Code({}, [], {}, {}, [])
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:

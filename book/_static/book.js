@@ -86,6 +86,7 @@ document.addEventListener("DOMContentLoaded", () => {
       side.scrollBy({ top: box.top - frame.top - frame.height / 2, behavior: "instant" });
   };
   addEventListener("scroll", mark, { passive: true });
+  new ResizeObserver(mark).observe(document.querySelector("article")); // a formula is set, a fold opens: sections move
   new MutationObserver(mark).observe(contents, { subtree: true, attributes: true, attributeFilter: ["aria-current"] });
 });
 

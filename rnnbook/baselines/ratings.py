@@ -343,7 +343,8 @@ class Smoothing(RatingBaseline):
     Three errors of 1, each of which closes half of the distance.
 
     >>> from rnnbook.interactions import RatingData
-    >>> rows = pd.DataFrame({"user": ["ann"] * 3, "item": list("abc"), "rating": [1.0] * 3, "time": [0, 1, 2]})
+    >>> rows = pd.DataFrame({"user": ["ann"] * 3, "item": list("abc"), "rating": [1.0] * 3,
+    ...                      "time": [0, 1, 2]})
     >>> data = RatingData.from_frame(rows)
     >>> Smoothing(0.5).fit(data.take(slice(1))).follow(data.take(slice(1, None))).tolist()
     [0.5, 0.75]
