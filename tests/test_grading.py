@@ -15,7 +15,7 @@ import torch
 from tests.answers import RIGHT, WRONG
 from tools import course
 from tools.grading import answers, collect, marks, report, wire
-from tools.grading.__main__ import main
+from tools.grading.__main__ import hand_back, main
 
 PAGES = course.chapters()
 
@@ -369,6 +369,36 @@ def test_a_class_is_collected_beside_its_roster(tmp_path):
     assert "handed in again" in reasons["bob_01_rnn.ipynb"] and "Keep one" in reasons["twice/tim_01_rnn.ipynb"]
     assert "no notebook" in reasons["essay.pdf"] and "cannot be opened" in reasons["bad.zip"]
     assert "the roster has no 'mistyped'" in reasons["mistyped_01_rnn.ipynb"]
+
+
+def test_what_nbgrader_has_collected_is_told_and_handed_back(tmp_path):
+    """The notebook that was handed out counts, not what lies beside it; nbgrader finds the feedback."""
+    notebook = nbformat.writes(handed_in(opened(PAGES[0]), {}))
+    files = {"kim": ["01_rnn", "01_rnn-Copy1", "scratch"], "lea": ["lea_01_rnn"]}
+    for name, stems in files.items():
+        folder = tmp_path / "course" / "submitted" / name / "01_rnn"
+        (folder / "feedback" / "earlier").mkdir(parents=True)
+        (folder / "feedback" / "earlier" / "01_rnn.html").write_text("x")
+        (folder / "timestamp.txt").write_text("2026-11-30 08:55:46 UTC")
+        (folder / "submission_secret.txt").write_text(f"secret of {name}")
+        for stem in stems:
+            (folder / f"{stem}.ipynb").write_text(notebook, encoding="utf-8")
+    source = tmp_path / "course" / "submitted"
+    collected = collect.collect([source], "01_rnn")
+    assert {one.student: one.path for one in collected.submissions} == {
+        "kim": "submitted/kim/01_rnn/01_rnn.ipynb", "lea": "submitted/lea/01_rnn/lea_01_rnn.ipynb"}
+    assert {path for path, _ in collected.untold} == {
+        "submitted/kim/01_rnn/01_rnn-Copy1.ipynb", "submitted/kim/01_rnn/scratch.ipynb"}
+    for one in collected.submissions:
+        assert hand_back(one.student, [tmp_path, source], one.path) == {tmp_path / "course"}
+    back = tmp_path / "course" / "feedback"
+    assert {path.relative_to(back).as_posix(): path.read_text() for path in back.rglob("*.*")} == {
+        "kim/01_rnn/01_rnn.html": "kim", "kim/01_rnn/timestamp.txt": "2026-11-30 08:55:46 UTC",
+        "kim/01_rnn/submission_secret.txt": "secret of kim",
+        "lea/01_rnn/lea_01_rnn.html": "lea", "lea/01_rnn/timestamp.txt": "2026-11-30 08:55:46 UTC",
+        "lea/01_rnn/submission_secret.txt": "secret of lea"}
+    (source / "kim" / "01_rnn" / "submission_secret.txt").unlink()  # it was copied there by other means
+    assert hand_back("kim", [source], "submitted/kim/01_rnn/01_rnn.ipynb") == set()
 
 
 @pytest.fixture(scope="module")

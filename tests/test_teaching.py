@@ -2,9 +2,10 @@
 
 import re
 
+import nbformat
 import pytest
 
-from tools import course, exams, pages, questions
+from tools import course, exams, memory, pages, questions
 
 PAGE = (pages.ROOT / "book" / "instructors.md").read_text(encoding="utf-8")
 PLAIN = " ".join(PAGE.split())
@@ -91,3 +92,24 @@ def test_what_is_cut_is_needed_by_no_graded_exercise():
         for part in re.split(r"^##+ ", page.source.read_text(encoding="utf-8"), flags=re.M)[1:]:
             if part.partition("\n")[0] in cut and page.number < 5:
                 assert ":tags: [setup" not in part and ":tags: [for-ex" not in part
+
+
+def test_a_server_for_sixty_has_room_for_all_and_the_limit_for_the_largest_chapter():
+    table = {name: int(size) for name, size in re.findall(r"^\| ([^|]+) \| (\d+) \|$", PAGE, re.M)}
+    lab, kernel, *chapters = table.values()
+    assert [f"{page.number} {re.match('[^:,]+', page.title)[0]}" for page in CHAPTERS] == list(table)[2:]
+    assert max(chapters) + lab < 1000 and kernel < min(chapters)
+    each, all_of_them = map(int, re.search(r"plan (\d+) GB for a student, \*\*(\d+) GB for sixty", PAGE).groups())
+    assert 60 * each <= all_of_them
+    asked, limit = (int(re.search(pattern, PLAIN)[1]) for pattern in (r"asked for up to (\d+) MB", r"ulimit -d (\d+)"))
+    assert max(chapters) < asked and 1.9 * asked < limit * 1024 / 1e6 < 2.3 * asked
+
+
+def test_the_memory_of_a_kernel_is_measured_and_a_failure_is_named(tmp_path):
+    def written(source):
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), tmp_path / "one.ipynb")
+        return tmp_path / "one.ipynb"
+
+    assert 400 < memory.peak(written("held = b'x' * 400_000_000\ndel held")) < 700
+    with pytest.raises(SystemExit, match=r"one\.ipynb did not run through"):
+        memory.peak(written("1 / 0"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,13 +24,36 @@ def grade(stem, sources, folder, roster=None):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         everybody = list(pool.map(lambda one: graded(chapter, one, levels.get(one.student, {})), collected.submissions))
     (folder / "feedback").mkdir(parents=True, exist_ok=True)
+    courses = set()
     for one in everybody:
-        name = re.sub(r"[^\w.@ -]", "_", one.student)
-        (folder / "feedback" / f"{name}.html").write_text(report.feedback(chapter, one), encoding="utf-8")
+        name, page = re.sub(r"[^\w.@ -]", "_", one.student), report.feedback(chapter, one)
+        (folder / "feedback" / f"{name}.html").write_text(page, encoding="utf-8")
+        courses |= hand_back(page, sources, one.submission.path)
+    for where in sorted(courses):
+        print(f"To give the feedback back, type in {where}: nbgrader release_feedback {stem}")
     report.write_csv(folder / "grades.csv", report.grades(chapter, everybody, collected.missing))
     report.write_csv(folder / "written.csv", report.written_rows(chapter, everybody))
     (folder / "written.html").write_text(report.written_page(chapter, everybody), encoding="utf-8")
     return everybody, collected
+
+
+def hand_back(page, sources, path):
+    """Put a page of feedback where nbgrader takes it from, if nbgrader has collected the notebook of this path.
+
+    Returns the folder of the course, in a set, or an empty set. nbgrader names feedback by the secret of a submission,
+    so that only who handed it in finds it.
+    """
+    for notebook in (Path(source).parent / path for source in sources):
+        beside = [notebook.with_name(name) for name in (collect.SECRET, collect.TIME)]
+        if notebook.parts[-4:-3] == ("submitted",) and all(file.is_file() for file in beside):
+            submitted = notebook.parents[2]
+            folder = submitted.with_name("feedback") / notebook.parent.relative_to(submitted)
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in beside:
+                shutil.copy(file, folder)
+            (folder / f"{notebook.stem}.html").write_text(page, encoding="utf-8")
+            return {submitted.parent}
+    return set()
 
 
 def graded(chapter, submission, levels):

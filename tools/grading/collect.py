@@ -25,6 +25,7 @@ from tools import course
 LARGEST = 50_000_000  # bytes of a file
 ROLE, COLAB = "nbgrader", "executionInfo"  # in the metadata of a cell: what it is for, and who ran it
 NOTEBOOK = re.compile(r"\.ipynb(\.txt|\.json)?$", re.I)  # some browsers add an ending
+TIME, SECRET = "timestamp.txt", "submission_secret.txt"  # nbgrader's files beside what was handed in
 SKIPPED = {".ipynb_checkpoints", "__MACOSX", ".DS_Store", "Thumbs.db"}
 COPY = re.compile(r"^(copy of|kopie von|kopie van|copie de|copia de|copia di|cópia de)[ _]+", re.I)
 AGAIN = re.compile(r"[ _]*\((\d+)\)$|-(\d{1,2})$|[ _-]*copy ?(\d*)$", re.I)  # " (1)" of a browser, "-1" of Canvas
@@ -81,7 +82,8 @@ NOTEBOOKS = Kind(NOTEBOOK, "notebook (.ipynb)", read)
 def collect(sources, stem, roster=None, kind=NOTEBOOKS):
     """Everything that was handed in for the assignment `stem`, from files, folders and zips: notebooks, or a `Kind`."""
     found, told = Collected(), {}
-    elsewhere = re.compile(rf"(^|/)submitted/[^/]+/(?!{stem}/)\d\d_")  # nbgrader has all assignments in one folder
+    # nbgrader has all assignments in one folder, and puts files of its own beside a notebook
+    elsewhere = re.compile(rf"(^|/)submitted/[^/]+/((?!{stem}/)\d\d_|{stem}/({TIME}|{SECRET}|feedback/))")
     for path, content in files(sources, kind):
         if elsewhere.search(path):
             continue
@@ -182,6 +184,8 @@ def owner(path, notebook, stem, kind=NOTEBOOKS):
             names.append(made["who"])
         elif (above, below) == ("submitted", stem):
             names.append(folder)
+            if name != stem or again:  # what lies beside the notebook that was handed out counts if that one is gone
+                version = -1
     names = [name.strip(" _-").lower() for name in names or names_inside(notebook)]
     if names:
         return names, version, ""
