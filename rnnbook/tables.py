@@ -38,7 +38,7 @@ def interval(mean, low, high, sign=""):
     half = (high - low) / 2
     places = (1 if sign else 2) - _exponent(max(abs(mean), half))
     if low < high:
-        places = min(max(places, -_exponent(half)), 1 - _exponent(half))
+        places = min(max(places, -math.floor(math.log10(half))), 1 - _exponent(half))
     ends = [low, high] if low < high else []
     mean, *ends = (_fixed(number, places, sign) for number in (mean, *ends))
     return f"{mean} [{', '.join(ends)}]" if ends else mean
