@@ -17,19 +17,23 @@ import nbformat
 from tools import pages
 
 IDLE = "import rnnbook, torch"
+# A process begins with the size of the one that starts it, so a small one stands between.
+MEASURE = """import resource, subprocess, sys
+run = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(run.returncode)"""
 
 
 def peak(path):
     """The largest resident size in megabytes (10^6 bytes) of the kernel that runs this notebook."""
-    run = subprocess.Popen(
-        [sys.executable, "-m", "nbconvert", "--to=notebook", "--execute", "--stdout", "--log-level=ERROR",
-         "--ExecutePreprocessor.timeout=-1", "--ExecutePreprocessor.startup_timeout=600", str(path)],
-        stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"})
-    _, status, usage = os.wait4(run.pid, 0)  # of nbconvert and of the kernel, which is larger, the larger one
-    run.returncode = os.waitstatus_to_exitcode(status)
+    run = subprocess.run(  # of nbconvert and of the kernel, which is larger, it prints the larger one
+        [sys.executable, "-c", MEASURE, sys.executable, "-m", "nbconvert", "--to=notebook", "--execute", "--stdout",
+         "--log-level=ERROR", "--ExecutePreprocessor.timeout=-1", "--ExecutePreprocessor.startup_timeout=600",
+         str(path)],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"})
     if run.returncode:
         raise SystemExit(f"{path.name} did not run through.")
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return int(run.stdout) * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def main(stems=()):

@@ -119,7 +119,7 @@ function render({ model, el }) {
 
   const signed = (value) => {
     const text = (Math.round(100 * value) / 100 + 0).toFixed(2); // no −0.00
-    return text.startsWith("-") ? text.replace("-", "−") : `+${text}`;
+    return text === "0.00" ? text : text.startsWith("-") ? text.replace("-", "−") : `+${text}`;
   };
   const choice = (name, label, options) => {
     const input = html("select", { "aria-label": label, onchange: () => { play.pause(); put(name, input.selectedIndex); } },
