@@ -183,6 +183,8 @@ def test_over_22_years_the_rrn_is_ahead_and_forgetting_pays():
     assert max(p["RRN on Online MF", "Online MF"], p["Forgetting MF", "Forgetting MF, γ = 1"]) < 0.01
     config = results.load(name)["config"]
     assert (config["shares"], config["fitted anew"]) == ([0.4, 0.1, 0.5], 5)
+    users, days = (results.rows("rating-logs", what)["movielens-latest-small"]["mean"] for what in ("users", "days"))
+    assert users == 610 and 22 < days / 365.25 < 23
 
 
 @pytest.mark.claim("level-not-taste")
@@ -391,4 +393,5 @@ def test_smoothing_pays_where_the_errors_of_a_user_have_runs(size, pays):
 
     smoothed = Residual(online(past), Smoothing(0.1).fit(left_over(online, past)))
     gain = rmse(online(past), test) - rmse(smoothed, test)
-    assert (gain > 0.08) == pays and abs(gain) < 0.2 and rmse(smoothed, test) < 0.7 * test.ratings.std()
+    assert 0.09 < gain < 0.14 if pays else -0.03 < gain < 0
+    assert rmse(smoothed, test) < 0.6 * test.ratings.std()

@@ -492,6 +492,8 @@ def assert_printed_whole(tab):
     tab.emulate_media(media="print")
     for frame in (".bd-sidebar-primary", ".bd-sidebar-secondary", ".bd-header-article", ".prev-next-footer", ".launch"):
         assert not any(part.is_visible() for part in tab.locator(frame).all()), frame
+    assert tab.evaluate("""[...document.querySelectorAll("article details.above-input")].every(
+        fold => !fold.checkVisibility() && fold.querySelector("pre"))""")
     closed = tab.evaluate("""[...document.querySelectorAll("article details:not(.above-input) > :not(summary)")]
         .filter(part => part.getBoundingClientRect().height < 5).map(part => part.outerHTML.slice(0, 200))""")
     assert closed == []
