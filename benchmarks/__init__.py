@@ -14,6 +14,7 @@ EXPERIMENTS = {
     "after-worlds": "after",
     "after-patience": "after_patience",
     "after-yoochoose-100k": "after_logs",
+    "after-video": "after_video",
     "after-cost": "after_cost",
     "evaluation": "evaluation",
     "recommend-speed": "recommend_speed",
