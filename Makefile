@@ -36,7 +36,7 @@ test: $(READY)
 	@$(RUN) -m tools.book html
 	@$(RUN) -m pytest -n 2 --dist worksteal -p tools.recorded --nbval-sanitize-with tests/nbval.cfg tests book/notebooks
 
-# The experiments, whether their code has changed since, and the time that each took: eight hours together. AGAIN=1 makes
+# The experiments, whether their code has changed since, and the time that each took; together most of a day. AGAIN=1 makes
 # the stale ones again, one by one. Stopped, the same command goes on: what is done of an experiment is kept.
 results: $(READY)
 	@$(RUN) -m rnnbook reproduce $(if $(AGAIN),--stale,--list)

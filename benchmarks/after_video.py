@@ -33,7 +33,8 @@ OTHERS = ("Popularity", "Markov", "Item-KNN", "S-KNN", "V-SKNN")
 @cache
 def split():
     """Users to learn from, users to choose by, and whole histories whose last event tests."""
-    before, whole = (part.take(np.flatnonzero(part.session_ids % 2 == 0)) for part in data.load_sessions("sasrec-video"))
+    before, whole = (part.take(np.flatnonzero(part.session_ids % 2 == 0))
+                     for part in data.load_sessions("sasrec-video"))
     chooses = before.session_ids % CHOOSES == 0
     return before.take(np.flatnonzero(~chooses)), before.take(np.flatnonzero(chooses)), whole
 

@@ -3,12 +3,13 @@
 ``python -m rnnbook reproduce sequential``
 """
 
+import hashlib
 from dataclasses import asdict, replace
 
 from rnnbook import data, results
 from rnnbook.benchmarks.rows import METRICS, mean_row, paired_row, score_rows
 from rnnbook.benchmarks.units import Units
-from rnnbook.sequential import CONFIG, LOST, sequentiality
+from rnnbook.sequential import CONFIG, LOST, sequentiality, split
 from rnnbook.worlds import LongMemoryWorld, SessionWorld
 
 MOODS = SessionWorld(n_items=100, stay=0.6)
@@ -38,7 +39,11 @@ def on_log(job):
 
 def main(experiment):
     """Shares of the seeds in which each kind of information is found, and what it is worth on the logs."""
-    result = results.new_result(experiment, results.describe(data.load_log(LOGS[0]), data.load_log(LOGS[1])), {
+    parts = [split(data.load_log(name)) for name in LOGS]
+    described = {"name": " and ".join(LOGS), "sha256": hashlib.sha256(
+        "".join(part.sha256 for of_log in parts for part in of_log).encode()).hexdigest(),
+        "n_train": sum(train.n_events for train, _, _ in parts), "n_test": sum(test.n_events for _, _, test in parts)}
+    result = results.new_result(experiment, described, {
         "worlds": {name: repr(world) for name, world in WORLDS.items()}, "sizes": SIZES, "seeds": list(SEEDS),
         "logs": LOGS, "seeds of the logs": list(LOG_SEEDS), "model": asdict(CONFIG)})
     units = Units(result)

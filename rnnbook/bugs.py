@@ -442,7 +442,7 @@ class Bug:
     caught_by: str  # the test that fails with this fault
 
 
-GITHUB = "https://github.com"
+GITHUB, ARXIV = "https://github.com", "https://arxiv.org/abs"
 AUTHORS = f"{GITHUB}/hidasib/gru4rec_third_party_comparison/blob/gh-pages/_sources/exp_impl"
 PYTORCH = f"{GITHUB}/hungpthanh/GRU4REC-pytorch"
 TENSORFLOW = f"{GITHUB}/Songweiping/GRU4Rec_TensorFlow"
@@ -450,6 +450,8 @@ ON_PYTORCH = f"[authors' notes on GRU4REC-pytorch]({AUTHORS}/gru4rec_pytorch/gru
 LOSSFUNCTION = f"[GRU4REC-pytorch, lossfunction.py]({PYTORCH}/blob/master/lib/lossfunction.py)"
 EVALUATION = f"[GRU4Rec_TensorFlow, evaluation.py]({TENSORFLOW}/blob/master/gru4rec_BP/evaluation.py)"
 TORCH = f"[Torch-GRU4Rec, Evaluation.py]({GITHUB}/yeganegi-reza/Torch-GRU4Rec/blob/master/Modules/Evaluation.py)"
+EFFECT = f"[Hidasi and Czapp 2023a]({ARXIV}/2307.14956)"
+FLAWS = f"[Hidasi and Czapp 2023b]({ARXIV}/2307.14951)"
 ON_TENSORFLOW = f"[authors' notes on GRU4Rec_TensorFlow]({AUTHORS}/gru4rec_tensorflow/gru4rec_tensorflow_main.rst)"
 
 STEPS, CARRY = (gru4rec.Schedule, "steps"), (gru4rec, "carry_state")
@@ -464,13 +466,13 @@ BUGS = {
     "late-reset": Bug(
         late_reset, STEPS, "both", f"[KerasGRU4Rec, issue 1]({GITHUB}/paxcema/KerasGRU4Rec/issues/1)", DENSE),
     "kept-mask": Bug(kept_mask, STEPS, "both", ON_PYTORCH, DENSE),
-    "never-reset": Bug(never_reset, CARRY, "both", "Hidasi and Czapp 2023", DENSE),
+    "never-reset": Bug(never_reset, CARRY, "both", EFFECT, DENSE),
     "no-reset-in-evaluation": Bug(
         no_reset_in_evaluation, CARRY, "evaluation", f"[GRU4REC-pytorch, issue 7]({PYTORCH}/issues/7)",
         "test_gru4rec.py::TestGRU4RecIsARecommender::test_other_sessions_do_not_leak"),
     "lost-state": Bug(lost_state, CARRY, "both", f"[GRU4REC-pytorch, issue 1]({PYTORCH}/issues/1)", DENSE),
     "sigma-for-log-sigma": Bug(
-        sigma_for_log_sigma, (gru4rec.LOSSES, "bpr"), "training", "Hidasi and Czapp 2023", LOSS),
+        sigma_for_log_sigma, (gru4rec.LOSSES, "bpr"), "training", EFFECT, LOSS),
     "log-of-batch-mean": Bug(log_of_batch_mean, (gru4rec, "bpr_max"), "training", LOSSFUNCTION, DENSE),
     "target-among-negatives": Bug(target_among_negatives, (gru4rec, "bpr_max"), "training", LOSSFUNCTION, DENSE),
     "softmax-twice": Bug(softmax_twice, (gru4rec.LOSSES, "cross-entropy"), "training", ON_PYTORCH, LOSS),
@@ -492,9 +494,9 @@ BUGS = {
     "mean-of-means": Bug(
         mean_of_means, EVALUATE, "evaluation", TORCH, "test_metrics.py::test_batch_size_does_not_matter"),
     "hundred-negatives": Bug(
-        hundred_negatives, RANKS, "evaluation", "Krichene and Rendle 2020, Hidasi and Czapp 2023",
+        hundred_negatives, RANKS, "evaluation", f"Krichene and Rendle 2020, {FLAWS}",
         "test_metrics.py::test_against_brute_force"),
-    "whole-history": Bug(whole_history, EVALUATE, "evaluation", "Hidasi and Czapp 2023",
+    "whole-history": Bug(whole_history, EVALUATE, "evaluation", EFFECT,
                          "test_metrics.py::test_by_hand_from_sessions_to_scores"),
 }
 

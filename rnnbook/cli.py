@@ -17,21 +17,21 @@ from rnnbook.benchmarks import EXPERIMENTS
 
 
 def list_data():
-    """The list of data sets as a str: name, whether it is here, size, licence, description, source, how to get it."""
+    """The list of data sets as a str: name, whether it is here, size, description, licence, source, how to get it."""
     from rnnbook import sources
 
-    row = "{:23} {:8} {:25} {}"
-    lines = [row.format("name", "here", "size", "licence"), "-" * 100]
+    row = "{:23} {:8} {}"
+    lines = [row.format("name", "here", "size"), "-" * 96]
     for source in sources.SOURCES.values():
         paths = sources.find(source)
         here = "built in" if not source.files else "yes" if paths else "no"
-        lines.append(row.format(source.name, here, source.size, source.licence))
+        lines.append(row.format(source.name, here, source.size))
         place = f"path {paths[0].parent}" if paths else f"get  {source.how}"
-        facts = [source.what, f"from {source.origin}", place]
+        facts = [source.what, f"licence: {source.licence}", f"from {source.origin}", place]
         for fact in facts:
-            lines += textwrap.wrap(fact, 100, initial_indent=" " * 4, subsequent_indent=" " * 9,
+            lines += textwrap.wrap(fact, 96, initial_indent=" " * 4, subsequent_indent=" " * 9,
                                    break_long_words=False, break_on_hyphens=False)
-    lines += ["-" * 100, f"Put files into {sources.cache_dir()}/NAME, or into NAME in the folder that "
+    lines += ["-" * 96, f"Put files into {sources.cache_dir()}/NAME, or into NAME in the folder that "
               f"RNNBOOK_DATA names ({os.environ.get('RNNBOOK_DATA', 'not set')})."]
     return "\n".join(lines).replace(str(Path.home()), "~")
 
@@ -195,7 +195,8 @@ def arguments():
         each.add_argument("--device", default="auto", help="auto, cpu, cuda, …")
 
     reproduce = command("reproduce", "run an experiment and write its result file", "rnnbook reproduce gru4rec-world")
-    reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS), nargs="?", help="none lists them")
+    reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS), nargs="?", metavar="EXPERIMENT",
+                           help="one of those that --list names; by default all are listed")
     several = reproduce.add_mutually_exclusive_group()
     several.add_argument("--list", action="store_true", help="list the results: fresh or stale, and how long each took")
     several.add_argument("--stale", action="store_true",

@@ -143,11 +143,33 @@ class Sequentiality:
             lines += [f"{label} {getattr(scores, metric):.3f}  {way}" for way, scores in self.scores.items()]
             for what, (difference, low, high) in self.losses(metric):
                 verdict = ("matters" if low > 0 else "disturbs the network" if high < 0
-                           else "makes no difference that can be told")
+                           else "makes no difference that can be measured")
                 share = difference / max(getattr(whole, metric), np.finfo(float).tiny)
                 numbers = f"{difference:+.3f} [{low:+.3f}, {high:+.3f}], {share:+.0%}".replace("-", "−")
                 lines.append(f"  {what}: {numbers}: it {verdict}")
         return "\n".join(lines)
+
+
+def split(log):
+    """Earlier sessions to learn from, at most 1,000 to choose the epoch by, and later ones to judge; SessionData each.
+
+    Raises
+    ------
+    DataError
+        The log has too few sessions of two clicks or more.
+
+    Examples
+    --------
+    >>> from rnnbook.worlds import SessionWorld
+    >>> [part.n_sessions for part in split(SessionWorld(n_items=30).sample(300))]
+    [210, 30, 60]
+    """
+    usable = np.flatnonzero(log.lengths >= 2)
+    if len(usable) < 20:
+        raise DataError(f"{log.name}: {len(usable)} sessions of two clicks or more; it takes 20 to learn and to judge")
+    train, valid, test = np.split(usable, [7 * len(usable) // 10, 8 * len(usable) // 10])
+    n_judged = int(np.searchsorted(np.cumsum(log.lengths[test] - 1), MOST)) + 1
+    return log.take(train), log.take(valid[:1000]), log.take(test[:n_judged])
 
 
 def sequentiality(log, config=CONFIG, *, device="auto", seed=0, progress=True):
@@ -187,13 +209,7 @@ def sequentiality(log, config=CONFIG, *, device="auto", seed=0, progress=True):
     >>> list(found.scores) == list(WAYS)
     True
     """
-    usable = np.flatnonzero(log.lengths >= 2)
-    if len(usable) < 20:
-        raise DataError(f"{log.name}: {len(usable)} sessions of two clicks or more; it takes 20 to learn and to judge")
-    train, valid, test = (log.take(part) for part in np.split(usable, [7 * len(usable) // 10, 8 * len(usable) // 10]))
-    n_sessions = int(np.searchsorted(np.cumsum(test.lengths - 1), MOST)) + 1
-    test = test.take(np.arange(min(n_sessions, test.n_sessions)))
-    model = fit(train, config, device=device, seed=seed, valid=valid.take(np.arange(min(valid.n_sessions, 1000))),
-                patience=2, progress=progress)
+    train, valid, test = split(log)
+    model = fit(train, config, device=device, seed=seed, valid=valid, patience=2, progress=progress)
     return Sequentiality(log.name, {name: metrics.evaluate_sessions(Reordered(model, way, seed), test, K)
                                     for name, way in WAYS.items()})

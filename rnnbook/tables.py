@@ -13,7 +13,7 @@ import pandas as pd
 from IPython import get_ipython
 from IPython.display import HTML
 
-INTERVAL = re.compile(r"[-+−]?[\d.,]+(?:\s?%)? [\[(][-+−\d.,%\s to]+[\])]")  # "0.7 [0.6, 0.8]", "1.5 (1.2 to 1.8)"
+INTERVAL = re.compile(r"(?<=[\d%] )[\[(][-+−\d.,%\s to]+[\])]")  # of "0.7 [0.6, 0.8]" and "1.5 (1.2 to 1.8)"
 
 
 def interval(mean, low, high, sign=""):
@@ -70,7 +70,8 @@ def html(frame):
     """A DataFrame as an HTML table (str), as the pages show it.
 
     Floats have at most three significant digits, and those of a column as many decimals as one of them needs. Columns
-    in which nothing stands are left out, and so are rows' numbers from zero. An interval does not break.
+    in which nothing stands are left out, and so are rows' numbers from zero. An interval does not break; where there is
+    little room, it stands below its mean.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def _levels(label):
 
 
 def _cell(tag, text, kind=""):
-    """A cell of a table. What belongs together, as "0.7 [0.6, −0.8]" or "7 %", is not broken; a zero has no sign."""
+    """A cell of a table. What belongs together, as "[0.6, −0.8]" or "7 %", is not broken; a zero has no sign."""
     start = f'<{tag} class="{kind}">' if kind else f"<{tag}>"
     if isinstance(text, HTML):
         return f"{start}{text.data}</{tag}>"

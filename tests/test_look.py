@@ -96,7 +96,7 @@ To 1970-01-03 01:00 UTC, 2.04 days later
 3.33 on average; the most on 1970-01-01, 7
 Days without events 1 of 3
 2.5 on average; half have at most 2, 90 % at most 4, 99 % at most 4, all at most 4
-Longest session 1, 4 events
+Longest session 1: 4 events
 Sessions of one event 1 (25 %)
 half are at most 5 s, 90 % at most 1 h
 Of these over 30 min 16.7 %
@@ -108,7 +108,7 @@ Concentration 0.35 (Gini)
 Items with one event 2 (50 %)
 Items with fewer than 5 3 (75 %), with 50 % of the events
 First of its session 40 %
-Only one of its item 10 %
+Only event of its item 10 %
 Out of reach 50 %
 The rest 30 %
 Held out 1 session with 3 events (30 %)
@@ -140,7 +140,7 @@ def test_a_share_is_neither_none_nor_all_in_words_if_it_is_not():
                                      np.array(["tent"]), np.array([1])))
     assert re.search("Repeats +over 99.9 % of the events are", text)
     assert re.search("First of its session +under 0.001 % of the events", text)
-    assert re.search("Only one of its item +0 % of the events", text)
+    assert re.search("Only event of its item +0 % of the events", text)
     assert re.search("Top 1 % of the items +100 % of the events", text)
 
 

@@ -107,8 +107,7 @@ def ledger():
         if here:
             parts.append(f"## {page.title}\n")
         for name, claim in here.items():
-            tests = ", ".join(f"[`{test}`]({pages.REPOSITORY}/blob/{pages.BRANCH}/{test.split('::')[0]})"
-                              for test in marks.get(name, []))
+            tests = ", ".join(map(boxes.test_link, marks.get(name, [])))
             parts.append(f'<a class="claim-id" href="{page.stem}.html#claim-{escape(name)}"><code>{escape(name)}'
                          f'</code></a> <span class="claim-state">{claim.state}</span>\n\n{claim.text}\n\n'
                          f"{f'After {claim.sources}. ' if claim.sources else ''}Shown by {tests or '**no test**'}.\n")

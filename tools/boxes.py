@@ -94,8 +94,10 @@ def html(text):
 
 
 def test_link(test):
+    """HTML: the name of a test, which breaks between its words, linked to its file."""
     file, name = test.split("::")
-    return f'<a href="{pages.REPOSITORY}/blob/{pages.BRANCH}/{file}"><code>{name}</code></a>'
+    words = name.replace("_", "_<wbr>")
+    return f'<a href="{pages.REPOSITORY}/blob/{pages.BRANCH}/{file}"><code>{words}</code></a>'
 
 
 def halves(paragraph):

@@ -138,7 +138,7 @@ def _session_sections(facts):
         ("Time", _days(facts, "events")),
         ("Sessions", [
             _Fact("Events a session", _spread(facts.lengths), "A session of n events has n - 1 to predict."),
-            _Fact("Longest session", f"{raw(facts.longest)}, {_number_of(len(facts.lengths) - 1, 'event')}",
+            _Fact("Longest session", f"{raw(facts.longest)}: {_number_of(len(facts.lengths) - 1, 'event')}",
                   "A session far longer than all others is often a robot."),
             _Fact("Sessions of one event", _some(ones, sessions),
                   "There is nothing to predict in them; load_sessions drops them." if ones else ""),
@@ -158,7 +158,7 @@ def _session_sections(facts):
         ("What can be predicted", [
             _Fact("First of its session", f"{percent(facts.openings)} of the events",
                   "There is no history to predict them from."),
-            _Fact("Only one of its item", f"{percent(facts.once)} of the events, besides those",
+            _Fact("Only event of its item", f"{percent(facts.once)} of the events, besides those",
                   "No model that learns from clicks knows an item before its first."),
             _Fact("Out of reach", f"{percent(facts.openings + facts.once)} of the events, the two together"),
             _Fact("Repeats", f"{percent(facts.repeats)} of the events", "Known from the session itself."),
@@ -304,7 +304,7 @@ def describe(data):
     What can be predicted
       First of its session      40 % of the events
                                 There is no history to predict them from.
-      Only one of its item      0 % of the events, besides those
+      Only event of its item    0 % of the events, besides those
                                 No model that learns from clicks knows an item before its first.
     """
     found, sections = in_words(data)

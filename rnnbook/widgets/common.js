@@ -186,6 +186,6 @@ function chart(frame, { height, x, y, lines, dots = [], rules = [], cursor = nul
     svg("text", { x: left + w, y: top + h + 34, "text-anchor": "end", class: "rb-muted" }, x.label),
     plot,
     ...dots.map((d) => mark(d.style, left + sx(d.x), top + clamp(sy(d.y), 0, h), 1.4)),
-    ...rules.map((r) => svg("text", { x: left + 6, y: top + sy(r.y) - 6 }, r.label)));
+    ...rules.map((r) => svg("text", { x: left + 6, y: top + sy(r.y) - 6, class: "rb-label" }, r.label)));
   return { left, top, w, h };
 }

@@ -84,7 +84,7 @@ function render({ model, el }) {
     radios.forEach((radio) => { radio.checked = radio.value === step; });
     const run = race.ranks.map((ranks) => ranks.slice(0, steps + 1));
     chart(frame, { height: 260, x: { domain: [0, LAST], label: "steps" },
-      y: { domain: [1, MOST + 1], label: "rank of the target (log scale; 1 is best)", log: true },
+      y: { domain: [0.8, MOST + 1], label: "rank of the target (log scale; 1 is best)", log: true },
       lines: RUNNERS.map(([, , , i], row) => ({ style: i, points: run[row].map((rank, k) => [k, rank]) })),
       dots: RUNNERS.map(([, , , i], row) => ({ x: steps, y: run[row][steps], style: i })) });
     cells.forEach((row, r) => row.forEach((cell, c) => {
@@ -92,7 +92,7 @@ function render({ model, el }) {
     }));
     const first = (ranks) => ranks.indexOf(1);
     const told = RUNNERS.map(([name], row) => (first(run[row]) < 0 ? `${name} is at rank ${run[row][steps].toLocaleString("en")}`
-      : `${name} is first after ${first(run[row])}`));
+      : `${name} reaches rank 1 after ${first(run[row])}`));
     status.textContent = steps ? `${step}, ${negatives.toLocaleString("en")} negatives, ${steps} steps: ${list(told)}.`
       : `${negatives.toLocaleString("en")} negatives; the target begins at rank ${run[0][0].toLocaleString("en")} with each loss.`;
   }
