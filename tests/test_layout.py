@@ -3,6 +3,7 @@
 import ast
 import io
 import tokenize
+import tomllib
 
 import pytest
 
@@ -42,6 +43,15 @@ class Imports(ast.NodeVisitor):
     def visit_ImportFrom(self, node):
         assert not node.level, "an import names its module in full"
         self.found += [(node.module, it.name, it.asname or it.name) for it in node.names]
+
+
+def test_the_installed_package_has_all_its_parts():
+    """An editable installation finds a folder that a wheel would lack."""
+    settings = tomllib.loads((pages.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = {path.parent.relative_to(pages.ROOT).as_posix() for path in PACKAGE.rglob("__init__.py")}
+    assert set(settings["packages"]) == {folder.replace("/", ".") for folder in folders} | {"rnnbook.benchmarks"}
+    files = {path.suffix for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}}
+    assert files == {pattern.removeprefix("*") for pattern in settings["package-data"]["rnnbook.widgets"]}
 
 
 def imports(tree):
