@@ -50,8 +50,8 @@ def test_the_installed_package_has_all_its_parts():
     settings = tomllib.loads((pages.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     folders = {path.parent.relative_to(pages.ROOT).as_posix() for path in PACKAGE.rglob("__init__.py")}
     assert set(settings["packages"]) == {folder.replace("/", ".") for folder in folders} | {"rnnbook.benchmarks"}
-    files = {path.suffix for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}}
-    assert files == {pattern.removeprefix("*") for pattern in settings["package-data"]["rnnbook.widgets"]}
+    files = {path.suffix for path in PACKAGE.rglob("*") if path.is_file() and path.parent.name != "__pycache__"}
+    assert files == {".py"} | {pattern.removeprefix("*") for pattern in settings["package-data"]["rnnbook.widgets"]}
 
 
 def imports(tree):
