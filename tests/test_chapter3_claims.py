@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rnnbook import gru4rec, metrics, results
+from rnnbook.benchmarks.rows import t_interval
 from rnnbook.improved import ImprovedConfig, fit, new_model, recent_sessions, train_stage
 from rnnbook.worlds import DriftWorld, FutureChain, SessionWorld, divergence
 
@@ -80,7 +81,7 @@ def test_fine_tuning_after_a_break_beats_both_arms_and_costs_nothing_without_one
     share = results.rows("improved-drift", "oracle_share")
     assert share["drift · pre-train, fine-tune"]["low"] > 0.95
     assert difference("drift", "all sessions")["low"] > 0 and difference("drift", "recent only")["low"] > 0
-    assert difference("no drift", "recent only")["low"] > 0 and difference("no drift", "all sessions")["high"] > 0
+    assert difference("no drift", "recent only")["low"] > 0 and difference("no drift", "all sessions")["low"] > -0.002
     recall = results.rows("improved-drift", "recall@20")
     assert recall["drift · all sessions"]["high"] < recall["drift · Last-item ceiling"]["low"]
 
@@ -91,8 +92,11 @@ def test_deletion_helps_small_logs_and_costs_large_ones_whatever_the_noise():
     gains = {(q, int(n), rate): paired("improved-noise", f"noise {q:g} · N={n} · deletion {rate:g}",
                                        f"noise {q:g} · N={n} · deletion 0", "recall@20")
              for q in setting["noise"] for n in setting["epochs"] for rate in setting["deletion"] if rate}
-    for (q, n, rate), row in gains.items():  # no larger with accidents than without
-        assert row["difference"] < gains[0.0, n, rate]["difference"] + 0.001, (q, n, rate)
+    for (q, n, rate), row in gains.items():
+        gained = [np.subtract(recall[f"noise {noise:g} · N={n} · deletion {rate:g}"]["values"],
+                              recall[f"noise {noise:g} · N={n} · deletion 0"]["values"]) for noise in (q, 0)]
+        _, low, high = t_interval(gained[0] - gained[1])  # not distinguishable from the effect without accidents
+        assert q == 0 or (low < 0 < high and high < 0.006), (q, n, rate)
         if n == 10_000:
             assert row["low"] < 0 < row["high"]
     for rate in (0.1, 0.25):
@@ -135,6 +139,9 @@ def test_m1_stays_below_gru4rec_until_it_shares_its_table():
     shared = on_clicks("M1, shared table", "GRU4Rec cross-entropy")
     assert shared["low"] < 0 < shared["high"]
     assert on_clicks("M1, shared table", "M1")["low"] > 0
+    for metric in ("recall@20", "mrr@20"):  # “has more of both”
+        row = results.rows("improved-yoochoose-100k", metric)
+        assert row["M4"]["mean"] < row["M1, shared table"]["mean"]
 
 
 @pytest.mark.claim("fine-tuning-within-a-week")

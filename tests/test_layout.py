@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import tokenize
 import tomllib
 
@@ -52,6 +53,16 @@ def test_the_installed_package_has_all_its_parts():
     assert set(settings["packages"]) == {folder.replace("/", ".") for folder in folders} | {"rnnbook.benchmarks"}
     files = {path.suffix for path in PACKAGE.rglob("*") if path.is_file() and path.parent.name != "__pycache__"}
     assert files == {".py"} | {pattern.removeprefix("*") for pattern in settings["package-data"]["rnnbook.widgets"]}
+
+
+def test_the_recipes_name_what_is_there():
+    """A path, or "a name in a file"."""
+    for recipe in (pages.ROOT / "CONTRIBUTING.md", *(pages.ROOT / "contributing").glob("*.md")):
+        text = " ".join(recipe.read_text(encoding="utf-8").split())
+        for path in re.findall(r"`((?:rnnbook|benchmarks|tests|tools)/[\w/]+\.\w+)`", text):
+            assert (pages.ROOT / path).exists() or "mine" in path, (recipe.name, path)
+        for name, path in re.findall(r"`(\w+)`(?: in `\w+`)? in `([\w/]+\.py)`", text):
+            assert re.search(rf"\b{name}\b", (pages.ROOT / path).read_text(encoding="utf-8")), (recipe.name, name, path)
 
 
 def imports(tree):
