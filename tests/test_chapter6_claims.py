@@ -149,6 +149,8 @@ def test_what_the_text_says_of_the_search_and_of_the_clock():
     """Numbers in the prose: the chosen sizes, the epochs, and which network is served in less than half of the time."""
     config = results.load(NAME)["config"]
     chosen = {each["arm"]: each["config"] for each in config["chosen"] if each["task"] == "5 back"}
+    moods = {each["arm"]: each["config"] for each in config["chosen"] if each["task"] == "moods"}
+    assert (2 * moods["SASRec"]["hidden_size"], moods["SASRec"]["dropout"]) == (moods["GRU"]["hidden_size"], 0)
     size = {arm: chosen[arm]["hidden_size"] * chosen[arm]["n_blocks"] for arm in MODELS}
     assert (size["GRU"], size["minGRU"], 2 * size["LRU"]) == (64, 128, 256)  # a complex number is two
     assert (chosen["SASRec"]["n_blocks"], chosen["SASRec"]["n_heads"]) == (1, 4)
