@@ -92,7 +92,8 @@ def main(experiment):
     result = results.new_result(experiment, results.describe(train, whole) | {"n_test": whole.n_sessions}, {
         "users": {"train": train.n_sessions, "choose": valid.n_sessions, "test": whole.n_sessions},
         "items": train.n_items, "longest": int(whole.lengths.max()), "seeds": list(SEEDS), "draws per arm": DRAWS,
-        "epochs and draws": RUNGS, "space": SPACES, "space of the others": {arm: RIVALS[arm][1] for arm in OTHERS}, "targets": "last", "ties": "conservative",
+        "epochs and draws": RUNGS, "space": SPACES,
+        "space of the others": {arm: RIVALS[arm][1] for arm in OTHERS}, "targets": "last", "ties": "conservative",
         "chosen by": "recall@20 + mrr@20", "patience": PATIENCE, "most epochs": MOST_EPOCHS})
     units = Units(result)
     result["trials"] = search(units)
