@@ -85,6 +85,32 @@ def test_on_real_clicks_simpler_recurrences_are_ahead_of_the_gru_and_attention_b
     assert (by_mrr[0], by_mrr[-1]) == ("SASRec", "VSTAN")
 
 
+@pytest.mark.claim("users-histories")
+def test_on_users_histories_gates_recall_more_and_gru4rec_ranks_better():
+    result = results.load("after-video")
+    corrected = results.holm([row["p"] for row in result["paired"]])
+    found = {(row["a"], row["b"], row["metric"]): row | {"p": p} for row, p in zip(result["paired"], corrected)}
+
+    def certain(a, b, metric, sign):
+        row = found[a, b, metric]
+        return sign * row["low"] > 0 and sign * row["high"] > 0 and row["p"] < 0.05
+
+    for arm in ("SASRec", "LRU", "Item-KNN", "S-KNN", "V-SKNN"):
+        assert certain(arm, "GRU", "recall@20", -1), arm
+    same = found["minGRU", "GRU", "recall@20"]
+    assert same["low"] < 0 < same["high"]
+    assert certain("GRU4Rec", "GRU", "mrr@20", 1) and certain("Markov", "GRU", "mrr@20", 1)
+    assert all(certain(arm, "GRU4Rec", "mrr@20", -1) for arm in ("SASRec", "minGRU", "LRU"))
+    recall, mrr = (results.rows("after-video", metric) for metric in ("recall@20", "mrr@20"))
+    order = sorted(result["config"]["chosen"], key=lambda arm: -recall[arm]["mean"])
+    assert order[:5] == ["GRU", "minGRU", "GRU4Rec", "SASRec", "LRU"]
+    assert max(mrr, key=lambda arm: mrr[arm]["mean"]) == "GRU4Rec" and MODELS["GRU"].max_length == 50
+    # What the text says of the log: one of ten users chooses, and none of the settings sees all items
+    users = result["config"]["users"]
+    assert users["choose"] / (users["train"] + users["choose"]) == pytest.approx(0.1, abs=0.001)
+    assert all(result["config"]["chosen"][arm]["n_sample"] == 2048 for arm in (*MODELS, "GRU4Rec"))
+
+
 @pytest.mark.claim("no-network-without-order")
 def test_in_the_control_no_network_passes_the_last_click():
     recall = results.rows(NAME, "recall@20")

@@ -316,6 +316,8 @@ def test_what_the_figures_of_who_is_ahead_are_said_to_show():
     assert moods == [ahead | {"LRU": "ahead", "minGRU": "not certain"},
                      ahead | {"LRU": "not certain", "minGRU": "ahead"}]
     assert verdicts("after-yoochoose-100k", "GRU", cells, "recall@20") == ahead | {"LRU": "behind", "minGRU": "behind"}
+    assert verdicts("after-video", "GRU", cells, "recall@20") == {
+        "SASRec": "ahead", "LRU": "ahead", "GRU4Rec": "not certain", "minGRU": "not certain"}
     rmse = results.rows("joint-world", "rmse")
     for n in (1, 3):
         means = [np.array(rmse[f"n={n} · {arm}"]["values"]) for arm in (
