@@ -291,7 +291,7 @@ def hold_out(data, seconds=None):
 
     Examples
     --------
-    >>> clicks = {"session": [1, 1, 2, 2], "item": ["mug", "tent", "mug", "tent"], "time": [0, 1, 200_000, 200_001]}
+    >>> clicks = {"session": [1, 1, 2, 2], "item": [7, 8, 7, 8], "time": [0, 1, 200_000, 200_001]}
     >>> before, last = hold_out(load_log(pd.DataFrame(clicks)))
     >>> before.session_ids.tolist(), last.session_ids.tolist()
     ([1], [2])

@@ -110,18 +110,18 @@ def _remedy(role, names, by_plain, wanted, rows):
                 f'header=[{", ".join(map(quoted, header))}], on the command line --header {",".join(header)}.')
     users = _fitting("user", None, by_plain)
     if role == "session" and users:
-        return (f"{name_it('session')}. Or cut the log of each user into sessions: user={quoted(users[0])}, "
+        return (f"{_name_it('session')}. Or cut the log of each user into sessions: user={quoted(users[0])}, "
                 f"gap=1800, on the command line --user {shlex.quote(users[0])} --gap 1800.")
     taken = {name for other, given in wanted.items() if other != role for name in _fitting(other, given, by_plain)[:1]}
-    return f"{name_it(role)}{'' if set(names) - taken else ', or add one'}."
+    return f"{_name_it(role)}{'' if set(names) - taken else ', or add one'}."
 
 
-def name_it(role):
+def _name_it(role):
     """How to name the column of a role, in Python and on the command line.
 
     Examples
     --------
-    >>> name_it("item")
+    >>> _name_it("item")
     'Name the right one: item=…, on the command line --item NAME'
     """
     return f"Name the right one: {role}=…, on the command line --{role} NAME"

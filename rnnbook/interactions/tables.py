@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from rnnbook.interactions.columns import ID_ROLES, find_columns, name_it
+from rnnbook.interactions.columns import ID_ROLES, find_columns
 from rnnbook.interactions.errors import DataError
 from rnnbook.interactions.ids import EXACT, all_plain_ints, clean_ids, fast_int, is_missing, python_value
 from rnnbook.interactions.json_lines import json_names, scan_json, whole_characters
@@ -426,7 +426,8 @@ def _check_text(table, head):
     if "text" in table.roles and head.schema["text"] not in (pl.String, pl.Categorical, pl.Enum):
         first = table.collect("text")["text"]
         if first.count():
-            table.refuse("text", first.is_not_null(), "not a text", f"{name_it('text')}.")
+            table.refuse("text", first.is_not_null(), "not a text", "Name the column of the reviews: text=…, on the "
+                         "command line --text NAME.")
 
 
 def _expression(role, head, fast, form):
