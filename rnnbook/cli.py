@@ -8,6 +8,7 @@ import importlib
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -215,37 +216,49 @@ def do_train(args):
 
     scores = runs.train(args.log, args.folder, model=args.model, settings=dict(args.set), seed=args.seed,
                         device=args.device, fast=args.fast, valid=args.valid, reading=reading_of(args))
-    print(scores)
+    print(shown(scores))
+
+
+def shown(scores):
+    """Scores as text. There is no interval over sessions, or over users, if there is only one."""
+    one, n = ("session", scores.n_sessions) if hasattr(scores, "n_sessions") else ("user", scores.n_users)
+    return str(scores) if n > 1 else re.sub(r"\[.*\]$", f"(one {one}: no interval)", str(scores), flags=re.MULTILINE)
 
 
 def do_resume(args):
     from rnnbook import runs
 
     scores = runs.resume(args.folder, epochs=args.epochs, log=args.log, device=args.device, reading=reading_of(args))
-    print(f"The model is in {args.folder / 'model'}" if scores is None else scores)
+    print(f"The model is in {args.folder / 'model'}. The numbers in {args.folder / 'scores.json'} are those before the "
+          f"newer log; score again with: rnnbook score {args.folder} --log LOG" if scores is None else shown(scores))
 
 
 def do_score(args):
     from rnnbook import runs
 
-    print("\n".join(map(str, runs.score(args.folder, args.log, device=args.device, reading=reading_of(args)))))
+    known, scores = runs.score(args.folder, args.log, device=args.device, reading=reading_of(args))
+    print(f"{known}\n{shown(scores)}")
 
 
 def do_recommend(args):
     from rnnbook import runs
 
-    options = {"k": args.k, "exclude_seen": args.exclude_seen, "device": args.device}
+    options = {"k": args.k, "exclude_seen": args.exclude_seen, "candidates": args.candidates, "device": args.device}
     if args.output is not None:
         runs.check_table(args.output)
-    if args.candidates is not None:
-        options["candidates"] = [line.strip() for line in args.candidates.read_text(encoding="utf-8-sig").splitlines()
-                                 if line.strip()]
     if args.history is not None:
         [history] = csv.reader([",".join(args.history.splitlines())], skipinitialspace=True)
         answers = runs.recommend(args.folder, [history], **options)
+        least, whose = len(answers), ""
     else:
         answers, sessions = runs.recommend_for_log(args.folder, args.log, reading=reading_of(args), **options)
         print(sessions, file=sys.stderr)
+        lengths = answers.groupby(answers.columns[0]).size()
+        least = 0 if len(lengths) < sessions.n_sessions else lengths.min()
+        whose = f" for some {answers.columns[0]}s"
+    if least < args.k:
+        print(f"only {least:,} item{'s are' if least != 1 else ' is'} left{whose}, fewer than --k {args.k}",
+              file=sys.stderr)
     if args.output is None:
         print(answers.to_csv(index=False, float_format="%.6g"), end="")
     else:
@@ -257,6 +270,8 @@ def do_look(args):
     from rnnbook import data, look, runs
 
     loads = {"sessions": data.load_log, "ratings": data.load_ratings, "reviews": data.load_reviews}
+    if args.output is not None:
+        runs.check_place(args.output)
     kind = args.kind or data.kind_of(args.log)
     runs.check_reading(data.load_sessions if kind == "sessions" else loads[kind], reading_of(args), f"a log of {kind}")
     log = loads[kind](args.log, **reading_of(args))

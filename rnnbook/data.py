@@ -35,7 +35,7 @@ def _is_named(source, known, folders=False, **given):
     that only a table of one's own needs.
     """
     if isinstance(source, str) and _form(source) in known:
-        own = [f"{name}=" for name, value in given.items() if value != (FORMAT | {"gap": GAP}).get(name)]
+        own = [f"{name}=" for name, value in given.items() if value != FORMAT.get(name)]
         if own:
             raise TypeError(f"{source} has its own column names and format; {', '.join(own)} is for a table of yours")
         return True
@@ -96,7 +96,7 @@ def kind_of(name):
 # --- Sessions ---------------------------------------------------------------------------------------------
 
 
-def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=GAP, min_support=None,
+def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=None, min_support=None,
                   test_seconds=None, header=None, separator=None, quote_char='"', time_unit=None, drop_missing=False):
     """Load a session log and split it into train and test.
 
@@ -115,8 +115,9 @@ def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=
         Column names of your own table. A missing name is guessed.
     user : str, optional
         The column of users in a log without sessions. Sessions are cut where a user does nothing for a while.
-    gap : float
-        More than so many seconds without an event of the user end a session. Only where sessions are cut.
+    gap : float, optional
+        More than so many seconds without an event of the user end a session, by default half an hour (1,800). Only for
+        a log whose sessions are cut.
     min_support : int, optional
         The smallest number of clicks of an item, by default 5. Only for logs without a published split.
     test_seconds : float, optional
@@ -167,8 +168,6 @@ def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=
                "drop_missing": drop_missing}
     if session is not None and user is not None:
         raise TypeError("a log has session= or, to cut its sessions, user=; not both")
-    if not 0 < gap < math.inf:
-        raise ValueError(f"gap must be a number of seconds above 0, not {gap}")
     if _is_named(source, SPLITS | LOGS, folders=True, **columns, gap=gap, **options):
         if source in LOGS:
             return _split(LOGS[source](), min_support, test_seconds)
@@ -182,7 +181,7 @@ def load_sessions(source, *, session=None, item=None, time=None, user=None, gap=
     return _split(_log(source, path.name if path else "sessions", columns, gap, options), min_support, test_seconds)
 
 
-def load_log(source, *, session=None, item=None, time=None, user=None, gap=GAP, **options):
+def load_log(source, *, session=None, item=None, time=None, user=None, gap=None, **options):
     """Load a whole session log, of which nothing is dropped or held out. Open sessions, to be answered, are such a log.
 
     Parameters
@@ -220,15 +219,21 @@ def load_log(source, *, session=None, item=None, time=None, user=None, gap=GAP, 
     return _log(table, path.name if path else "sessions", columns, gap, options)
 
 
-def _log(source, name, columns=None, gap=GAP, options=None, shape=None):
+def _log(source, name, columns=None, gap=None, options=None, shape=None):
     """SessionData of a whole log, its sessions cut where it has none."""
+    if gap is not None and not 0 < gap < math.inf:
+        raise ValueError(f"gap must be a number of seconds above 0, not {gap}")
     columns = columns or dict.fromkeys(("session", "user", "item", "time"))
     frame, report, shape = _read(shapes.SESSIONS, source, columns, options or {}, shape)
     if "milliseconds" in frame.columns:
         frame = _with_milliseconds(frame, f"missing {shape.extra['milliseconds']}s read as 0", report)
     if "user" in frame.columns:
+        gap = gap or GAP
         frame = cut_sessions(frame, gap)
         report[f"sessions cut at gaps above {gap:,} s"] = frame["session"].n_unique()
+    elif gap is not None:
+        raise DataError(f"gap= cuts the log of users, and {name} is one of sessions: leave it out, on the command line "
+                        "--gap, or name the column of the users: user=…, on the command line --user NAME.")
     if "event" in frame.columns:  # once the sessions are cut, since whoever buys has not left
         views = frame.filter(pl.col("event") == "view")
         if len(views) < len(frame):
@@ -261,9 +266,45 @@ def _split(data, min_support, test_seconds):
     data = data.drop_short("events of sessions left with one event dropped")
     if data.n_events == 0:
         raise DataError(f"{data.name}: nothing is left after dropping one-event sessions and items clicked "
-                        f"fewer than {min_support} times. Load more data, or lower min_support.")
+                        f"fewer than {min_support} times. Load more data, or lower min_support, on the command line "
+                        "--min-support.")
+    return hold_out(data, test_seconds)
+
+
+def hold_out(data, seconds=None):
+    """Split a log by time, as `SessionData.split_by_time` does; a refusal also says what to do on the command line.
+
+    Parameters
+    ----------
+    data : SessionData
+    seconds : float, optional
+        By default a day.
+
+    Returns
+    -------
+    before, last : SessionData
+
+    Raises
+    ------
+    DataError
+        One of the parts would be empty.
+
+    Examples
+    --------
+    >>> clicks = {"session": [1, 1, 2, 2], "item": [7, 8, 7, 8], "time": [0, 1, 200_000, 200_001]}
+    >>> before, last = hold_out(load_log(pd.DataFrame(clicks)))
+    >>> before.session_ids.tolist(), last.session_ids.tolist()
+    ([1], [2])
+    """
+    ends = data.times[data.offsets[1:] - 1]
+    if len(ends) and ends.min() == ends.max():
+        what = "one session is left" if len(ends) == 1 else f"all {len(ends):,} sessions end at the same time"
+        rare = any(reason.endswith("times dropped") for reason in data.report)
+        raise DataError(f"{data.name}: {what}, and a split takes two that end at different times: one to train on, one "
+                        "to hold out. Name the right column of the sessions: session=…, on the command line --session "
+                        f"NAME; {'lower min_support, on the command line --min-support; ' * rare}or load more data.")
     try:
-        return data.split_by_time(DAY if test_seconds is None else test_seconds)
+        return data.split_by_time(DAY if seconds is None else seconds)
     except DataError as error:
         raise DataError(f"{error} That is load_sessions(…, test_seconds=…), or "
                         f"python -m rnnbook train … --test-seconds ….") from None

@@ -16,7 +16,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
-from functools import partial
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,13 +26,14 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from rnnbook import data, gru4rec, improved, joint, metrics, rrn
-from rnnbook.interactions import DAY, DataError, RatingData, SessionData
+from rnnbook.interactions import DataError, RatingData, ReviewData, SessionData
 from rnnbook.interactions.lookup import ids_like
 from rnnbook.interactions.ragged import concatenated_ranges
 from rnnbook.training import pick_device
 from rnnbook.training.checkpoints import move_checkpoint
 
 FORMAT = 1  # of run.json
+SHOWN = 3  # at most so many unknown candidates are named in an error
 
 
 class Kind(NamedTuple):
@@ -122,7 +123,11 @@ def read_plan(folder):
     ValueError
         The file is damaged, or of another version.
     """
-    path = Path(folder) / "run.json"
+    folder = Path(folder)
+    path = folder / "run.json"
+    if not folder.is_dir():
+        what = f"{folder} is a file, not the folder of a run" if folder.exists() else f"there is no folder {folder}"
+        raise FileNotFoundError(f"{what}; make a run with: rnnbook train LOG FOLDER")
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no run.json, so it is not the folder of a run; make one with: rnnbook "
                                 f"train LOG {folder}")
@@ -221,6 +226,8 @@ def train(log, folder, *, model="gru4rec", settings=None, seed=0, device="auto",
     ------
     ValueError
         A setting is not known or not allowed, or the folder has another run.
+    FileExistsError
+        A file has the name of the folder.
     """
     settings = settings or {}
     known = [field.name for field in fields(KINDS[model].config)]
@@ -237,6 +244,9 @@ def train(log, folder, *, model="gru4rec", settings=None, seed=0, device="auto",
         refused = unsupported(config, pick_device("cpu" if device == "auto" else device))
         if refused:
             raise ValueError(f"the compiled step cannot train with {refused}; leave out --fast")
+    for place in (Path(folder), *Path(folder).parents):
+        if place.exists() and not place.is_dir():
+            raise FileExistsError(f"{place} is a file; the second argument is a new folder for the run")
     stage = {"log": str(log), "reading": reading or {}, "n_epochs": config.n_epochs, "done": False}
     plan = json.loads(json.dumps({"format": FORMAT, "model": model, "settings": settings, "seed": seed, "fast": fast,
                                   "valid": valid, "stages": [stage]}))
@@ -263,7 +273,7 @@ def _check_same(folder, before, plan):
     old, new = ({**each, **each["stages"][0], **(asdict(config(**each["settings"])) if each["model"] == plan["model"]
                                                  else {})} for each in (before, plan))
     differ = [name for name in old | new
-              if name not in ("settings", "stages", "done") and old.get(name) != new.get(name)]
+              if name not in ("settings", "stages", "done", "until") and old.get(name) != new.get(name)]
     if differ:
         changes = ", ".join(f"{name}={old.get(name)!r}, now {new.get(name)!r}" for name in differ[:3])
         raise ValueError(f"{folder} has another run ({changes}); give another folder, or delete this one to start anew")
@@ -364,7 +374,7 @@ def read_parts(plan):
     train, test = data.load_sessions(log, **reading)
     if not plan["valid"]:
         return Parts(train, None, test)
-    train, valid = train.split_by_time(reading.get("test_seconds") or DAY)
+    train, valid = data.hold_out(train, reading.get("test_seconds"))
     test = test.restrict_to(train.item_ids).drop_short("events of sessions left with one event dropped")
     return Parts(train, valid, test)
 
@@ -380,6 +390,7 @@ def _run_last_stage(folder, plan, device):
     kind, stage, number = KINDS[plan["model"]], plan["stages"][-1], len(plan["stages"])
     print(f"Reading {stage['log']}", flush=True)
     parts, device = read_parts(plan), pick_device(_device_of(plan, device))
+    _note_times(plan, parts)
     write_plan(folder, plan)  # now that the log can be read
     start = kind.model.load(folder / "model", device=device) if number > 1 else None
     if start is not None:
@@ -403,6 +414,21 @@ def _run_last_stage(folder, plan, device):
     write_plan(folder, plan)  # from here on the stage is done, whenever the process is killed
     tidy(folder, plan)
     return scores
+
+
+def _note_times(plan, parts):
+    """Note in the plan when the log of its last stage ends; say so if it begins before the end of an earlier one."""
+    *before, stage = plan["stages"]
+    times = np.concatenate([part.ratings.times if isinstance(part, ReviewData) else part.times
+                            for part in parts if part is not None])
+    if not len(times):
+        return  # such a log is refused for what it lacks
+    begins, ended = times.min(), max((each.get("until", -np.inf) for each in before), default=-np.inf)
+    stage["until"] = float(times.max())
+    if before and stage["asked"]["log"] and begins < ended:
+        new, old = (f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}" for moment in (begins, ended))
+        print(f"{stage['log']} is not newer: it begins at {new}, and what the model has read ends at {old} UTC. "
+              "The model may read again what it knows, or what its scores were held out from", flush=True)
 
 
 def _fit(plan, parts, start, checkpoint, device):
@@ -485,7 +511,8 @@ def recommend(folder, histories, *, k=10, exclude_seen=False, candidates=None, d
         As typed: where the model's ids are integers, they are converted.
     k, exclude_seen
         As in `Recommender.recommend_many`.
-    candidates : list of str, optional
+    candidates : list of str or Path, optional
+        Recommend only these items. Of a file, each line is an id.
 
     Returns
     -------
@@ -493,9 +520,9 @@ def recommend(folder, histories, *, k=10, exclude_seen=False, candidates=None, d
         As in `recommend_for_log`; the column ``session`` is the number of the history, and is missing if there is one.
     """
     model = _recommender(folder, device)[0]
-    typed = partial(_as_ids, model.item_ids)
-    found = model.recommend_many([typed(history) for history in histories], k, exclude_seen=exclude_seen,
-                                 candidates=None if candidates is None else typed(candidates))
+    allowed = _candidates(model.item_ids, candidates)
+    found = model.recommend_many([_as_ids(model.item_ids, history) for history in histories], k,
+                                 exclude_seen=exclude_seen, candidates=allowed)
     return _as_frame(np.arange(len(found)), found).drop(columns="session" if len(found) == 1 else [])
 
 
@@ -512,17 +539,19 @@ def recommend_for_log(folder, log, *, k=10, exclude_seen=False, candidates=None,
         sessions without a known item, which have no answer.
     """
     model, plan = _recommender(folder, device)
+    allowed = _candidates(model.item_ids, candidates)
     options = plan["stages"][0]["reading"] | (reading or {})
     check_reading(data.load_sessions, options, f"the model {plan['model']}")
-    user, gap = options.pop("user", None), options.pop("gap", data.GAP)
-    log = load_log(log, options | {"session": user} if user else options)
+    user = options.pop("user", None)
     if user:
-        log = last_visits(log, gap)
+        gap = options.pop("gap", data.GAP)
+        log = last_visits(load_log(log, options | {"session": user}), gap)
+    else:
+        log = load_log(log, options)
     sessions = _with_ids_like(log, model).restrict_to(model.item_ids)
     if sessions.n_sessions < log.n_sessions:
         sessions.report["sessions without a known item, which have no answer"] = log.n_sessions - sessions.n_sessions
-    found = model.recommend_many(sessions, k, exclude_seen=exclude_seen,
-                                 candidates=None if candidates is None else _as_ids(model.item_ids, candidates))
+    found = model.recommend_many(sessions, k, exclude_seen=exclude_seen, candidates=allowed)
     return _as_frame(sessions.session_ids, found).rename(columns={"session": "user"} if user else {}), sessions
 
 
@@ -563,11 +592,18 @@ TABLES = {".csv": lambda frame, path: frame.to_csv(path, index=False),
 
 
 def check_table(path):
-    """Raise ValueError or FileNotFoundError if no table can be written to ``path``, before anything is computed."""
+    """Raise ValueError or OSError if no table can be written to ``path``, before anything is computed."""
     if path.suffix not in TABLES:
         raise ValueError(f"{path}: the name must end in {', '.join(TABLES)}")
+    check_place(path)
+
+
+def check_place(path):
+    """Raise FileNotFoundError or IsADirectoryError if no file can be written to ``path``."""
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: there is no folder {path.parent}")
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make the folder first")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file, such as {path / 'out'}{path.suffix}")
 
 
 def write_table(frame, path):
@@ -587,6 +623,22 @@ def _recommender(folder, device):
 
         model = model if fast.cannot_rank(model) else fast.Ranker(model)
     return model, plan
+
+
+def _candidates(item_ids, given):
+    """The ids of candidates, a list, a file or None; raises ValueError for lines of the file that name no item."""
+    if not isinstance(given, Path):
+        return None if given is None else _as_ids(item_ids, given)
+    lines = [(number, line) for number, line in enumerate(given.read_text(encoding="utf-8-sig").splitlines(), 1)
+             if line.strip()]
+    if not lines:
+        raise ValueError(f"{given} has no ids; write one on each line")
+    known, ids = pd.Index(item_ids), _as_ids(item_ids, [line for _, line in lines])
+    unknown = [f"line {number} ({each!r})" for (number, _), each in zip(lines, ids) if each not in known]
+    if unknown:
+        more = f" and {len(unknown) - SHOWN:,} more" if len(unknown) > SHOWN else ""
+        raise ValueError(f"{given}, {', '.join(unknown[:SHOWN])}{more}: not in the catalogue; delete those lines")
+    return ids
 
 
 def _as_ids(item_ids, typed):

@@ -166,7 +166,9 @@ def split(log):
     """
     usable = np.flatnonzero(log.lengths >= 2)
     if len(usable) < 20:
-        raise DataError(f"{log.name}: {len(usable)} sessions of two clicks or more; it takes 20 to learn and to judge")
+        raise DataError(f"{log.name}: {len(usable)} session{'s' * (len(usable) != 1)} of two clicks or more; it takes "
+                        "20 to learn and to judge. Load more data, or name the right column of the sessions: "
+                        "session=…, on the command line --session NAME.")
     train, valid, test = np.split(usable, [7 * len(usable) // 10, 8 * len(usable) // 10])
     n_judged = int(np.searchsorted(np.cumsum(log.lengths[test] - 1), MOST)) + 1
     return log.take(train), log.take(valid[:1000]), log.take(test[:n_judged])

@@ -183,7 +183,9 @@ class RecommenderContract:
         nothing = metrics.evaluate_sessions(Constant(test.item_ids, np.zeros(test.n_items)), test, k=BLOCK)
         assert nothing.recall == 0 and popular.recall < 0.35
         if self.learns_what_goes_together:
-            assert score.recall > 0.95
+            assert score.recall > 0.95, "after the first click the next is certain, and the model does not name it"
             assert metrics.paired_difference(score, popular, "mrr")[1] > 0
         else:
-            assert score.recall <= popular.recall  # no session of these comes back to an item
+            assert score.recall < 0.35, ("one list for all sessions names the next click as often as chance does, in "
+                                         "5 of 30; if the model learns what goes together, leave "
+                                         "learns_what_goes_together = True")

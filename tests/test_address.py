@@ -67,3 +67,17 @@ def test_another_repository_whose_name_begins_alike_is_left_alone(tmp_path):
     address.move([config, other], config, "https://github.com/c/d", "https://c.io/d")
     assert other.read_text() == ("https://github.com/a/b-data https://a.io/bread https://github.com/c/d.git "
                                  "https://c.io/d/c")
+
+
+@pytest.mark.parametrize(("repository", "site", "wrong"), [
+    ("", "", "REPO is missing and SITE is missing: make address REPO="),
+    (REPOSITORY, "", "error: SITE is missing: make"),
+    ("", SITE, "error: REPO is missing: make"),
+    ("https://gitlab.com/a/b", SITE, "error: REPO=https://gitlab.com/a/b is no address like https://github.com/YOU/rnn"),
+    (REPOSITORY, "course.example.org", "error: SITE=course.example.org is no address like https://YOU.github.io/rnnbo")])
+def test_an_address_that_is_missing_or_wrong_is_named(repository, site, wrong, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["address", repository, site])
+    monkeypatch.setattr(address, "move", lambda *_: pytest.fail("nothing may be changed"))
+    with pytest.raises(SystemExit) as ended:
+        address.main()
+    assert ended.value.code == 2 and wrong in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import re
+import subprocess
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -201,13 +203,32 @@ def test_an_impossible_split_says_what_to_change():
     df = pd.DataFrame({"session": [1, 1, 2, 2], "item": [1, 2, 1, 2], "time": [1, 2, 3, 4]})
     with pytest.raises(DataError, match=r"none is left to train on .*test_seconds.*--test-seconds"):
         load_sessions(df, min_support=1)
-    with pytest.raises(DataError, match="lower min_support"):
+    with pytest.raises(DataError, match="lower min_support, on the command line --min-support"):
         load_sessions(df)
     train, test = load_sessions(df, min_support=1, test_seconds=1)
     assert train.session_ids.tolist() == [1] and test.session_ids.tolist() == [2]
     late = df.assign(item=[1, 2, 3, 4])
     with pytest.raises(DataError, match="no session of two known items"):
         load_sessions(late, min_support=1, test_seconds=1)
+
+
+@pytest.mark.parametrize(("sessions", "ends", "what"), [
+    ([1, 1, 1, 1], [1, 2, 3, 4], "one session is left"), ([1, 1, 2, 2], [1, 4, 2, 4], "all 2 sessions end at the same"),
+    ([1, 1, 2, 3], [1, 2, 3, 4], "one session is left")])
+def test_sessions_that_all_end_at_once_cannot_be_split_at_any_time(sessions, ends, what):
+    df = pd.DataFrame({"session": sessions, "item": [1, 2, 1, 2], "time": ends, "visit": [1, 1, 2, 2]})
+    for test_seconds in (None, 1, 1e-3):
+        with pytest.raises(DataError, match=f"sessions: {what}.*, and a split takes two .* --session NAME; or load"):
+            load_sessions(df, min_support=1, test_seconds=test_seconds)
+    right = df.assign(time=[1, 2, 3, 4])
+    assert len(load_sessions(right, session="visit", min_support=1, test_seconds=1)) == 2
+
+
+def test_one_session_that_is_left_of_rare_items_has_another_remedy():
+    df = pd.DataFrame({"session": [1, 1, 2, 2], "item": [1, 1, 1, 2], "time": [1, 2, 90_003, 90_004]})
+    with pytest.raises(DataError, match=r"one session is left, .*; lower min_support, .* --min-support"):
+        load_sessions(df, min_support=2)
+    assert [part.n_sessions for part in load_sessions(df.assign(item=1), min_support=1)] == [1, 1]
 
 
 # ---- published formats -------------------------------------------------------------------------------------
@@ -420,19 +441,35 @@ def test_the_error_shows_three_rows_and_counts_the_rest(tmp_path):
     (b"session,item,time\n1,caf\xc3\xa9,1\n1,caf\xe9,2\n",
      r"column 'item': bytes that are not UTF-8 at line 3 .*iconv"),
     ("session,item,time\n1,a,1\n".encode("utf-16"), r"is UTF-16. Save it as UTF-8"),
-    (b"PK\x03\x04\0\0", r"not a text table. If it is an archive"),
-    (b"7z\xbc\xaf\x27\x1c\0", r"not a text table"),
+    (b"PK\x03\x04\0\0", r"not a text table, but an archive or a spreadsheet\. Unpack it"),
+    (b"7z\xbc\xaf\x27\x1c\0", r"not a text table, but an archive"),
+    (b"\xd0\xcf\x11\xe0\0\0", r"a NUL byte at line 1, so it is not a text table\. .* Otherwise save it as CSV"),
     (pd.DataFrame({"session": [1], "item": [1], "time": [1]}).to_parquet()[:200], r"not a complete parquet file"),
     (gzip.compress(b"session,item,time\n" + b"".join(b"%d,%d,%d\n" % (n, n * 7919 % 1009, n * n % 99991)
                                                      for n in range(30_000)))[:-900],
      r"log is truncated or damaged after line [1-9][\d,]*: get"),
     (gzip.compress("\n".join(GOOD).encode())[:-8] + b"damaged!", r"truncated or damaged"),
     # Named, since gzip writes the time into its bytes: as ids they would differ between two processes.
-], ids=["latin-1", "utf-16", "zip", "7z", "half-parquet", "half-gzip", "gzip-with-wrong-checksum"])
+], ids=["latin-1", "utf-16", "zip", "7z", "xls", "half-parquet", "half-gzip", "gzip-with-wrong-checksum"])
 def test_damaged_bytes_are_refused(tmp_path, content, message):
     (tmp_path / "log").write_bytes(content)
     with pytest.raises(DataError, match=message):
         load_sessions(tmp_path / "log")
+
+
+def test_the_remedy_for_a_nul_byte_works_when_it_is_followed(tmp_path):
+    path, new = tmp_path / "log.csv", tmp_path / "new.csv"
+    path.write_bytes(with_line(7, "1,1\0,5").encode())
+    with pytest.raises(DataError, match=r"log\.csv has a NUL byte at line 7") as error:
+        load_sessions(path)
+    [remedy] = re.findall(r"tr .* NEW", str(error.value))
+    subprocess.run(remedy.replace("OLD", str(path)).replace("NEW", str(new)), shell=True, check=True)
+    assert new.read_text() == with_line(7, "1,1,5") and len(read_events(new)[0]) == 10
+
+
+def test_a_text_that_begins_as_an_archive_does_is_read(tmp_path):
+    (tmp_path / "log.csv").write_text("PK,session,item,time\n1,1,2,3\n")
+    assert len(read_events(tmp_path / "log.csv")[0]) == 1
 
 
 @pytest.mark.parametrize("content", [bytes(range(1, 256)) * 9, "\n".join(GOOD).encode(), b"<html>404</html>"])

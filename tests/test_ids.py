@@ -56,8 +56,10 @@ def test_every_column_of_a_row_may_be_missing_and_every_loader_drops(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("\n".join(["user,item,rating,time,text", *rows]))
     for load in (load_ratings, load_reviews):
-        with pytest.raises(DataError, match="the user id is missing at line 5"):
+        with pytest.raises(DataError, match=r"user id is missing at line 5 .*item id is missing at line 52 .*no rating"
+                                            r".* at line 92 .*no time, .* at line 122 \('NaN'\).* --drop-missing") as e:
             load(path)
+        assert str(e.value).count("drop_missing=True") == 1
         data = load(path, drop_missing=True)
         assert data.n_ratings == 196 and data.report["rows read"] == 200
         for what in ("a user", "an item", "a rating", "a time"):

@@ -146,7 +146,7 @@ def test_a_newer_log_brings_a_new_item(logs):
 
 
 def test_what_cannot_go_on_says_why(logs):
-    with pytest.raises(FileNotFoundError, match=r"nowhere has no run.json.*rnnbook train LOG nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder nowhere; .*rnnbook train LOG FOLDER"):
         runs.resume("nowhere", epochs=1)
     assert not Path("nowhere").exists()
     runs.train(logs / "week.csv", "run", **ASKED)
@@ -388,6 +388,8 @@ def test_the_five_commands(logs, capsys):
     assert call("recommend", "run", "--history", "item-4, item-7", "--k", 2, "--exclude-seen") == 0
     printed = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert printed.columns.tolist() == ["rank", "item", "score"] and len(printed) == 2
+    assert call("recommend", "run", "--history", "item-4", "--candidates", "nowhere.txt") == 1
+    assert "nowhere.txt: No such file" in capsys.readouterr().err
     Path("allowed.txt").write_text("item-4\n\n item-7\n")
     for name, read in (("out.csv", pd.read_csv), ("out.parquet", pd.read_parquet),
                        ("out.jsonl", lambda path: pd.read_json(path, lines=True))):
@@ -406,10 +408,11 @@ def test_the_five_commands(logs, capsys):
     (["resume", "run", "--epochs", "-1"], 2, "--epochs"), (["resume", "run", "--epochs", "1.5"], 2, "whole number"),
     (["train", "x", "run", "--gap", "soon"], 2, "not a number of seconds"),
     (["train", "x", "run", "--model", "svd"], 2, "svd"), (["train", "x", "run", "--time-unit", "days"], 2, "time-unit"),
-    (["recommend", "run", "--history", "a"], 1, "run.json"),
+    (["recommend", "run", "--history", "a"], 1, "there is no folder run; make a run with: rnnbook train LOG FOLDER"),
     (["recommend", "run", "--history", "a", "-o", "out.xlsx"], 1, "must end in .csv, .parquet, .jsonl"),
-    (["recommend", "run", "--history", "a", "-o", "nowhere/out.csv"], 1, "there is no folder nowhere"),
-    (["recommend", "run", "--history", "a", "--candidates", "nowhere.txt"], 1, "nowhere.txt: No such file"),
+    (["recommend", "run", "--history", "a", "-o", "nowhere/out.csv"], 1, "there is no folder nowhere; make the folder"),
+    (["look", "nowhere.csv", "-o", "nodir/log.html"], 1, "there is no folder nodir; make the folder first"),
+    (["look", "nowhere.csv", "-o", "."], 1, ". is a folder; give the name of a file, such as out"),
     (["train", "session-world", "run", "--device", "gpu9"], 1, "device='gpu9'"),
     (["train", "session-world", "run", "--model", "rrn"], 1, "session-world"),
     (["train", "rating-world", "run", "--model", "rrn", "--fast"], 1, "--fast is for the model gru4rec"),
@@ -436,6 +439,103 @@ def test_help_shows_an_example_that_parses(command, capsys):
     example = capsys.readouterr().out.rstrip().splitlines()[-1].removeprefix("example: rnnbook ")
     assert example.split()[0] == command
     cli.arguments().parse_args(shlex.split(example))
+
+
+def test_unknown_candidates_are_named_by_their_lines(logs, capsys):
+    runs.train(logs / "week.csv", "run", **ASKED)
+    asked = ["recommend", "run", "--log", logs / "later.csv", "--candidates", "some.txt"]
+    Path("some.txt").write_text("item-4\n\nnope\nitem-7\nno\n")
+    assert call(*asked) == 1
+    error = capsys.readouterr().err
+    assert error == "some.txt, line 3 ('nope'), line 5 ('no'): not in the catalogue; delete those lines\n"
+    Path("some.txt").write_text("item-4\n" + "nope\n" * 15)
+    assert call("recommend", "run", "--history", "item-4", "--candidates", "some.txt") == 1
+    assert "line 4 ('nope') and 12 more: not in the catalogue" in capsys.readouterr().err
+    Path("some.txt").write_text("\n \n")
+    assert call(*asked) == 1 and "some.txt has no ids; write one on each line" in capsys.readouterr().err
+    Path("some.txt").write_text("item-4\n\nitem-7\n")
+    assert call(*asked) == 0
+    with pytest.raises(ValueError, match="a candidate is not in the catalogue: 'nope'"):
+        runs.recommend("run", [["item-4"]], candidates=["nope"])
+
+
+def test_fewer_items_than_were_asked_for_are_said(logs, capsys):
+    runs.train(logs / "week.csv", "run", **ASKED)
+    for words, said in (
+            (["--history", "item-4", "--k", 20], ""),
+            (["--history", "item-4", "--k", 200], "only 20 items are left, fewer than --k 200"),
+            (["--history", "item-4", "--k", 20, "--exclude-seen"], "only 19 items are left, fewer than --k 20"),
+            (["--log", logs / "later.csv", "--k", 200], "only 20 items are left for some sessions, fewer than --k")):
+        assert call("recommend", "run", *words) == 0
+        error = capsys.readouterr().err
+        assert said in error and ("fewer" in error) == bool(said)
+    Path("one.txt").write_text("item-4\n")
+    Path("open.csv").write_text("session,item,time\na,item-4,1\nb,item-7,2\n")  # to the first, nothing is left
+    words = ["--log", "open.csv", "--candidates", "one.txt", "--exclude-seen", "--k", 1]
+    assert call("recommend", "run", *words) == 0
+    assert "only 0 items are left for some sessions, fewer than --k 1\n" in capsys.readouterr().err
+
+
+def test_a_pause_is_asked_for_users_alone(logs, capsys):
+    tiny = [f"{name}={value}" for name, value in TINY.items()]
+    words = ["--min-support", 1, "--set", *tiny]
+    assert call("train", logs / "week.csv", "run", "--gap", 10, *words) == 1 and not Path("run").exists()
+    assert "week.csv is one of sessions: leave it out, on the command line --gap" in capsys.readouterr().err
+    assert call("train", logs / "week.csv", "run", *words) == 0
+    for command in (["look"], ["recommend", "run", "--log"], ["score", "run", "--log"], ["resume", "run", "--log"]):
+        assert call(*command, logs / "later.csv", "--gap", 10) == 1
+        assert "later.csv is one of sessions: leave it out" in capsys.readouterr().err
+
+
+def test_a_score_of_one_session_or_user_has_no_interval(logs, capsys):
+    runs.train(logs / "week.csv", "run", **ASKED)
+    runs.train(logs / "ratings.csv", "ratings", model="rrn", settings={"n_epochs": 1})
+    clicks, ratings = pd.read_csv(logs / "later.csv"), pd.read_csv(logs / "later-ratings.csv")
+    for folder, frame, who, metric in (("run", clicks[clicks["item"] != "a new one"], "session", "recall@20"),
+                                       ("ratings", ratings, "user", "rmse")):
+        by_size = frame[who].value_counts()
+        for n, said in ((1, rf"\(one {who}: no interval\)"), (2, r"\[.*\]")):
+            frame[frame[who].isin(by_size.index[:n])].to_csv("some.csv", index=False)
+            capsys.readouterr()
+            assert call("score", folder, "--log", "some.csv") == 0
+            printed = capsys.readouterr().out
+            assert re.search(rf"{metric} +\d\.\d+  {said}\n", printed), printed
+
+
+@pytest.mark.parametrize("model", ["gru4rec", "rrn"])
+def test_a_log_that_is_not_newer_is_said_to_be_none(model, logs, capsys):
+    name, later = ("week.csv", "later.csv") if model == "gru4rec" else ("ratings.csv", "later-ratings.csv")
+    asked = ASKED if model == "gru4rec" else {"settings": {"n_epochs": 1}}
+    runs.train(logs / name, "run", model=model, **asked)
+    shutil.copytree("run", "same")
+    capsys.readouterr()
+    assert call("resume", "run", "--log", logs / later) == 0
+    printed = capsys.readouterr().out
+    assert "is not newer" not in printed
+    assert "scores.json are those before the newer log; score again with: rnnbook score run --log LOG" in printed
+    # ratings that the model has read are refused, so here the log begins in what was held out
+    pd.read_csv(logs / name).iloc[0 if model == "gru4rec" else 145:].to_csv("old.csv", index=False)
+    assert call("resume", "same", "--log", "old.csv") == 0
+    assert re.search(r"old.csv is not newer: it begins at .*, and what the model has read ends at .* UTC",
+                     capsys.readouterr().out)
+    if model == "gru4rec":  # more epochs of the last log are no other log
+        assert call("resume", "run", "--epochs", 1) == 0 and "is not newer" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["train", "clicks.csv", "clicks.csv"], "clicks.csv is a file; the second argument is a new folder for the run"),
+    (["train", "clicks.csv", "clicks.csv/run"], "clicks.csv is a file; the second argument is a new folder for"),
+    (["recommend", "clicks.csv", "--history", "a"], "clicks.csv is a file, not the folder of a run; make a run with"),
+    (["resume", "folder"], "folder has no run.json, so it is not the folder of a run; make one with: rnnbook train"),
+    (["sequential", "clicks.csv"], "1 session of two clicks or more; it takes 20"),
+    (["train", "clicks.csv", "run", "--min-support", "1", "--test-seconds", "1"], "one session is left, and a split")])
+def test_a_file_or_a_folder_in_the_wrong_place_is_said_to_be_one(words, message, capsys):
+    Path("clicks.csv").write_text("session,item,time\n1,2,3\n1,3,4\n")
+    Path("folder").mkdir()
+    before = Path("clicks.csv").read_text()
+    assert call(*words) == 1
+    assert message in capsys.readouterr().err
+    assert Path("clicks.csv").read_text() == before and not Path("run").exists()
 
 
 WORDS = st.sampled_from(["train", "recommend", "resume", "score", "look", "session-world", "nowhere.csv", "empty.csv",

@@ -122,8 +122,9 @@ def test_a_long_memory_is_order_beyond_the_last_click():
 
 
 def test_too_small_a_log_is_refused():
-    with pytest.raises(DataError, match="12 sessions of two clicks or more"):
-        sequentiality(WORLD.sample(12), progress=False)
+    for n, said in ((12, "12 sessions of two clicks or more"), (1, "1 session of two clicks or more")):
+        with pytest.raises(DataError, match=f"{said}; it takes 20 to learn and to judge. Load more .* --session NAME"):
+            sequentiality(WORLD.sample(n), progress=False)
 
 
 def test_the_command_says_it_in_words(tmp_path, capsys):

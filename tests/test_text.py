@@ -275,11 +275,50 @@ def test_what_is_no_text_file_has_no_separator_and_no_header(tmp_path):
 def test_a_header_has_a_name_for_each_column_and_is_not_given_twice():
     with written("1,2,3\n4,5,6\n") as path:
         assert read_events(path, header=["item", "time", "session"])[0].rows() == [(3, 1, 2.0), (6, 4, 5.0)]
-        with pytest.raises(DataError, match="header= names 2 columns, but line 1 has 3 fields\\."):
+        with pytest.raises(DataError, match=r"header= names 2 columns, but line 1 has 3 fields\. Give a name to each"):
             read_events(path, header=["item", "time"])
         path.write_text("session,item,time\n1,2,3\n")
-        with pytest.raises(DataError, match="line 1 is a header line already"):
-            read_events(path, header=["session", "item", "time"])
+        for header in ("session", "item", "time"), ("session", "time", "item"), ("Item", "session", "time"):
+            with pytest.raises(DataError, match=r"line 1 is a header line already\. Leave header= out, .* --header\."):
+                read_events(path, header=list(header))
+        assert len(read_events(path)[0]) == 1
+
+
+@pytest.mark.parametrize(("inside", "given"), [(",", ";"), (";", ","), ("\t", ","), ("|", "\t"), ("::", "|")])
+@pytest.mark.parametrize("header", [True, False])
+def test_a_wrong_separator_is_said_to_be_one_and_both_remedies_work(tmp_path, inside, given, header):
+    path = tmp_path / "log.txt"
+    names = ["session", "item", "time"]
+    rows = [[str(n // 3), str(n % 3), str(T0 + n)] for n in range(9)]
+    path.write_text("\n".join(map(inside.join, [names, *rows] if header else rows)))
+    rest = {} if header else {"header": names}
+    with pytest.raises(DataError, match=r"It was read as one column: leave separator= out, or give sep") as error:
+        read_events(path, separator=given, **rest)
+    assert str(error.value).endswith(r"--sep $'\t'." if inside == "\t" else f"--sep '{inside}'.")
+    [right] = re.findall(r"separator=('.*?'),", str(error.value))
+    for remedy in ({}, {"separator": eval(right)}):
+        assert len(read_events(path, **rest, **remedy)[0]) == 9
+    if not header:
+        with pytest.raises(DataError, match=r"header= names 3 columns, but line 1 has 1 field\. It was read as one"):
+            read_events(path, separator=given, header=names)
+        with pytest.raises(DataError, match="It was read as one column"):
+            read_events(path, separator=given)
+
+
+def test_a_column_that_is_not_there_is_named_or_added(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("session,thing,time\n1,2,3\n")
+    with pytest.raises(DataError, match=r"Name the right one: item=…, on the command line --item NAME\.$"):
+        load_sessions(path)
+    assert read_events(path, item="thing")[0].rows() == [(1, 2, 3.0)]
+    path.write_text("session,item\n1,2\n")
+    with pytest.raises(DataError, match=r"time=…, on the command line --time NAME, or add one\.$"):
+        load_sessions(path)
+    with pytest.raises(DataError, match=r"no column 'when'.* --time NAME, or add one\.$"):
+        load_sessions(path, time="when")
+    path.write_text("User ID,item,time\n1,2,3\n")
+    with pytest.raises(DataError, match=r"session=…, on the command line --session NAME\. .* --user 'User ID' --gap"):
+        load_sessions(path)
 
 
 HEADLESS = [  # (loader, lines without a header)

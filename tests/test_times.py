@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnbook.data import load_ratings, load_reviews, load_sessions
+from rnnbook.data import load_log, load_ratings, load_reviews, load_sessions
 from rnnbook.interactions import SessionData
 from rnnbook.interactions.sessions import cut_sessions
 from rnnbook.interactions.tables import DataError, read_events
@@ -62,13 +62,32 @@ def test_one_time_in_another_unit_is_refused_and_the_remedy_works(seconds, unit,
 def test_a_named_unit_is_taken_at_its_word(tmp_path):
     assert read_events(frame([0, 4724, 55929]), time_unit="ms")[0]["time"].to_list() == [0, 4.724, 55.929]
     assert read_events(frame([20140401.0]), time_unit="s")[0]["time"].to_list() == [20140401]
-    with pytest.raises(DataError, match=r"after the year 5000 at row 0 .*not seconds: give another time_unit="):
+    with pytest.raises(DataError, match=r"year 5000 at row 0 .*not seconds: give another time_unit=, .* --time-unit"):
         read_events(frame([T0 * 1000]), time_unit="s")
     assert read_events(frame([T0 * 1000]))[0]["time"].to_list() == [T0]
-    with pytest.raises(DataError, match=r"has dates, such as 2014-04-01; time_unit='ms' is for numbers\. Leave"):
+    with pytest.raises(DataError, match=r"has dates, such as 2014-04-01; time_unit='ms' is for .* --time-unit\.$"):
         read_events(frame(["2014-04-01"]), time_unit="ms")
     with pytest.raises(ValueError, match="time_unit is one of 's', 'ms', 'us', 'ns', not 'h'"):
         read_events(frame([1]), time_unit="h")
+
+
+def test_a_named_unit_that_leads_to_the_years_before_1973_is_reported():
+    early = "times before 1973, if they are in milliseconds: is that their unit?"
+    assert read_events(frame([T0, T0 + 1, T0 * 1000]), time_unit="ms")[1] == {"rows read": 3, early: 2}
+    assert read_events(frame([0, 4724]), time_unit="ms")[1] == {"rows read": 2, early: 2}
+    assert read_events(frame([20140401]), time_unit="s")[1] == {"rows read": 1, early.replace("milli", ""): 1}
+    assert read_events(frame([0, 4724]))[1] == {"rows read": 2}  # nobody has named one
+    missing = frame([T0 * 1000, np.nan])
+    assert early not in read_events(missing, time_unit="ms", drop_missing=True)[1]
+
+
+def test_zones_in_some_times_alone_are_refused_and_the_remedy_works(tmp_path):
+    times = ["2014-04-01T09:00:00Z", "2014-04-01T09:00:01", "2014-04-01T09:00:02"]
+    path = written(tmp_path / "log.csv", times)
+    with pytest.raises(DataError, match=r"like the first at line 3 .*, with a zone in all or in none, or delete"):
+        read_events(path)
+    for same in ([f"{time.removesuffix('Z')}Z" for time in times], [time.removesuffix("Z") for time in times]):
+        assert read_events(written(path, same))[0]["time"].to_list() == [T0, T0 + 1, T0 + 2]
 
 
 def test_every_loader_takes_a_unit(tmp_path):
@@ -175,7 +194,21 @@ def test_what_does_not_go_together_is_refused():
     for gap in (0, -1, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="gap must be a number of seconds above 0"):
             load_sessions(frame([1]), user="session", gap=gap)
-    for option in ({"gap": 60}, {"user": "u"}, {"header": ["a"]}, {"separator": ","}, {"quote_char": None},
-                   {"time_unit": "s"}, {"drop_missing": True}):
+        with pytest.raises(ValueError, match="gap must be a number of seconds above 0"):
+            load_log(frame([1]), user="session", gap=gap)
+    for option in ({"gap": 60}, {"gap": 1800}, {"user": "u"}, {"header": ["a"]}, {"separator": ","},
+                   {"quote_char": None}, {"time_unit": "s"}, {"drop_missing": True}):
         with pytest.raises(TypeError, match=f"has its own column names and format; {next(iter(option))}= is for"):
             load_sessions("rsc15", **option)
+
+
+@pytest.mark.parametrize("gap", [10, 1800])  # the second is what is taken if nobody names one
+def test_a_gap_for_a_log_of_sessions_is_refused_and_the_remedies_work(tmp_path, gap):
+    path = tmp_path / "clicks.csv"
+    rows = [f"{n // 3},u{n // 6},{n % 3},{T0 + 40_000 * (n // 3) + 600 * (n % 3)}" for n in range(24)]
+    path.write_text("\n".join(["session,who,item,time", *rows]))
+    for load in (load_sessions, load_log):
+        with pytest.raises(DataError, match=r"clicks.csv is one of sessions: leave it out, .* --gap, .* --user NAME"):
+            load(path, gap=gap)
+        load(path)
+    assert load_log(path, user="who", gap=gap).n_sessions == (24 if gap == 10 else 8)

@@ -52,8 +52,13 @@ def main():
     parser.add_argument("site", help="https://YOU.github.io/rnnbook")
     options = parser.parse_args()
     repository, site = options.repository.removesuffix(".git").rstrip("/"), options.site.rstrip("/")
-    if not REPOSITORY.fullmatch(repository) or not SITE.fullmatch(site):
-        parser.error("make address REPO=https://github.com/YOU/rnnbook SITE=https://YOU.github.io/rnnbook")
+    wrong = [f"{name}={given} is no address like {like}" if given else f"{name} is missing"
+             for name, form, given, like in (("REPO", REPOSITORY, repository, "https://github.com/YOU/rnnbook"),
+                                             ("SITE", SITE, site, "https://YOU.github.io/rnnbook"))
+             if not form.fullmatch(given)]
+    if wrong:
+        parser.error(f"{' and '.join(wrong)}: "
+                     "make address REPO=https://github.com/YOU/rnnbook SITE=https://YOU.github.io/rnnbook")
     for path in move(committed(), pages.ROOT / "_config.yml", repository, site):
         print(f"  {path.relative_to(pages.ROOT)}")
 

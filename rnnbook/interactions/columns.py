@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from rnnbook.interactions.errors import DataError
 
@@ -18,6 +19,8 @@ USUAL_NAMES = {
     "text": ("text", "reviewtext", "review"),
 }
 ID_ROLES = ("session", "user", "item")
+TAB = "\t"  # which a shell writes as $'\\t'
+SEPARATORS = (TAB, ";", ",", "|", "::")
 
 
 def plain(name):
@@ -62,7 +65,7 @@ def find_columns(table, names, wanted, rows=()):
     by_plain = {plain(name): name for name in reversed(names)}
     roles = {}
     for role, given in wanted.items():
-        usual = [given] if given is not None else [by_plain[u] for u in USUAL_NAMES[role] if u in by_plain]
+        usual = _fitting(role, given, by_plain)
         if not usual or usual[0] not in names:
             what = f"column {given!r}" if given is not None else f"column for the {role} (such as {role!r})"
             raise DataError(f"{table} has no {what}; it has {', '.join(map(repr, names))}. "
@@ -73,7 +76,30 @@ def find_columns(table, names, wanted, rows=()):
     return roles
 
 
+def one_column(names):
+    """What to do if the only column of a text table is several, by the separators in its name; otherwise None.
+
+    Examples
+    --------
+    >>> one_column(["session;item;time"])
+    "It was read as one column: leave separator= out, or give separator=';', on the command line --sep ';'."
+    """
+    inside = [separator for separator in SEPARATORS if separator in names[0]]
+    if len(names) > 1 or not inside:
+        return None
+    best = max(inside, key=names[0].count)
+    return (f"It was read as one column: leave separator= out, or give separator={best!r}, on the command line --sep "
+            f"{'$' * (best == TAB)}{best!r}.")
+
+
+def _fitting(role, given, by_plain):
+    """The given name of a role's column alone, or those of the usual names that the table has."""
+    return [given] if given is not None else [by_plain[usual] for usual in USUAL_NAMES[role] if usual in by_plain]
+
+
 def _remedy(role, names, by_plain, wanted, rows):
+    if rows and (several := one_column(names)):
+        return several
     numbered = names == [str(n) for n in range(len(names))]  # what pandas writes for columns without names
     if rows and not numbered and any(re.match(r"[-+]?\d", name) or not name for name in names):
         header = guess_header(rows, wanted)
@@ -82,11 +108,23 @@ def _remedy(role, names, by_plain, wanted, rows):
                     f"line with their names above it.")
         return ('Its first line looks like data. If it has no header line, name its columns in their order: '
                 f'header=[{", ".join(map(quoted, header))}], on the command line --header {",".join(header)}.')
-    users = [by_plain[usual] for usual in USUAL_NAMES["user"] if usual in by_plain]
+    users = _fitting("user", None, by_plain)
     if role == "session" and users:
-        return (f"Name the right one: session=…. Or cut the log of each user into sessions: user={quoted(users[0])}, "
-                f"gap=1800, on the command line --user {users[0]} --gap 1800.")
-    return f"Name the right one: {role}=…"
+        return (f"{_name_it('session')}. Or cut the log of each user into sessions: user={quoted(users[0])}, "
+                f"gap=1800, on the command line --user {shlex.quote(users[0])} --gap 1800.")
+    taken = {name for other, given in wanted.items() if other != role for name in _fitting(other, given, by_plain)[:1]}
+    return f"{_name_it(role)}{'' if set(names) - taken else ', or add one'}."
+
+
+def _name_it(role):
+    """How to name the column of a role, in Python and on the command line.
+
+    Examples
+    --------
+    >>> _name_it("item")
+    'Name the right one: item=…, on the command line --item NAME'
+    """
+    return f"Name the right one: {role}=…, on the command line --{role} NAME"
 
 
 def quoted(name):

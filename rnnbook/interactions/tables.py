@@ -25,7 +25,7 @@ from rnnbook.interactions.errors import DataError
 from rnnbook.interactions.ids import EXACT, all_plain_ints, clean_ids, fast_int, is_missing, python_value
 from rnnbook.interactions.json_lines import json_names, scan_json, whole_characters
 from rnnbook.interactions.text import PEEK, Scan, begin, scan_table
-from rnnbook.interactions.times import REMEDY, UNITS, find_form, guess_unit, misfits
+from rnnbook.interactions.times import EARLIEST, REMEDY, UNITS, find_form, guess_unit, misfits
 
 __all__ = ["DataError", "digest", "look", "read_events", "read_ratings", "read_reviews"]
 SHOWN = 3  # at most so many faulty rows are named in an error
@@ -249,14 +249,18 @@ class _Table(NamedTuple):
         lazy = self.scan.lazy.filter(~pl.col("blank")).head(1000)
         return self._replace(scan=self.scan._replace(lazy=lazy)).collect(*self.roles)
 
-    def refuse(self, role, bad, fault, remedy):
-        """Raise a DataError about the rows where the boolean series ``bad`` is true."""
+    def said(self, role, bad, fault, remedy):
+        """Sentences about the rows where the boolean series ``bad`` is true."""
         rows = bad.arg_true().head(SHOWN).to_list()
         shown = [f"{place} ({'nothing' if value is None else repr(value)})" for place, value in
                  zip(self.scan.places(rows), self.collect(role, rows=rows)[role], strict=True)]
         more = f" and {int(bad.sum()) - len(rows):,} more" if bad.sum() > len(rows) else ""
         where = f"{self.name}, column {self.roles[role]!r}"
-        raise DataError(f"{where}: {fault} at {', '.join(shown)}{more}. {remedy}")
+        return f"{where}: {fault} at {', '.join(shown)}{more}. {remedy}"
+
+    def refuse(self, role, bad, fault, remedy):
+        """Raise a DataError of what is `said`."""
+        raise DataError(self.said(role, bad, fault, remedy))
 
 
 def _check_for_text(what, header, separator):
@@ -279,8 +283,13 @@ def _open(path, header, separator, quote_char, wanted, stack):
         return _parquet(path, name, wanted)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{name} is UTF-16. Save it as UTF-8: iconv -f utf-16 -t utf-8 OLD > NEW.")
-    if start[:2] == b"PK" or start[:2] == b"7z" or b"\0" in start:
-        raise DataError(f"{name} is not a text table. If it is an archive, unpack it and load the file inside.")
+    if start.startswith((b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c")):
+        raise DataError(f"{name} is not a text table, but an archive or a spreadsheet. Unpack it and load the file "
+                        "inside, or save the spreadsheet as CSV.")
+    if b"\0" in start:
+        raise DataError(f"{name} has a NUL byte at line {start[:start.index(0)].count(10) + 1}, so it is not a text "
+                        r"table. If it is one but for that, remove it: tr -d '\000' < OLD > NEW. Otherwise save it as "
+                        "CSV.")
     found = begin(start, name, header, separator, quote_char)
     if found.kind in ("json", "idomaar"):
         _check_for_text(name, header, separator)
@@ -382,15 +391,18 @@ def _typed(table, time_unit, drop):
     report, keep = dict(table.scan.report), ~frame["blank"]
     if frame["blank"].any():
         report["blank lines skipped"] = int(frame["blank"].sum())
-    frame = frame.drop("short", "blank")
+    frame, absent = frame.drop("short", "blank"), {}
     for role in table.roles:
         column, missing = _checked(table, role, frame[role], keep, role in fast, report)
         if missing is not None and missing.any():
             if role not in drop:
-                _refuse_missing(table, role, missing)
+                absent[role] = missing
+                continue
             report[f"rows without {'an' if role == 'item' else 'a'} {role} dropped"] = int(missing.sum())
             keep &= ~missing
         frame = frame.with_columns(column.alias(role))
+    if absent:
+        _refuse_missing(table, absent)
     if not keep.any():
         raise DataError(f"{table.name}: no row is left of {len(keep):,}, as each lacks a value.")
     frame = frame.with_columns(_seconds(table, frame["time"], keep, form, time_unit, report).alias("time"))
@@ -405,7 +417,8 @@ def _find_form(table, head, time_unit):
         table.refuse("time", bad if bad.any() else ~values["blank"], "not a time", REMEDY)
     if time_unit and form.dates:
         raise DataError(f"{table.name}, column {table.roles['time']!r} has dates, such as "
-                        f"{head['time'].drop_nulls()[0]}; time_unit={time_unit!r} is for numbers. Leave it out.")
+                        f"{head['time'].drop_nulls()[0]}; time_unit={time_unit!r} is for numbers. Leave it out, on "
+                        "the command line --time-unit.")
     return form
 
 
@@ -413,7 +426,8 @@ def _check_text(table, head):
     if "text" in table.roles and head.schema["text"] not in (pl.String, pl.Categorical, pl.Enum):
         first = table.collect("text")["text"]
         if first.count():
-            table.refuse("text", first.is_not_null(), "not a text", "Name the column of the reviews: text=….")
+            table.refuse("text", first.is_not_null(), "not a text", "Name the column of the reviews: text=…, on the "
+                         "command line --text NAME.")
 
 
 def _expression(role, head, fast, form):
@@ -471,11 +485,13 @@ def _check_numbers(table, role, column, keep):
     return missing
 
 
-def _refuse_missing(table, role, missing):
-    if role in _NO_NUMBER:
-        fault, remedy = _NO_NUMBER[role]
-        table.refuse(role, missing, fault, f"{remedy} {_DROP}")
-    table.refuse(role, missing, f"the {role} id is missing", f"Fill it in or delete those rows. {_DROP}")
+def _refuse_missing(table, absent):
+    """Raise a DataError about all columns in which a value is missing, by role."""
+    said = []
+    for role, missing in absent.items():
+        fault, remedy = _NO_NUMBER.get(role, (f"the {role} id is missing", "Fill it in or delete those rows."))
+        said.append(table.said(role, missing, fault, remedy))
+    raise DataError(" ".join([*said, _DROP]))
 
 
 def _seconds(table, times, keep, form, time_unit, report):
@@ -493,4 +509,6 @@ def _seconds(table, times, keep, form, time_unit, report):
     for bad, fault, remedy in misfits(seconds, unit, guessed, form.dates):
         if (bad := bad & keep).any():
             table.refuse("time", bad, fault, remedy)
+    if time_unit and (early := (seconds < EARLIEST) & keep).any():
+        report[f"times before 1973, if they are in {name}: is that their unit?"] = int(early.sum())
     return seconds

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import polars as pl
 
+from rnnbook.interactions.columns import SEPARATORS, one_column, plain
 from rnnbook.interactions.errors import DataError
 from rnnbook.interactions.records import (LITERAL, Records, Scan, Splitter, Start, open_text, stack, without_end,
                                           wrong_width)
 
-SEPARATORS = ("\t", ";", ",", "|", "::")
 SPARE = "\x01\x02\x03\x04\x05\x06"  # characters that hardly any text contains: polars splits at one to read whole lines
 WIDE = 50  # columns of a table for which a regular expression has room
 PEEK = 1 << 16  # bytes from which the format is told
@@ -85,10 +85,12 @@ def _find_separator(lines):
 
 def _check_header(name, header, first, line):
     if len(header) != len(first):
-        raise DataError(f"{name}: header= names {len(header)} columns, but line {line} has {len(first)} fields. Give a "
-                        f"name to each, in their order.")
-    if header == first:
-        raise DataError(f"{name}: line {line} is a header line already. Leave header= out.")
+        raise DataError(f"{name}: header= names {len(header)} column{'s' * (len(header) != 1)}, but line {line} has "
+                        f"{len(first)} field{'s' * (len(first) != 1)}. "
+                        f"{one_column(first) or 'Give a name to each, in their order.'}")
+    if sorted(map(plain, header)) == sorted(map(plain, first)):  # in any order
+        raise DataError(f"{name}: line {line} is a header line already. Leave header= out, on the command line "
+                        "--header.")
 
 
 # ---- the three ways ------------------------------------------------------------------------------------------

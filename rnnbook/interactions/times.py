@@ -18,7 +18,7 @@ FORMS = tuple(f"{day}{between}{clock}{zone}" for day in ("%Y-%m-%d", "%Y/%m/%d")
               ) + ("%Y-%m-%d", "%Y/%m/%d")
 COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by their number of digits
 REMEDY = ("Write every time as seconds since 1970 or as ISO 8601 (2014-04-07T10:51:09.277Z), all in "
-          "the same way, or delete those rows.")
+          "the same way, with a zone in all or in none, or delete those rows.")
 
 
 class Form(NamedTuple):
@@ -135,7 +135,8 @@ def misfits(seconds, unit, guessed, dates):
         other, per = _unit_of(seconds.filter(late)[0] * per_second)
         remedy = f"These look like {other}: divide them by {per // per_second}."
         if not guessed:
-            remedy = "Correct those rows." if dates else f"These are not {name}: give another time_unit=, or none."
+            remedy = ("Correct those rows." if dates else f"These are not {name}: give another time_unit=, on the "
+                      "command line --time-unit, or none.")
         yield late, f"a time after the year 5000{within}", remedy
     if within and early.any():
         other, per = _unit_of(seconds.filter(early)[0] * per_second)
