@@ -33,7 +33,7 @@ function render({ model, el }) {
   el.classList.add("rnnbook-widget");
   const [spec, presets, choices, n_epochs] = ["spec", "presets", "choices", "n_epochs"].map((name) => model.get(name));
   const names = { world: "world", loss: "loss", sessions: "sessions", batch_size: "lanes",
-    n_sample: "negatives", sample_alpha: "α of the negatives", learning_rate: "learning rate",
+    n_sample: "negatives", sample_alpha: "α of those", learning_rate: "learning rate",
     hidden_size: "units", bptt: "steps back", seed: "seed" };
   const keys = Object.keys(choices);
   let config = {}, run = null, running = false, told = "";
@@ -171,7 +171,7 @@ model.history`;
         ([{ recall }, label]) => ({ y: recall, label })) : [] });
     const now = recalls.at(-1), room = bounds && bounds.best.recall - bounds.last.recall;
     const share = now && Math.round(100 * (now.recall - bounds.last.recall) / room);
-    const closed = now && room > 0.005 ? `, ${String(share).replace("-", "−")} % of the way from last click to optimum` : "";
+    const closed = now && room > 0.005 ? `, ${String(share).replace("-", "−")} % of the gap` : "";
     status.textContent = told || (failed ? `Update ${step}: the loss is no number any more. Start again.`
       : !step ? "Nothing is trained yet."
       : `Update ${step}, loss ${number(losses.at(-1)[1])}. ${now ? `Recall@20 ${now.recall.toFixed(3)} after `
