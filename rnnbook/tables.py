@@ -13,7 +13,7 @@ import pandas as pd
 from IPython import get_ipython
 from IPython.display import HTML
 
-INTERVAL = re.compile(r"(?<=[\d%] )[\[(][-+−\d.,%\s to]+[\])]")  # of "0.7 [0.6, 0.8]" and "1.5 (1.2 to 1.8)"
+INTERVAL = re.compile(r"[\[(][-+−\d.,%\s to]+[\])]")  # of "0.7 [0.6, 0.8]" and "1.5 (1.2 to 1.8)"
 
 
 def interval(mean, low, high, sign=""):
