@@ -172,7 +172,7 @@ def test_without_training_nothing_is_found():
 
 
 def test_what_the_text_says_of_the_search_and_of_the_clock():
-    """Numbers in the prose: the chosen sizes, the epochs, and which network is served in less than half of the time."""
+    """Numbers in the prose: the chosen sizes, the epochs, and which network is served in the least time."""
     config = results.load(NAME)["config"]
     chosen = {each["arm"]: each["config"] for each in config["chosen"] if each["task"] == "5 back"}
     moods = {each["arm"]: each["config"] for each in config["chosen"] if each["task"] == "moods"}
@@ -184,4 +184,6 @@ def test_what_the_text_says_of_the_search_and_of_the_clock():
     served = {arm: row["mean"] for arm, row in results.rows("after-cost", "microseconds").items()}
     for n in (10, 100):
         for arm in ("GRU", "SASRec", "LRU"):
-            assert 2 * served[f"minGRU · {n}"] < served[f"{arm} · {n}"] < 1000
+            assert 1.2 * served[f"minGRU · {n}"] < served[f"{arm} · {n}"] < 1000
+    flat = [served[f"LRU · {n}"] for n in (10, 100, 1000, 4000)]  # as the figure's alternative text says
+    assert max(flat) < 1.25 * min(flat)
