@@ -41,7 +41,7 @@ WORLDS = {"ρ=0.98": RatingWorld(rho=0.98, **SIZE), "ρ=0.995": RatingWorld(rho=
 # Draws of a world and of its ratings, each with a seed of its own: five of the first, two of the largest
 WORLD_SEEDS = dict.fromkeys(WORLDS, range(3)) | {"ρ=0.98": SEEDS, "ρ=0.98, 8,000 users": range(2)}
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-# For the ridge that forgets, all of them. A world has no biases, but where films shift, means of films follow them.
+# For the ridge that forgets, all of them. A world has no biases, but where films shift, means of films help.
 FORGETTING = {"gamma": (0.75, 0.8, 0.85, 0.9, 0.95, 1.0), "user_penalty": (0.5, 1.0, 2.0), "biased": (False, True)}
 WORLD_CONFIG = RRNConfig(hidden_size=32, embedding_size=16, dynamic_size=8, stationary_size=4, dropout=0.1,
                          user_step=DAY, learning_rate=4e-3, decay=True, batch_size=2048, n_epochs=32)

@@ -80,6 +80,7 @@ def test_fine_tuning_after_a_break_beats_both_arms_and_costs_nothing_without_one
 
     share = results.rows("improved-drift", "oracle_share")
     assert share["drift · pre-train, fine-tune"]["low"] > 0.95
+    assert round(share["drift · all sessions"]["mean"], 2) == 0.79  # as the page of claims says
     assert difference("drift", "all sessions")["low"] > 0 and difference("drift", "recent only")["low"] > 0
     assert difference("no drift", "recent only")["low"] > 0 and difference("no drift", "all sessions")["low"] > -0.002
     recall = results.rows("improved-drift", "recall@20")
