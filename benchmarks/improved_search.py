@@ -13,7 +13,7 @@ from rnnbook.benchmarks.rows import mean_row
 from rnnbook.benchmarks.units import Units
 from rnnbook.improved import ImprovedConfig, fit
 
-DRAWS, MAX_EPOCHS = 10, 20
+DRAWS, MAX_EPOCHS = 20, 20
 OUTPUTS = ("softmax", "shared")
 SPACE = {
     "batch_size": [64, 128, 256],
