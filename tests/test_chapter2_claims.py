@@ -106,6 +106,23 @@ def test_over_four_days_gru_leads_in_recall_and_vstan_in_mrr(rival):
         assert 0.4 < recall["difference"] / on_the_day < 0.6
 
 
+@pytest.mark.claim("gru4rec-on-histories")
+def test_gru4rec_is_ahead_of_all_that_counts_on_users_histories():
+    rows = results.load("after-video")["paired"]
+    corrected = dict(zip([(row["a"], row["b"], row["metric"]) for row in rows],
+                         results.holm([row["p"] for row in rows])))
+    recall, mrr = (results.rows("after-video", metric) for metric in ("recall@20", "mrr@20"))
+    for rival in ("Popularity", "Markov", "Item-KNN", "S-KNN", "V-SKNN"):
+        for metric in ("recall@20", "mrr@20"):
+            assert paired("after-video", rival, "GRU4Rec", metric)["high"] < 0, (rival, metric)
+            assert corrected[rival, "GRU4Rec", metric] < 0.01
+    # what the text says of the order of the rivals
+    assert mrr["V-SKNN"]["high"] < min(mrr[rival]["low"] for rival in ("Item-KNN", "Markov"))
+    best = results.load("gru4rec-yoochoose-100k")["best on validation"]
+    on_clicks = paired("gru4rec-yoochoose-100k", best, "V-SKNN", "recall@20")["difference"]
+    assert recall["GRU4Rec"]["mean"] - recall["V-SKNN"]["mean"] > on_clicks
+
+
 def test_every_arm_had_the_same_search():
     """Twenty draws of its settings, or all that it has."""
     trials = results.load("gru4rec-search")["trials"]

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections import Counter
 from copy import deepcopy
 
 import nbformat
@@ -161,7 +160,7 @@ def lowered(tmp_path, monkeypatch):
         chapter = Chapter("book/07_trial", 7)
         chapter.source.write_text(f"# Trial\n\n{text}", encoding="utf-8")
         other = next(page for page in PAGES if page.number == 1)
-        labels = lower.labels_of(chapter, Counter())
+        labels = lower.labels_of(chapter)
         monkeypatch.setattr(lower, "_labels", {**labels, "far": lower.Label(other, "Far", "far")})
         return lower.Lowering(chapter, dict(glue)).lower(text).strip()
 

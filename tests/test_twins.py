@@ -18,7 +18,7 @@ WITHOUT = {
     "prefixes-on-real-clicks": REAL, "m1-and-gru4rec": REAL, "fine-tuning-within-a-week": REAL,
     "the-last-click-has-most-of-the-order": REAL, "new-users-are-met": REAL, "online-factorisation-wins": REAL,
     "twenty-two-years": REAL, "real-clicks": REAL, "users-histories": REAL,
-    "below-models-fitted-once": PEER}
+    "gru4rec-on-histories": REAL, "below-models-fitted-once": PEER}
 
 
 def marked(kind):

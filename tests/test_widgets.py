@@ -294,7 +294,7 @@ def test_ranking_loss_explorer_answers(show, over):
     for name in LOSSES:
         assert row(name)[0] == pytest.approx(expected(name, 1.1, 0.5, -2.0), abs=1e-6)
     page.get_by_role("radio", name="top1-max").click()
-    assert status(page).startswith("top1-max:")
+    assert status(page).startswith("TOP1-max:")
     drag_to(page, "margin", -1)
     assert row("bpr")[0] == pytest.approx(expected("bpr", -0.5, 0.5, -2.0), abs=1e-6)
     box = page.get_by_role("slider", name="score of negative 2").bounding_box()
@@ -309,7 +309,7 @@ def test_ranking_loss_explorer_answers(show, over):
 
 # --- the race of losses -----------------------------------------------------------------------------------
 
-RUNNERS = {"bpr": "bpr", "bpr × N": "bpr", "bpr-max": "bpr-max", "cross-entropy": "cross-entropy"}
+RUNNERS = {"BPR": "bpr", "BPR × N": "bpr", "BPR-max": "bpr-max", "cross-entropy": "cross-entropy"}
 RATES = {"Adagrad": 0.05, "gradient descent": 0.02}
 
 
@@ -364,16 +364,16 @@ def test_what_the_race_shows_is_no_luck(seed):
     few, many = (race(n, "Adagrad", seed, 100) for n in (8, 2048))
     firsts = [ranks.index(1) for ranks in few.values()]
     assert max(firsts) - min(firsts) <= 1
-    assert many["bpr"] == many["bpr × N"]
-    assert 1 not in many["bpr"][:50] and 1 in many["bpr-max"][:35] and 1 in many["cross-entropy"][:20]
+    assert many["BPR"] == many["BPR × N"]
+    assert 1 not in many["BPR"][:50] and 1 in many["BPR-max"][:35] and 1 in many["cross-entropy"][:20]
     plain = race(2048, "gradient descent", seed, 60)
-    assert 1 in plain["bpr × N"][:3] and 1 not in plain["bpr"]
+    assert 1 in plain["BPR × N"][:3] and 1 not in plain["BPR"]
 
 
 @pytest.mark.parametrize("over", ["file", "http"])
 def test_the_race_runs_and_shows_its_ranks(show, over):
     page, expected = show(LossRace(64), over=over), race(64, "Adagrad", 0, 100)
-    assert f"begins at rank {expected['bpr'][0]} " in status(page)
+    assert f"begins at rank {expected['BPR'][0]} " in status(page)
     page.get_by_role("button", name="Start the race").click()
     page.wait_for_function("document.querySelector('[role=status]').textContent.includes(' 100 steps')")
 
@@ -388,7 +388,7 @@ def test_the_race_runs_and_shows_its_ranks(show, over):
     page.get_by_role("slider", name="negatives").press("Home")
     assert page.get_by_text("·", exact=True).count() == 16
     page.get_by_role("button", name="Start the race").press("Enter")
-    assert shown()["bpr"][1] == race(8, "gradient descent", 0, 10)["bpr"][10]
+    assert shown()["BPR"][1] == race(8, "gradient descent", 0, 10)["BPR"][10]
 
 
 # --- loss curves ------------------------------------------------------------------------------------------

@@ -174,6 +174,15 @@ def all_pages(app, env):
     return env.found_docs
 
 
+def numbers_of_their_own(app, env):
+    """Figures of a page without a number count from 1 there; Sphinx counts on from one such page to the next."""
+    for docname, kinds in env.toc_fignumbers.items():
+        if not env.toc_secnumbers.get(docname):
+            for numbers in kinds.values():
+                numbers.update((name, (n,)) for n, name in enumerate(numbers, 1))
+    return []
+
+
 def roles(app, pagename, templatename, context, doctree):
     """Mend what the extensions tell screen readers: a list of references holds items, its links are plain links."""
     body = context.get("body", "")
@@ -242,6 +251,7 @@ def setup(app):
     app.connect("autodoc-skip-member", skip_bare_fields)
     app.connect("env-get-outdated", made_from_others)
     app.connect("env-updated", all_pages)
+    app.connect("env-get-updated", numbers_of_their_own, priority=900)  # after Sphinx's own
     app.connect("doctree-resolved", figures)
     app.connect("html-page-context", roles)
     app.connect("html-page-context", offer_help, priority=900)

@@ -327,15 +327,13 @@ _labels = {}
 def all_labels():
     """{label: Label} over all pages."""
     if not _labels:
-        unnumbered = Counter()  # Sphinx counts on from one page without a number to the next
         for page in pages.toc():
-            _labels.update(labels_of(page, Counter() if page.number else unnumbered))
+            _labels.update(labels_of(page))
     return _labels
 
 
-def labels_of(page, counts):
-    found = {page.stem: Label(page, page.title)}
-    counts["Equation"] = 0  # these begin anew on every page
+def labels_of(page):
+    found, counts = {page.stem: Label(page, page.title)}, Counter()
     prefix = f"{page.number}." if page.number else ""
 
     def number(kind):

@@ -36,6 +36,8 @@ async function copied(text) {
   return true;
 }
 
+/** A loss as the papers write it: "BPR-max" for the package's "bpr-max". */
+const lossName = (loss) => loss.replace(/^(bpr|top1)/, (initials) => initials.toUpperCase());
 const list = (words) => // "a, b and c"
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 

@@ -35,7 +35,7 @@ class LossCurves(Widget):
     >>> # ``fit(…, callback=curves.update)`` calls this
     >>> curves.update({"epoch": 1, "loss": 2.5, "recall": 0.31})
     >>> curves.summary()
-    'Loss curves of a training, 1 points; the last: epoch 1, loss 2.5, recall 0.31.'
+    'Loss curves of a training, 1 point; the last: epoch 1, loss 2.5, recall 0.31.'
     """
 
     _esm = source("loss_curves.js")
@@ -74,7 +74,8 @@ class LossCurves(Widget):
         if not self._recorded:
             return "Loss curves of a training that has not begun."
         end = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in self._recorded[-1].items())
-        return f"Loss curves of a training, {len(self._recorded)} points; the last: {end}."
+        n = len(self._recorded)
+        return f"Loss curves of a training, {n} point{'s' * (n > 1)}; the last: {end}."
 
     def _ipython_display_(self):  # type: ignore[override]  # in the base class it is None
         self.flush()

@@ -1,7 +1,7 @@
 // A race of losses: the rank of one target among its negatives, all scored by one state that each loss trains alone.
 
 const RUNNERS = [ // [name, the engine's loss, whether it is multiplied by the number of negatives, style]
-  ["bpr", "bpr", false, 1], ["bpr × N", "bpr", true, 2], ["bpr-max", "bpr-max", false, 3],
+  ["BPR", "bpr", false, 1], ["BPR × N", "bpr", true, 2], ["BPR-max", "bpr-max", false, 3],
   ["cross-entropy", "cross-entropy", false, 0],
 ];
 const RATES = { "Adagrad": 0.05, "gradient descent": 0.02 };

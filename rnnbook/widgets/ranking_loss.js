@@ -110,7 +110,7 @@ function render({ model, el }) {
     html("div", { class: "rb-scroll" }, html("table", {},
       html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "loss function"), ...columns)),
       html("tbody", {}, ...NAMES.map((name, i) => html("tr", { "data-loss": name },
-        html("th", { scope: "row" }, html("label", {}, radios[i], swatch(i), name)), ...cells[i]))))),
+        html("th", { scope: "row" }, html("label", {}, radios[i], swatch(i), lossName(name))), ...cells[i]))))),
     status,
     html("div", { class: "rb-panels" }, html("div", {}, lossFrame), html("div", {}, gradientFrame)));
 
@@ -183,7 +183,7 @@ function render({ model, el }) {
     const m = target - top;
     margin.show(clamp(tenth(m), -LIMIT, LIMIT));
     count.show(negatives.length);
-    heading.textContent = `Drag scores, or make a step. Arrows: where ${chosen} pushes.`;
+    heading.textContent = `Drag scores, or make a step. Arrows: where ${lossName(chosen)} pushes.`;
     NAMES.forEach((name, i) => {
       const r = at(name, target);
       radios[i].checked = name === chosen;
@@ -207,7 +207,7 @@ function render({ model, el }) {
     chart(gradientFrame, { height, x, y: { domain: [0, 1], label: "|∂L/∂ target|" }, cursor,
       lines: lines((r) => -r.target), dots: [{ x: cursor, y: -now.target, style }] });
     const place = m > 0 ? "above" : m < 0 ? "below" : "level with";
-    status.textContent = `${chosen}: ${FORMULAS[chosen]}. The target is ${number(Math.abs(m), 2)} ${place} `
+    status.textContent = `${lossName(chosen)}: ${FORMULAS[chosen]}. The target is ${number(Math.abs(m), 2)} ${place} `
       + `the hardest of ${negatives.length}: loss ${number(now.loss)}, `
       + `gradient on the target ${number(now.target)}.`;
   }

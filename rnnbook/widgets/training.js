@@ -110,7 +110,7 @@ function render({ model, el }) {
     const values = choices[key];
     if (typeof values[0] === "string") {
       const input = html("select", { onchange: () => choose({ [key]: input.value }) },
-        ...values.map((value) => html("option", { value }, value)));
+        ...values.map((value) => html("option", { value }, key === "loss" ? lossName(value) : value)));
       return { node: html("label", { class: "rb-slider" }, html("span", {}, names[key]), input),
         show: (value) => { input.value = value; } };
     }
