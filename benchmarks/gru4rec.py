@@ -105,12 +105,15 @@ def yoochoose(experiment):
         result["rows"] += [mean_row(model, metric, [about[metric] for _, about in runs]) for metric in runs[0][1]]
     by_day = [{model: [scores for scores, _ in runs] for model, runs in scores_on(day).items()}
               for day in range(len(days))]
-    four = {model: [pooled([by_day[day][model][i] for day in range(len(days))]) for i in range(len(by_day[0][model]))]
-            for model in by_day[1]}
+    four, before = ({model: [pooled([day[model][i] for day in several]) for i in range(len(by_day[0][model]))]
+                     for model in by_day[1]} for several in (by_day, by_day[1:]))
     for model in by_day[0]:
         if model != best:
             result["paired"] += paired_rows(best, model, by_day[0])
-    groups = {"four days": four} | {f"day {-day}": by_day[day] for day in range(1, len(days))}
+        if model in configs and model != best:
+            result["paired"] += paired_rows(model, "V-SKNN", by_day[0])
+    groups = {"four days": four, "three days before": before} | {
+        f"day {-day}": by_day[day] for day in range(1, len(days))}
     for name, scores in groups.items():
         named = {f"{name} · {model}": runs for model, runs in scores.items()}
         for model, runs in named.items():

@@ -93,6 +93,7 @@ def main(experiment):
         result["rows"].append(mean_row(arm, "share of the hardest", [done[arm, seed]["share"] for seed in SEEDS]))
     for b in [*BPRS, "BPR-max", "BPR-max, no penalty"][1:]:
         result["paired"] += paired_rows(b, "BPR", scores)
+    result["paired"] += paired_rows("BPR-max", "BPR-max, no penalty", scores)
     for a in ("exact", "no correction", "two layers", "feed-forward"):
         result["paired"] += paired_rows(f"cross-entropy, {a}", "cross-entropy, logQ", scores)
     # The two rates at which an item enters the columns, up to its support: among other rows' targets, and drawn
