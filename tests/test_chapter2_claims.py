@@ -22,6 +22,12 @@ def paired(name, a, b, metric):
     return next(row for row in rows if (row["a"], row["b"], row["metric"]) == (a, b, metric))
 
 
+def test_the_model_of_the_large_world_differs_from_the_live_one_as_the_page_says():
+    config = results.load("gru4rec-world")["config"]
+    assert config["train_sessions"] == 1_000_000 and config["gru4rec"]["bptt"] == 4
+    assert config["gru4rec"]["n_sample"] > 0 and config["gru4rec"]["hidden_dropout"] > 0
+
+
 @pytest.mark.claim("gru-passes-last-item")
 def test_gru_lies_between_the_last_item_and_the_optimum():
     above = paired("gru4rec-world", "HMM · GRU4Rec", "HMM · Last-item ceiling", "recall@20")
@@ -35,7 +41,7 @@ def test_gru_lies_between_the_last_item_and_the_optimum():
 @pytest.mark.claim("markov-control")
 def test_gru_does_not_pass_the_ceiling_of_the_control():
     gru, ceiling = "Markov control · GRU4Rec", "Markov control · Last-item ceiling"
-    assert paired("gru4rec-world", gru, ceiling, "recall@20")["low"] <= 0
+    assert paired("gru4rec-world", gru, ceiling, "recall@20")["high"] < 0.005
     trained = results.value("gru4rec-world", gru, "recall@20")
     assert trained > 1.2 * results.value("gru4rec-world", "Markov control · Popularity", "recall@20")
 
@@ -118,9 +124,10 @@ def test_gru4rec_is_ahead_of_all_that_counts_on_users_histories():
             assert corrected[rival, "GRU4Rec", metric] < 0.01
     # what the text says of the order of the rivals
     assert mrr["V-SKNN"]["high"] < min(mrr[rival]["low"] for rival in ("Item-KNN", "Markov"))
+    clicks = results.rows("gru4rec-yoochoose-100k", "recall@20")
     best = results.load("gru4rec-yoochoose-100k")["best on validation"]
-    on_clicks = paired("gru4rec-yoochoose-100k", best, "V-SKNN", "recall@20")["difference"]
-    assert recall["GRU4Rec"]["mean"] - recall["V-SKNN"]["mean"] > on_clicks
+    assert clicks["V-SKNN"]["mean"] > 0.95 * clicks[best]["mean"]
+    assert 0.78 < recall["V-SKNN"]["mean"] / recall["GRU4Rec"]["mean"] < 0.86  # “about four fifths”
 
 
 def test_every_arm_had_the_same_search():
@@ -162,10 +169,11 @@ def test_weights_help_bpr_and_a_constant_factor_does_not():
     with_penalty, without, plain = (recall[arm] for arm in ("BPR-max", "BPR-max, no penalty", "BPR"))
     assert min(with_penalty["values"]) > max(without["values"])
     parts = with_penalty["mean"] - without["mean"], without["mean"] - plain["mean"]
-    assert 0.5 < parts[0] / parts[1] < 2
+    assert 0.45 < parts[0] / sum(parts) < 0.55  # “about half of its lead”
     share = results.rows("gru4rec-losses", "share of the hardest")
     shares = [share[arm]["mean"] for arm in ("BPR", *(f"BPR, weights softmax({s} r)" for s in ("0.25", "0.5", "1")))]
     assert shares == sorted(shares) and shares[-1] > 1.5 * shares[0]
+    assert min(share, key=lambda arm: share[arm]["mean"]) == max(recall, key=lambda arm: recall[arm]["mean"]) == "BPR-max"
 
 
 @pytest.mark.claim("exact-logq-changes-little")

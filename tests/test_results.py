@@ -211,6 +211,9 @@ def test_the_new_figures_of_what_we_had_wrong_are_those_of_the_results():
     assert f"counted from that optimum: {share(1):.0%} and {share(3):.0%}".replace("%", " %") in text
     cost = rmse["n=1 · reviews: rating"]["mean"] - rmse["n=1 · ratings alone"]["mean"]
     assert f"raises the RMSE by {cost:.3f} with one" in text
+    losses = results.rows("gru4rec-losses", "recall@20")
+    worse = losses["BPR"]["mean"] - losses["BPR, times N_S"]["mean"]
+    assert f"BPR is worse by {worse:.3f} in Recall@20" in text
     behind = {name: next(row for row in results.load(name)["paired"] if (row["a"], row["b"]) == ("RRN", "Online MF"))
               for name in ("rrn-movielens-100k", "rrn-movietweetings-100k")}
     tweets = behind["rrn-movietweetings-100k"]
