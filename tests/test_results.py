@@ -214,6 +214,10 @@ def test_the_new_figures_of_what_we_had_wrong_are_those_of_the_results():
     losses = results.rows("gru4rec-losses", "recall@20")
     worse = losses["BPR"]["mean"] - losses["BPR, times N_S"]["mean"]
     assert f"BPR is worse by {worse:.3f} in Recall@20" in text
+    blind = {row["a"]: row["difference"] for row in results.load("gru4rec-state")["paired"]
+             if row["b"] == "four days · GRU4Rec, last click only" and row["metric"] == "recall@20"}
+    assert f"loses {blind['four days · GRU4Rec']:.3f} in Recall@20 over four days" in text
+    assert f"{-blind['four days · Markov']:.3f} above the Markov chain" in text
     behind = {name: next(row for row in results.load(name)["paired"] if (row["a"], row["b"]) == ("RRN", "Online MF"))
               for name in ("rrn-movielens-100k", "rrn-movietweetings-100k")}
     tweets = behind["rrn-movietweetings-100k"]

@@ -13,8 +13,8 @@ MACHINE, REAL, PEER = "speed or memory of one machine", "real data, which are no
 WITHOUT = {
     "fast-is-faster": MACHINE, "cost-grows-with-ratings": MACHINE, "text-is-the-cost": MACHINE,
     "cost-forecast": MACHINE, "network-forecast": MACHINE,
-    "sequence-beats-last-item": REAL, "sequence-beats-neighbours": REAL, "the-loss-decides": REAL,
-    "hard-negatives-matter": REAL, "exact-logq-changes-little": REAL, "more-layers": REAL,
+    "gru4rec-beats-counts": REAL, "gru4rec-and-neighbours": REAL, "the-state-adds-little": REAL,
+    "the-loss-decides": REAL, "hard-negatives-matter": REAL, "exact-logq-changes-little": REAL, "more-layers": REAL,
     "prefixes-on-real-clicks": REAL, "m1-and-gru4rec": REAL, "fine-tuning-within-a-week": REAL,
     "the-last-click-has-most-of-the-order": REAL, "new-users-are-met": REAL, "online-factorisation-wins": REAL,
     "twenty-two-years": REAL, "real-clicks": REAL, "users-histories": REAL,
