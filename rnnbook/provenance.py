@@ -2,8 +2,9 @@
 
 A definition is a function, a class or a constant at the top level of a module. It is needed if code that is needed
 names it. So a new function, or a change in one that an experiment never calls, leaves its result as good as it was.
-Comments, docstrings and layout are no part of the digest, and it is the same in every version of Python. It is worked
-out from the source files, without importing them.
+Comments, docstrings and layout are no part of the digest, and it is the same in every version of Python. Guards are no
+part of it either: an ``if`` that only raises a ValueError, TypeError, KeyError or DataError stops a run, or leaves its
+numbers as they are. The digest is worked out from the source files, without importing them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ CHANGE_NO_NUMBER = (
     "rnnbook.interactions.times",
     "rnnbook.provenance", "rnnbook.benchmarks.units",  # they name and keep numbers, exactly as they are
 )
+GUARDS = "ValueError", "TypeError", "KeyError", "DataError"  # no experiment catches one of these
 REST = ""  # in place of a name: the statements of a module that bind none, and run when it is imported
 
 
@@ -97,6 +99,7 @@ def _needs(module, name):
         needed.append(code.names[name])
     if name in code.modules:
         needed += _all_of(code.modules[name])
+    needed += _registered(module, name)
     for statement in _statements(module, name):
         qualified = set()  # modules that stand before a dot; the outermost attribute of a chain is walked first
         for node in ast.walk(statement):
@@ -115,6 +118,13 @@ def _needs(module, name):
                     needed.append(code.names[node.id])
                 needed.append((module, node.id))
     return needed
+
+
+def _registered(module, name):
+    """What a decorator that is given this name binds: ``@overload(name)`` runs another function in its place."""
+    return [(module, other) for other, statements in _code(module).definitions.items() for statement in statements
+            for decorator in getattr(statement, "decorator_list", ()) if isinstance(decorator, ast.Call)
+            if any(isinstance(given, ast.Name) and given.id == name for given in decorator.args)]
 
 
 def _all_of(module):
@@ -139,7 +149,7 @@ def _statements(module, name):
 @cache
 def _code(module):
     """The _Code of a module."""
-    tree = ast.parse(_path(module).read_text(encoding="utf-8"))
+    tree = _WithoutGuards().visit(ast.parse(_path(module).read_text(encoding="utf-8")))
     code = _Code({}, [], {}, {}, [])
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -162,6 +172,20 @@ def _code(module):
         if not _bound(statement) and not isinstance(statement, (ast.Import, ast.ImportFrom)):
             code.rest.append(statement)
     return code
+
+
+class _WithoutGuards(ast.NodeTransformer):
+    """Takes out each ``if`` that can only raise one of `GUARDS`. What a ``try`` may catch stays."""
+
+    def visit_Try(self, node):
+        return node
+
+    def visit_If(self, node):
+        node = self.generic_visit(node)
+        raised = [getattr(getattr(statement, "exc", None), "func", None) for statement in node.body]
+        only_raises = all(isinstance(error, ast.Name) and error.id in GUARDS for error in raised)
+        binds = any(isinstance(part, ast.NamedExpr) for part in ast.walk(node.test))
+        return None if only_raises and not node.orelse and not binds else node
 
 
 def _bound(statement):

@@ -25,6 +25,10 @@ CODE = {
                                    "    return metrics.recall(Chain.length)\n"}
 
 
+def before_the_return(statement):
+    return CODE["rnnbook/metrics.py"].replace("return x + one()", f"{statement}\n    return x + one()")
+
+
 def forget():
     for kept in (provenance._path, provenance._code, provenance._needs, provenance._text):
         kept.cache_clear()
@@ -61,6 +65,13 @@ def test_the_definitions_are_those_that_are_needed_in_the_end(digest_with):
     ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"].replace("return ONE", "return ONE + 1")),
     ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"].replace("def one", "@twice\ndef one")),
     ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\nONE += 1\n"),  # bound a second time
+    ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\n@instead_of(one)\ndef two():\n    return 2\n"),
+    *(("rnnbook/metrics.py", before_the_return(statement))
+      for statement in (  # no guards
+          "if x < 0:\n        raise FloatingPointError('x')", "if x < 0:\n        x = 0",
+          "if (y := x):\n        raise ValueError('x')",
+          "if x < 0:\n        raise ValueError('x')\n    else:\n        x = 1",
+          "try:\n        if x:\n            raise ValueError('x')\n    except ValueError:\n        x = 1")),
     ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\nif True:\n    one = unused\n"),
     ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\nfrom rnnbook.other import one\n"),
     ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\nimport rnnbook.runs\n"),  # that patches another one
@@ -77,6 +88,10 @@ def test_a_change_of_code_changes_it(digest_with, name, text):
     ("rnnbook/metrics.py", '"""Of a module."""\n\n' + CODE["rnnbook/metrics.py"].replace(
         "def recall(x):", 'def recall(x):  # why\n    """Of it."""').replace("x + one()", "(x +\n one())")),
     ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"].replace("7", "8")),  # of a function that is not needed
+    *(("rnnbook/metrics.py", before_the_return(guard))
+      for guard in ("if x < 0:\n        raise ValueError(f'{x} is below 0')",
+                    "if unused() > x:\n        raise TypeError('a')\n    elif x == 1:\n        raise KeyError('b')",
+                    "if not x:\n        raise DataError('none')")),
     ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\ndef precision(x):\n    return x\n"),
     ("rnnbook/worlds/chain.py", 'class Chain:\n    """Of a class."""\n\n    length = 3\n'),
     ("rnnbook/plots.py", "COLOUR = 'blue'\n"),
