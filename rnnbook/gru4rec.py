@@ -608,7 +608,8 @@ class NegativeSampler:
         support, dtype = torch.as_tensor(support, dtype=torch.float64), torch.get_default_dtype()
         self.cumulative = torch.cumsum(support**alpha * (support > 0), 0).to(dtype).to(device)
         self.log_support = support.log().to(dtype).to(device)
-        # How often each item is expected among other rows' targets, for each of these, and among the extra negatives
+        # How often each item is expected among other rows' targets, for each of these, and among the extra negatives.
+        # Targets are taken to be distributed as all clicks are, although the first click of a session is never one.
         self.in_batch = (support / support.sum()).to(dtype).to(device)
         self.sampled = (n_sample * self.cumulative.diff(prepend=self.cumulative.new_zeros(1))
                         / self.cumulative[-1])
@@ -914,6 +915,8 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
         train, valid = (data and data.restrict_to(item_ids) for data in (train, valid))
     with training.seeded(seed, device):
         model = GRU4Rec(train.item_ids, config, device)
+    if start and model.state_dict().keys() != start.state_dict().keys():
+        raise ValueError("the model to start from has other layers; keep the settings that it was trained with")
     optimizer = training.Adagrad(model.named_parameters(), config.learning_rate, config.momentum)
     if start:
         training.copy_first_rows(model.state_dict(), start.state_dict(), "the model to start from")

@@ -51,7 +51,7 @@ class ImprovedConfig:
     hidden_size: Size = 100
     embedding_dropout: Dropout = 0.0  # of units of the embeddings
     output_dropout: Dropout = 0.5  # of units of the states that predict
-    batch_size: Size = 128  # pairs of a history and its next click
+    batch_size: Size = 128  # positions: pairs of a history and its next click if there are prefixes
     learning_rate: Rate = 2e-3  # Adam
     n_epochs: Size = 16
     max_steps: Size = 19  # the gradient is cut after so many clicks
@@ -311,7 +311,9 @@ class ImprovedRNN(nn.Module, Recommender):
     @classmethod
     def load(cls, path, device="auto"):
         """Read what `save` wrote. A folder that does not fit raises ValueError, which says what is wrong."""
-        return training.load_model(cls, ImprovedConfig, path, device, extra_info=["sees"])
+        model = training.load_model(cls, ImprovedConfig, path, device, extra_info=["sees"])
+        model.embedding.weight.requires_grad_(model.config.output != "embedding")  # such a table stays fixed: see `fit`
+        return model
 
 
 # --- Idea 2: the most recent sessions ---------------------------------------------------------------------
@@ -544,6 +546,8 @@ def train_stage(model, train, *, seed=0, valid=None, patience=3, metric="recall"
     n_steps = len(batches_by_length(n_pairs, config.batch_size, np.arange(train.n_sessions)))
     if n_steps == 0:
         raise ValueError(f"{train.name}: nothing to learn from; it needs sessions of two clicks or more")
+    if metric not in ("recall", "mrr", "likelihood"):
+        raise ValueError(f"metric={metric!r}; allowed are recall, mrr and likelihood")
     if teacher is not None:
         metrics.check_catalogue(teacher, train)
         teacher.eval()
@@ -683,6 +687,8 @@ def fit(train, config=ImprovedConfig(), *, device="auto", seed=0, valid=None, pa
     if config.recent:
         pretrained = model.history
         tuning = replace(config, learning_rate=config.recent_learning_rate, n_epochs=config.recent_epochs)
+        if callback:  # its epochs go on from those of the first stage, as in the history
+            common["callback"] = lambda point: callback(point | {"epoch": point["epoch"] + len(pretrained)})
         train_stage(model, recent_sessions(train, config.recent), settings=tuning, checkpoint=folder("recent"),
                     **common)
         model.history = pretrained + [p | {"epoch": p["epoch"] + len(pretrained)} for p in model.history]

@@ -339,7 +339,8 @@ def candidate_counts(model, data, protocol=Protocol(), support=None, batch_size=
     [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]
     """
     if not hasattr(model, "score_sessions"):
-        raise ValueError("this protocol needs the scores of all items, which a ranker does not give; pass its model")
+        raise ValueError("this protocol needs the scores of all items, which a ranker does not give; use "
+                         "metrics.evaluate_sessions with the model itself")
     weight = torch.ones(data.n_items, dtype=torch.float64)
     if protocol.min_support or protocol.sampling == "popularity":
         clicks = _clicks(support, data)

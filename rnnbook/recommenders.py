@@ -158,6 +158,8 @@ class Recommender(ABC):
         for start in range(0, len(encoded), self.at_once):
             batch = encoded[start:start + self.at_once]
             indices, scores = self.best(batch, allowed, min(k, len(allowed)), seen_places(batch, allowed, exclude_seen))
+            if np.isnan(scores).any():
+                raise ValueError("some scores are not numbers; the model's weights must be finite")
             ids, n = self.item_ids[indices], np.isfinite(scores).sum(1)
             answers += [Recommendations(ids[i, :n[i]], scores[i, :n[i]]) for i in range(len(batch))]
         return answers
@@ -214,6 +216,8 @@ def _encode_histories(histories, model, index):
 
 def _encode_candidates(candidates, index):
     """Item indices of the candidates, each once: int64 array, ascending."""
+    if isinstance(candidates, (str, bytes)) or not hasattr(candidates, "__len__"):
+        raise TypeError(f"candidates must be a list of item ids, not {candidates!r}")
     found = find_ids(candidates, index)
     if len(found) == 0:
         raise ValueError("there are no candidates; give at least one, or None for the whole catalogue")

@@ -260,9 +260,10 @@ def lead(name, model, rivals, metric):
 
 def _p_value(mean, low, high, **others):
     """The two-sided p-value of a normal mean with this 95 % interval."""
+    if low == high:  # without chance a difference is certain
+        return float(mean == 0)
     normal = NormalDist()
-    z = abs(mean) / ((high - low) / 2) * normal.inv_cdf(0.975) if low < high else math.inf * bool(mean)
-    return 2 * normal.cdf(-z)
+    return 2 * normal.cdf(-abs(mean) / ((high - low) / 2) * normal.inv_cdf(0.975))
 
 
 def verdict(row):
@@ -347,7 +348,7 @@ def paired_table(name):
     Examples
     --------
     >>> list(paired_table("gru4rec-yoochoose-100k"))[:2]
-    ['Recall@20, a − b', 'MRR@20, a − b']
+    ['Recall@20, a − b', 'Recall@20, p, Holm']
     """
     found = {}
     for metric, of_metric in pd.DataFrame(load(name)["paired"]).groupby("metric", sort=False):

@@ -393,6 +393,8 @@ class RRN(nn.Module):
         -------
         users, items : Terms
         """
+        if not len(users) == len(items) == len(times):
+            raise ValueError(f"users: {len(users)}, items: {len(items)}, times: {len(times)}; a rating has one of each")
         both = find_ids(users, self.seen.user_ids, "user"), find_ids(items, self.seen.item_ids, "item")
         times = as_seconds(times)
         return tuple(side.terms(self.factors_at_times(side, steps, owners, times), owners)
@@ -736,6 +738,8 @@ def descend(model, train, loss_of, *, seed, identity, valid=None, patience=3, ch
     >>> [point["epoch"] for point in model.history]
     [1, 2]
     """
+    if valid is not None and valid.n_ratings == 0:
+        raise ValueError(f"{valid.name}: no ratings to validate on")
     config, steps = model.config, model.steps(train)
     tables = {f"{name}.weight" for name, module in model.named_modules() if getattr(module, "sparse", False)}
     optimizer = training.Adam(dict(model.named_parameters()), config.learning_rate, tables, config.table_learning_rate)

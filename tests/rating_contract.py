@@ -113,6 +113,10 @@ class RatingContract:
                                       model.predict([train.user_ids[newcomer]], np.array([101]), [time]))
         assert predicted[2] == predicted[3]
 
+    def test_one_user_one_item_and_one_time_a_rating(self, model, data):
+        with pytest.raises(ValueError, match="users: 2, items: 1, times: 2; a rating has one of each"):
+            model.predict(["user-0", "user-0"], [101], [9e12, 9e12])
+
     def test_other_ids(self, model, data):
         with pytest.raises(ValueError, match="item_ids"):
             model.follow(replace(data[1], item_ids=data[1].item_ids[::-1].copy()))

@@ -44,18 +44,24 @@ class TestForgettingMF(RatingContract):
         vectors = items[data.items[mine]]
         user = ridge(data.ratings[mine] - model.mean, vectors[:, 0], vectors[:, 1:], 2.0, 0.7)
         expected = model.mean + items[1, 0] + user[0] + items[1, 1:] @ user[1:]
-        predicted = model.predict(["user-3"] * 2, [101] * 2, [0.0, data.times[-1] + 1000 * DAY])
+        predicted = model.predict(["user-3"] * 2, [101] * 2, data.times[-1] + DAY * np.array([1, 1000]))
         np.testing.assert_allclose(predicted, [expected] * 2, rtol=1e-13)
 
     def test_without_news_a_user_falls_back_to_the_mean_user(self):
         data = random_ratings(6)
         model = ForgettingMF(0.9, 2.0, n_factors=2, penalty=2.0, bias_penalty=0.7).fit(data)
-        times = data.times[-1] + DAY * np.array([0, 5, 50, 500])
+        times = data.times[-1] + DAY * np.array([1, 5, 50, 500])
         away = np.abs(model.predict(["user-3"] * 4, [101] * 4, times) - model.predict(["nobody"], [101], [0.0]))
         assert (np.diff(away[:3]) < 0).all() and away[3] < 1e-9 < away[2]
-        last = data.times[data.users == 3][-1]  # an earlier time counts as this one: all ratings are used
-        at_last, earlier = model.predict(["user-3"] * 2, [101] * 2, [last, last - 9 * DAY])
-        assert at_last == earlier
+
+    def test_a_rating_that_is_not_before_the_time_asked_for_is_not_used(self):
+        data = random_ratings(6)
+        model = ForgettingMF(0.9, 2.0, n_factors=2, penalty=2.0, bias_penalty=0.7).fit(data)
+        last = data.times[data.users == 3][-1]
+        for time in (last, last - 9 * DAY):
+            with pytest.raises(ValueError, match="not strictly before the time asked for; ask for a later time"):
+                model.predict(["user-3", "nobody"], [101, 101], [time, time])
+        model.predict(["user-3", "nobody"], [101, 101], [last + 1, 0.0])
 
     @pytest.mark.parametrize("gamma", [0.0, 1.1, -0.5, float("nan")])
     def test_what_gamma_may_be(self, gamma):
@@ -96,6 +102,10 @@ class TestEstimatedKalman(RatingContract):
 
     def fit(self, train):
         return EstimatedKalman(3, penalty=1.0, n_epochs=40).fit(train)
+
+    def test_more_factors_than_rated_items_are_refused(self):
+        with pytest.raises(ValueError, match="n_factors=3 is more than the 2 rated items"):
+            self.fit(RatingWorld(n_users=9, n_items=2, n_steps=6, dim=2).sample())
 
     def test_its_predictions_are_those_of_the_filter_with_its_numbers(self):
         world, past, test = drifting(rho=0.95)

@@ -688,6 +688,28 @@ def test_the_compiled_step_goes_on_for_the_readable_one_and_back(float64, tmp_pa
     torch.testing.assert_close(dict(resumed.state_dict()), dict(run().state_dict()), rtol=0, atol=1e-13)
 
 
+def test_a_run_killed_within_an_epoch_that_is_no_longer_asked_for_is_refused(tmp_path):
+    def again(**options):
+        return fit(random_sessions(), replace(SMALL, n_epochs=2), device="cpu", progress=False, **options)
+
+    run = partial(fit, random_sessions(), SMALL, device="cpu", progress=False)
+    with pytest.raises(ValueError, match=r"within epoch 3, beyond n_epochs=2; raise n_epochs, or give another folder"):
+        kill_and_resume(run, tmp_path / "run", 2.4, resume=again)
+
+
+def test_a_file_beside_a_model_is_not_overwritten_with_it(tmp_path):
+    model = fit(random_sessions(), replace(SMALL, n_epochs=1), device="cpu", progress=False)
+    for name, saves in ((".DS_Store", True), ("notes.txt", False)):
+        model.save(tmp_path / name)
+        (tmp_path / name / name).touch()
+        if saves:
+            model.save(tmp_path / name)
+        else:
+            with pytest.raises(ValueError, match=r"something else already \(.*notes\.txt"):
+                model.save(tmp_path / name)
+            assert (tmp_path / name / name).exists()
+
+
 def test_an_empty_folder_is_a_beginning_and_a_full_one_is_left_alone(tmp_path):
     (tmp_path / "empty").mkdir()
     fit(random_sessions(), replace(SMALL, n_epochs=1), device="cpu", checkpoint=tmp_path / "empty", progress=False)
@@ -942,6 +964,9 @@ def test_what_does_not_fit_the_model_to_start_from_is_refused():
     start = fit(weeks(20, seed=0), ON, **QUIET)
     with pytest.raises(ValueError, match=r"output of the model to start from is .20, 16., which does not fit"):
         fit(weeks(20, seed=1), replace(ON, hidden_size=8), start=start, **QUIET)
+    for changes in ({"hidden_size": (16, 16)}, {"feedforward_size": 8}, {"input": "separate"}):
+        with pytest.raises(ValueError, match="the model to start from has other layers"):
+            fit(weeks(20, seed=1), replace(ON, **changes), start=start, **QUIET)
     numbers = SessionData.from_frame(pd.DataFrame({"session": [1, 1, 2, 2], "item": [1, 2, 2, 1], "time": range(4)}))
     with pytest.raises(ValueError, match="like 'i00', but there is 1 too; all must be integers, or all strings"):
         fit(numbers, ON, start=start, **QUIET)
@@ -1024,14 +1049,6 @@ def test_a_model_of_an_older_version_loads_with_the_defaults_of_new_settings(tra
 def test_missing_checkpoint_names_the_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"tensors\.safetensors"):
         GRU4Rec.load(tmp_path / "nothing")
-
-
-def test_saving_replaces_the_whole_folder(trained, tmp_path):
-    trained.save(tmp_path / "model")
-    (tmp_path / "model" / "stray").write_text("")
-    trained.save(tmp_path / "model")
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["model"]
-    assert not (tmp_path / "model" / "stray").exists()
 
 
 # --- As a recommender -------------------------------------------------------------------------------------

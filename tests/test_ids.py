@@ -116,6 +116,9 @@ def test_floats_that_have_lost_digits_are_no_ids():
     df = log(1.0).assign(item=[2.0**53, 2.0**60, 7.0])
     with pytest.raises(DataError, match=r"a float too large to be an exact id at row 0 .*, row 1 "):
         read_events(df)
+    short = log(1.0).assign(item=np.array([2**24, 2**24 + 1, 7], dtype=np.float32))  # the first two have become one
+    with pytest.raises(DataError, match=r"a float too large to be an exact id at row 0 .*, row 1 "):
+        read_events(short)
 
 
 def test_spaces_around_an_id_make_no_second_item(tmp_path):

@@ -592,8 +592,7 @@ def test_on_validation_sessions_the_best_epoch_by_the_metric_is_kept(metric):
 def test_each_epoch_of_its_own_stages_is_reported_once():
     points, config = [], replace(PLAIN, privileged=0.3, recent=0.5, recent_epochs=3)
     model = fit(random_sessions(), config, device="cpu", progress=False, callback=points.append)
-    assert [point["epoch"] for point in points] == [1, 2, 1, 2, 3]
-    assert [point["loss"] for point in points] == [point["loss"] for point in model.history]
+    assert points == model.history and [point["epoch"] for point in points] == [1, 2, 3, 4, 5]
 
 
 class Bar:
@@ -721,6 +720,23 @@ def test_saved_models_recommend_the_same(tmp_path, output):
     ours, theirs = (m.recommend([3, 1], k=5) for m in (model, loaded))
     assert ours.ids.tolist() == theirs.ids.tolist() and loaded.history == model.history
     np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-5)
+
+
+def test_the_item_vectors_of_a_loaded_output_embedding_stay_fixed(tmp_path):
+    """Trained on, they would all become equal: the loss of this output is 0 then, whatever comes next."""
+    data = random_sessions()
+    for output in ("embedding", "shared"):
+        fit(data, replace(PLAIN, output=output), device="cpu", progress=False).save(tmp_path / output)
+        loaded = ImprovedRNN.load(tmp_path / output, device="cpu")
+        before = loaded.embedding.weight.detach().clone()
+        train_stage(loaded, data, progress=False)
+        assert torch.equal(before, loaded.embedding.weight) == (output == "embedding")
+
+
+def test_an_unknown_metric_is_refused_before_the_first_epoch():
+    data = random_sessions()
+    with pytest.raises(ValueError, match="metric='ndcg'; allowed are recall, mrr and likelihood"):
+        fit(data, PLAIN, device="cpu", valid=data, metric="ndcg", progress=False, callback=pytest.fail)
 
 
 def test_a_teacher_is_saved_as_one_and_does_not_recommend(tmp_path):

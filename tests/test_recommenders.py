@@ -131,6 +131,17 @@ def test_candidates_are_looked_up_like_histories():
         NUMBERS.recommend([1], candidates=[0, 99])
     with pytest.raises(ValueError, match="no candidates"):
         NUMBERS.recommend([1], candidates=[])
+    for candidates in ("item-1", (each for each in [0])):
+        with pytest.raises(TypeError, match="candidates must be a list of item ids, not"):
+            NUMBERS.recommend([1], candidates=candidates)
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    model = Popularity().fit(SessionData.from_frame(pd.DataFrame(
+        {"session": [1, 1], "item": [5, 6], "time": range(2)})))
+    model.scores_after = lambda histories: np.full((len(histories), 2), np.nan)
+    with pytest.raises(ValueError, match="some scores are not numbers"):
+        model.recommend([5], k=2)
 
 
 def test_another_catalogue_is_refused():

@@ -105,6 +105,8 @@ def test_p_values_are_those_of_the_intervals():
     assert row["p"] == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, rel=1e-12)
     assert p_value(0.2, 0.1, stats.norm) == pytest.approx(2 * stats.norm.sf(2 * 1.959963984540054), rel=1e-12)
     assert p_value(0.1, 0.0, stats.norm) == 0.0
+    assert [results._p_value(mean, mean, mean) for mean in (0.1, 0.0)] == [0.0, 1.0]
+    assert results._p_value(0.2, 0.1, 0.3) == pytest.approx(p_value(0.2, 0.1, stats.norm), rel=1e-9)
 
 
 def test_beside_a_paper(here, result):

@@ -627,6 +627,17 @@ def test_a_crafted_checkpoint_is_refused(tmp_path, name, value):
         RRN.load(tmp_path / "model", device="cpu")
 
 
+def test_what_is_asked_for_has_one_user_one_item_and_one_time():
+    with pytest.raises(ValueError, match="users: 1, items: 2, times: 2; a rating has one of each"):
+        untrained().predict([0], [0, 1], [9e12, 9e12])
+
+
+def test_nothing_to_validate_on_is_refused_before_the_first_epoch():
+    data = random_ratings()
+    with pytest.raises(ValueError, match="no ratings to validate on"):
+        fit(data, RRNConfig(n_epochs=1), device="cpu", valid=data.take(slice(0)), progress=False, callback=pytest.fail)
+
+
 def test_an_empty_list_of_seen_ratings_is_refused(tmp_path):
     untrained().save(tmp_path / "model")
     tensors, info = training.load_checkpoint(tmp_path / "model")

@@ -338,9 +338,10 @@ def test_a_save_replaces_the_folder_and_what_a_killed_one_left(tmp_path):
         assert names(tmp_path) == ["run"]
         tensors, info = load_checkpoint(tmp_path / "run")
         assert tensors["w"].tolist() == [epoch, epoch] and info == {"epoch": epoch}
-    (tmp_path / "run" / "stray").touch()  # beside a whole checkpoint it is ours
-    save_checkpoint(tmp_path / "run", {}, {})
-    assert names(tmp_path / "run") == ["info.json", "tensors.safetensors"]
+    (tmp_path / "run" / "notes").touch()
+    with pytest.raises(ValueError, match=r"something else already \(notes\); give another folder"):
+        save_checkpoint(tmp_path / "run", {}, {})
+    assert names(tmp_path / "run") == ["info.json", "notes", "tensors.safetensors"]
 
 
 @pytest.mark.parametrize("call, survives", [("mkdir", 1), ("save_file", 1), ("first", 1), ("second", 1), ("rmtree", 2)])

@@ -264,7 +264,8 @@ def test_what_the_page_cannot_run_is_refused(model):
         InsideGRU4Rec(model, SessionWorld(n_states=6, n_items=41))
     with pytest.raises(ValueError, match="reads 6 numbers from 8"):
         InsideGRU4Rec(model, WORLD, LinearProbe(np.ones((3, 8)), np.ones((3, 6))))
-    for world, changes, message in ((replace(WORLD, jump=0), {}, "jump=0"), (WORLD, {"loss": "bpr"}, "softmax"),
+    for world, changes, message in ((replace(WORLD, jump=0), {}, "jump=0"), (replace(WORLD, stay=1), {}, "stay=1"),
+                                    (WORLD, {"loss": "bpr"}, "softmax"),
                                     (WORLD, {"final_activation": "tanh"}, "softmax")):
         with pytest.raises(ValueError, match=message):
             InsideGRU4Rec(GRU4Rec(WORLD.item_ids, GRU4RecConfig(hidden_size=4, **changes)), world)

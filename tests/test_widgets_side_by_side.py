@@ -140,7 +140,7 @@ def test_it_is_small_enough_for_a_page():
 
 
 def test_what_the_page_cannot_show_is_refused(models):
-    for world in (replace(MEMORY, lag=11), replace(MOODS, jump=0.0), MOODS.markov_control()):
+    for world in (replace(MEMORY, lag=11), replace(MOODS, jump=0.0), replace(MOODS, stay=1.0), MOODS.markov_control()):
         with pytest.raises(ValueError, match="the page shows a LongMemoryWorld"):
             SideBySide(world, models)
     for given, message in (({}, "0 models"), ({str(i): models["GRU"] for i in range(5)}, "5 models"),

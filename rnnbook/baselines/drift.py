@@ -106,6 +106,8 @@ class ForgettingMF(MatrixFactorization):
 
     def _predict(self, users, items, times):
         days = np.floor(times / self.step) * self.step / DAY if self.step else times / DAY
+        if (self.sums[users].any((1, 2)) & (days <= self.day[users])).any():
+            raise ValueError("a user has a rating that is not strictly before the time asked for; ask for a later time")
         faded = self.gamma**np.maximum(days - self.day[users], 0)
         vectors, items = self._solve_sums(self.sums[users] * faded[:, None, None]), self.item_vectors[items]
         return self.mean + items[:, 0] + (self._design(items) * vectors).sum(1)
@@ -215,6 +217,8 @@ class EstimatedKalman(RatingBaseline):
         self._start(train)
         self.rho, self.sigma = 0.99, float(train.ratings.std()) / 2 or 1.0
         self.log_likelihood: list[float] = []
+        if len(np.unique(train.items)) < self.n_factors:
+            raise ValueError(f"n_factors={self.n_factors} is more than the {len(np.unique(train.items))} rated items")
         self._start_items(train)
         steps, rated = self._steps(train), np.unique(train.items)
         start, rounds = self.items[rated], _Rounds(steps)

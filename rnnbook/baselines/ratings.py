@@ -5,8 +5,8 @@ and returns the model; it raises DataError if there are no ratings. :math:`\\mu`
 
 A user or item without a training rating has parameters of zero, because ridge regression without data gives zeros. So
 its prediction consists of the known parts only (:class:`AutoRec` differs). ``predict`` treats unknown ids in the same
-way. ``predict`` uses all training ratings, whatever the times asked for; only :class:`TimeSVDpp` reads the times.
-Predictions are not clipped to the scale.
+way. ``predict`` uses all training ratings, whatever the times asked for. Of these models only :class:`TimeSVDpp` reads
+the times. Predictions are not clipped to the scale.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ class RatingBaseline(ABC):
 
         Ids may be unknown. An id of the wrong type, or a known one in another spelling, raises a ValueError.
         """
+        if not len(users) == len(items) == len(times):
+            raise ValueError(f"users: {len(users)}, items: {len(items)}, times: {len(times)}; a rating has one of each")
         users, items = find_ids(users, self.user_ids, "user"), find_ids(items, self.item_ids, "item")
         return self._predict(np.where(users < 0, len(self.user_ids), users),
                              np.where(items < 0, len(self.item_ids), items), as_seconds(times))

@@ -160,6 +160,8 @@ class SessionData:
 
     def take(self, sessions):
         """SessionData of these sessions (int64 indices, in any order) over the same catalogue; its report is empty."""
+        if np.asarray(sessions).dtype.kind == "b":
+            raise TypeError("give the indices of the sessions, not a mask: np.flatnonzero(mask)")
         sessions = np.asarray(sessions, dtype=np.int64)
         lengths = self.lengths[sessions]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

@@ -449,7 +449,8 @@ def _checked(table, role, column, keep, fast, report):
     if role not in ID_ROLES or (fast and not (column.is_null() & keep).any()):
         return column, None
     raw = table.collect(role)[role] if fast else column
-    if raw.dtype.is_float() and (large := (raw.abs() >= EXACT).fill_null(False) & raw.is_finite()).any():
+    limit = 2**24 if raw.dtype == pl.Float32 else EXACT
+    if raw.dtype.is_float() and (large := (raw.abs() >= limit).fill_null(False) & raw.is_finite()).any():
         table.refuse(role, large, "a float too large to be an exact id", "Read or make the ids as integers or text, "
                      "never as floats: different ids have become one.")
     ids, repairs = clean_ids(raw)

@@ -94,7 +94,7 @@ def _beside(path, which):
 def _check_folder(path):
     """Raise ValueError if saving would overwrite something at ``path`` that is not a checkpoint."""
     others = [path.name] if path.is_file() else sorted({p.name for p in path.glob("*")} - set(PARTS))
-    if others and not all((path / part).is_file() for part in PARTS):
+    if any(not name.startswith(".") for name in others):  # such as .DS_Store
         raise ValueError(f"{path}: there is something else already ({', '.join(others[:3])}); give another folder")
 
 
@@ -384,4 +384,5 @@ def check_tensors(saved, expected, path):
             raise ValueError(f"{path}: {name} is {tuple(saved[name].shape)} {saved[name].dtype}, "
                              f"the model needs {tuple(tensor.shape)} {tensor.dtype}")
         if saved[name].is_floating_point() and not saved[name].isfinite().all():
-            raise ValueError(f"{path}: {name} holds values that are not finite")
+            raise ValueError(f"{path}: {name} holds values that are not finite; remove it, and start anew with a lower "
+                             "learning rate")

@@ -122,6 +122,9 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     if len(history) > n_epochs:
         raise ValueError(f"{checkpoint}: the checkpoint has {len(history)} epochs, more than n_epochs={n_epochs}; "
                          "raise n_epochs, or give another folder")
+    if mid_epoch and len(history) == n_epochs:
+        raise ValueError(f"{checkpoint}: the checkpoint is within epoch {n_epochs + 1}, beyond n_epochs={n_epochs}; "
+                         "raise n_epochs, or give another folder")
 
     def save(more):
         if checkpoint is not None and writes:

@@ -64,8 +64,9 @@ class InsideGRU4Rec(Widget):
     def __init__(self, model, world, probe=None, clicks=(), k=20, seed=0, **kwargs):
         if world.n_states > 26:
             raise ValueError(f"moods are named by letters, and the world has more than 26: {world.n_states}")
-        if world.jump == 0:
-            raise ValueError("in a world with jump=0 some clicks are impossible after others; give it a little")
+        if not world.noise and (world.jump == 0 or world.stay == 1):
+            raise ValueError("in a world with jump=0 or stay=1 some clicks are impossible after others; give it some "
+                             "noise")
         if (model.config.loss, model.config.final_activation) != ("cross-entropy", "linear"):
             raise ValueError("the page shows a softmax of the scores, which is the network's prediction only after "
                              "loss='cross-entropy' and final_activation='linear'")

@@ -19,10 +19,10 @@ def _world_of(world):
     if type(world) is LongMemoryWorld and world.lag <= SHOWN:
         return {"popularity": world.popularity.tolist(), "lag": world.lag, "faithful": world.faithful,
                 "partner": world.partner.tolist()}
-    if type(world) is SessionWorld and (world.jump or world.noise):
+    if type(world) is SessionWorld and (world.noise or (world.jump and world.stay < 1)):
         return spec_of(world)
     raise ValueError(f"the page shows a LongMemoryWorld with a lag of at most {SHOWN}, or a SessionWorld in which each "
-                     f"click is possible (jump or noise above 0): {world}")
+                     f"click is possible (noise above 0, or jump above 0 and stay below 1): {world}")
 
 
 def _net_of(model, longest):
