@@ -611,8 +611,7 @@ class NegativeSampler:
         # How often each item is expected among other rows' targets, for each of these, and among the extra negatives.
         # Targets are taken to be distributed as all clicks are, although the first click of a session is never one.
         self.in_batch = (support / support.sum()).to(dtype).to(device)
-        self.sampled = (n_sample * self.cumulative.diff(prepend=self.cumulative.new_zeros(1))
-                        / self.cumulative[-1])
+        self.sampled = n_sample * self.cumulative.diff(prepend=self.cumulative.new_zeros(1)) / self.cumulative[-1]
         self.alpha = alpha
         self.unread: list[torch.Tensor] = []  # drawn, but not returned yet; the next one is last
         self.shape = max(1, min(n_steps, 1_000_000 // max(1, n_sample))), n_sample
@@ -925,8 +924,7 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     # Without extra negatives a single lane has no negatives, so the epoch ends when fewer than two lanes are active.
     n_steps = int((np.diff(schedule.offsets) >= (1 if config.n_sample else 2)).sum())
     if n_steps == 0:
-        raise ValueError(f"{train.name}: no step has anything to learn from; it needs sessions of two events or more, "
-                         "and two of them at once if n_sample=0")
+        raise ValueError(f"{train.name}: nothing to learn from; it needs sessions of two events; two if n_sample=0")
     items = torch.from_numpy(train.items).to(device)
 
     def run_epoch(number, mid_epoch, save):

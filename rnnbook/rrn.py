@@ -738,8 +738,6 @@ def descend(model, train, loss_of, *, seed, identity, valid=None, patience=3, ch
     >>> [point["epoch"] for point in model.history]
     [1, 2]
     """
-    if valid is not None and valid.n_ratings == 0:
-        raise ValueError(f"{valid.name}: no ratings to validate on")
     config, steps = model.config, model.steps(train)
     tables = {f"{name}.weight" for name, module in model.named_modules() if getattr(module, "sparse", False)}
     optimizer = training.Adam(dict(model.named_parameters()), config.learning_rate, tables, config.table_learning_rate)
@@ -820,8 +818,8 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     >>> print(strict < 2.5, kind > 3.5)
     True True
     """
-    if train.n_ratings == 0:
-        raise ValueError(f"{train.name}: nothing to learn from")
+    if 0 in (train.n_ratings, valid is None or valid.n_ratings):
+        raise ValueError(f"no ratings: {'nothing to validate on' if train.n_ratings else 'nothing to learn from'}")
     model = new_model(train, config, device=device, seed=seed, start=start)
     descend(model, train, batch_loss, seed=seed, valid=valid, patience=patience, checkpoint=checkpoint,
             progress=progress, callback=callback,

@@ -803,7 +803,7 @@ def test_a_diverging_run_says_so(cycle):
 
 
 def test_nothing_to_predict_is_an_error():
-    with pytest.raises(ValueError, match="sessions of two events or more"):
+    with pytest.raises(ValueError, match="needs sessions of two events; two if n_sample=0"):
         fit(random_sessions().take([]), SMALL, device="cpu", progress=False)
 
 
