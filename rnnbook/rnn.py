@@ -529,10 +529,12 @@ def fit(task, config=ClassifierConfig(), *, device="auto", seed=0, progress=True
     with seeded(seed, device):
         model = Classifier(task.n_tokens, task.n_cues, config).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    with progress_bar(config.n_steps + 1, progress) as bar:
+    with progress_bar(config.n_steps, progress) as bar:
         for step in range(config.n_steps + 1):
             if step % 25 == 0:
                 model.history.append({"step": step, **evaluate(model, task, n=1000)._asdict()})
+            if step == config.n_steps:
+                break
             x, y = task.sample(config.batch_size, seed=(seed + 1) * 1_000_003 + step, device=device)
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(x), y).backward()

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -463,7 +464,9 @@ def evaluate(plan, model, test):
         return fast.evaluate_sessions(model, test)
     if isinstance(test, SessionData):
         return metrics.evaluate_sessions(model, test)
-    return metrics.evaluate_ratings(model, test if isinstance(test, RatingData) else test.ratings)
+    seen = getattr(model, "seen", model)  # with the users and items that a recurrent model met after its training
+    known = SimpleNamespace(user_ids=seen.user_ids, item_ids=seen.item_ids, follow=model.follow)
+    return metrics.evaluate_ratings(known, test if isinstance(test, RatingData) else test.ratings)
 
 
 # --- Answers ----------------------------------------------------------------------------------------------
@@ -494,8 +497,9 @@ def score(folder, log, *, device="auto", reading=None):
         left = known.n_events
     else:
         ratings = _with_ids_like(load(log, **options), model)
-        known = (ratings if isinstance(ratings, RatingData) else ratings.ratings).restrict_to(model.user_ids,
-                                                                                              model.item_ids)
+        seen = getattr(model, "seen", model)
+        known = (ratings if isinstance(ratings, RatingData) else ratings.ratings).restrict_to(seen.user_ids,
+                                                                                              seen.item_ids)
         left = known.n_ratings
     if not left:
         raise DataError(f"{log}: nothing is left to score, because the model in {folder} knows none of it: {known}")

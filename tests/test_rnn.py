@@ -545,6 +545,8 @@ def test_fit_is_the_loop_of_the_page():
         if i in (0, 25, 50):
             score = rnn.evaluate(model, task, n=1000, seed=0)
             history.append({"step": i, "accuracy": score.accuracy, "cross_entropy": score.cross_entropy})
+        if i == 50:
+            break  # the last score is that of the model that is returned
         x, y = task.sample(8, seed=3 * 1_000_003 + i)
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
@@ -567,7 +569,7 @@ def test_the_bar_counts_the_steps(monkeypatch, shown):
     real = rnn.progress_bar
     monkeypatch.setattr(rnn, "progress_bar", bar)
     rnn.fit(MemoryTask(distance=0, length=2), ClassifierConfig(n_steps=3), device="cpu", progress=shown)
-    assert made == [(4, shown)]
+    assert made == [(3, shown)]
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])

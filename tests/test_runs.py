@@ -343,6 +343,18 @@ def test_ids_are_typed_as_the_model_has_them(logs):
         runs.recommend("run", [["4", "x"]])
 
 
+def test_a_model_is_scored_on_the_users_that_it_met_after_its_training(logs):
+    runs.train(logs / "ratings.csv", "run", model="rrn", settings={"n_epochs": 1})
+    newcomers = pd.read_csv(logs / "later-ratings.csv")
+    newcomers["user"] = "new-" + newcomers["user"].astype(str)
+    newcomers.iloc[:20].to_csv("first.csv", index=False)
+    newcomers.iloc[20:].to_csv("then.csv", index=False)
+    assert call("resume", "run", "--log", "first.csv") == 0
+    known, scores = runs.score("run", "then.csv", device="cpu")
+    assert known.n_ratings > 0 and set(known.user_ids[known.users]) <= set(newcomers["user"][:20])
+    assert np.isfinite(scores.rmse)
+
+
 @pytest.mark.parametrize("model", ["improved", "rrn", "joint"])
 def test_other_models_train_score_and_go_on(model, logs):
     name = {"improved": "week.csv", "rrn": "ratings.csv", "joint": "reviews.csv"}[model]
