@@ -20,7 +20,9 @@ import hashlib
 import re
 import zipfile
 from dataclasses import dataclass
-from html import escape
+from decimal import Decimal
+from html import escape, unescape
+from itertools import combinations
 from xml.etree import ElementTree as ET
 
 import yaml
@@ -117,8 +119,8 @@ def check(question, page):
         "has a $ or a ` without its partner": any(text.count("$") % 2 or text.count("`") % 2 for text in texts),
         "has an answer twice": len({str(text) for text in question.shown}) < len(question.shown),
         "has fewer than three answers": question.kind != "numeric" and len(question.shown) < 3,
-        "has a wrong number within the tolerance": question.kind == "numeric" and any(
-            abs(wrong - taken[0]) <= question.tolerance for wrong in taken[1:]),
+        "has two numbers that one answer can mean, within the tolerance": question.kind == "numeric" and any(
+            abs(a - b) <= 2.001 * question.tolerance for a, b in combinations(taken, 2)),
         "reaches back to no earlier chapter": question.reaches and not (question.memory and question.reaches in {
             other.stem for other in pages.toc() if other.number and other.number < page.number}),
     }.items():
@@ -189,7 +191,9 @@ def moodle(page, questions):
     category = element("category", element("text", f"$course$/top/rnnbook/{page.title.replace('/', '//')}"))
     quiz = element("quiz", element("question", category, type="category"), *map(moodle_question, questions))
     ET.indent(quiz)
-    return document(quiz)
+    # Moodle drops a blank between two escaped characters, but not in CDATA.
+    return re.sub(rb"(?<=<text>)([^<]*&[^<]*)(?=</text>)",
+                  lambda text: f"<![CDATA[{unescape(text[1].decode())}]]>".encode(), document(quiz))
 
 
 def moodle_question(question):
@@ -197,8 +201,10 @@ def moodle_question(question):
         return element(tag, element("text", html(text)), format="html")
 
     def answer(option):
-        made = element("answer", element("text", html(option)), rich("feedback", question.about(option)),
-                       fraction=100 if option == question.right else 0, format="html")
+        right = option == question.right
+        feedback = "" if right else question.about(option)  # of the right one: it is the general feedback
+        made = element("answer", element("text", html(option)), rich("feedback", feedback),
+                       fraction=100 if right else 0, format="html")
         if question.kind == "numeric":
             made.append(element("tolerance", question.tolerance))
         return made
@@ -209,7 +215,8 @@ def moodle_question(question):
                    element("tags", element("tag", element("text", question.section))), type=kind)
     if question.kind == "order":
         settings = {"layouttype": "VERTICAL", "selecttype": "ALL", "selectcount": len(question.right),
-                    "gradingtype": "RELATIVE_NEXT_EXCLUDE_LAST"}
+                    "gradingtype": "ALL_OR_NOTHING",  # as in QTI; Moodle marks an order that nobody has touched
+                    "shownumcorrect": 1}  # without it the import stops with an error of the database
         made.extend(element(name, value) for name, value in settings.items())
         # Moodle goes by the order in the file; in its own exports the fraction is the place
         made.extend(element("answer", element("text", html(part)), fraction=place, format="html")
@@ -218,7 +225,9 @@ def moodle_question(question):
     if question.kind == "choice":
         settings = {"single": "true", "shuffleanswers": "true", "answernumbering": "abc"}
         made.extend(element(name, value) for name, value in settings.items())
-    made.extend(answer(option) for option in question.shown)
+    # Of a number Moodle takes the first answer in the file that fits.
+    first = [question.right] if question.kind == "numeric" else []
+    made.extend(answer(option) for option in [*first, *(option for option in question.shown if option not in first)])
     return made
 
 
@@ -261,7 +270,8 @@ def qti_item(question):
         entry = element("textEntryInteraction", expectedLength=12, **response)
         asked = element("div", rich("p", question.text), element("p", entry))
 
-    correct = question.right if question.kind == "order" else [question.right]
+    correct = [names[part] for part in question.right] if question.kind == "order" else [
+        names[question.right] if names else decimal(question.right)]
     answers = {"right": question.right} | {f"wrong-{n}": wrong.text for n, wrong in enumerate(question.wrong, 1)}
     cases = [element("responseElseIf" if case != "right" else "responseIf", qti_condition(question, answer, names),
                      *([outcome("SCORE", "float", 1)] if case == "right" else []),
@@ -271,7 +281,7 @@ def qti_item(question):
     return element(
         "assessmentItem",
         element("responseDeclaration",
-                element("correctResponse", *(element("value", names.get(part, part)) for part in correct)),
+                element("correctResponse", *(element("value", part) for part in correct)),
                 identifier="RESPONSE", cardinality="ordered" if question.kind == "order" else "single",
                 baseType="float" if question.kind == "numeric" else "identifier"),
         element("outcomeDeclaration", element("defaultValue", element("value", 0)),
@@ -288,11 +298,17 @@ def qti_condition(question, answer, names):
     """Whether the response is this answer."""
     given = element("variable", identifier="RESPONSE")
     if question.kind == "numeric":
-        return element("equal", given, element("baseValue", answer, baseType="float"), toleranceMode="absolute",
-                       tolerance=f"{question.tolerance} {question.tolerance}")
+        either = decimal(question.tolerance * 1.000001)  # in binary 1.225 − 0.005 is more than 1.22
+        return element("equal", given, element("baseValue", decimal(answer), baseType="float"),
+                       toleranceMode="absolute", tolerance=f"{either} {either}")
     if answer == question.right:
         return element("match", given, element("correct", identifier="RESPONSE"))
     return element("match", given, element("baseValue", names[answer], baseType="identifier"))
+
+
+def decimal(number):
+    """A number without an exponent, which not every reader of QTI takes."""
+    return f"{Decimal(str(number)):f}"
 
 
 def outcome(name, kind, value):
