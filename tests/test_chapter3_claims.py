@@ -65,12 +65,15 @@ def test_teachers_help_with_a_hundred_sessions_and_the_biased_one_must_not_be_be
     assert all(kl[f"N={n} · future · 1"]["low"] > kl[f"N={n} · both · 1"]["high"] for n in (300, 1000, 10000))
 
 
-@pytest.mark.claim("unbiased-teacher-from-300")
-@pytest.mark.parametrize("n", [300, 1000, 10000])
-def test_with_more_sessions_the_unbiased_teacher_makes_no_clear_difference(n):
+@pytest.mark.claim("teacher-of-both-gains-little")
+@pytest.mark.parametrize("n", [300, 1000])
+def test_with_more_sessions_the_unbiased_teacher_gains_less_than_the_margin(n):
+    config = results.load("improved-privileged")["config"]
+    assert config["margin"] == 0.1 and config["seeds"][str(n)] == 30
+    margin = config["margin"] * results.value("improved-privileged", f"N={n} · both · 0", "kl")
     row = kl_difference(n, "both", "chosen")
-    assert row["low"] < 0 < row["high"]
-    assert results.value("improved-privileged", f"N={n} · both · 0", "kl") < 0.2  # there was something to be had
+    assert -margin < row["low"] < row["high"] < margin
+    assert n == 300 or row["high"] < 0
 
 
 @pytest.mark.claim("fine-tuning-after-a-break")
@@ -213,7 +216,7 @@ def test_teachers_of_few_sessions_help_if_they_are_not_believed_too_far(students
     assert not holds(*[kl["untrained"]] * 3)
 
 
-@pytest.mark.twin("unbiased-teacher-from-300")
+@pytest.mark.twin("teacher-of-both-gains-little")
 def test_the_unbiased_teacher_of_300_sessions_makes_little_difference(students):
     kl = students(300, 12, {"both": 0.5})
 
