@@ -164,6 +164,7 @@ def test_where_storage_is_refused_all_else_works(new_tab, built):
     tab.keyboard.press("?")
     assert "keep nothing" in tab.locator("dialog.help [role=status]").text_content()
     tab.keyboard.press("Escape")
+    tab.locator("dialog.help").wait_for(state="hidden")
     tab.keyboard.press("n")
     tab.wait_for_url(NEXT)
 

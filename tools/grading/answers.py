@@ -8,6 +8,7 @@ tricks dull. It is no prison: what must be safe from bad intent runs under an ac
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.abc
 import importlib.machinery
 import io
@@ -117,9 +118,17 @@ def run(source, names):
 def parsed(source):
     """The tree of a cell. Lines such as `%timeit f(3)` and `!pip list` are left out."""
     try:
-        return ast.parse(source)
+        return tree_of(source)
     except SyntaxError:
-        return ast.parse(re.sub(r"^\s*[%!].*$", "", source, flags=re.M))
+        return tree_of(re.sub(r"^\s*[%!].*$", "", source, flags=re.M))
+
+
+def tree_of(source):
+    """What `ast.parse` gives. Python 3.11 raises a SystemError if other threads parse at the same moment."""
+    for _ in range(20):
+        with contextlib.suppress(SystemError):
+            return ast.parse(source)
+    return ast.parse(source)
 
 
 def definitions(source):

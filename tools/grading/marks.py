@@ -71,7 +71,7 @@ class Chapter:
         for source in setup:
             exec(source, self.names)
         self.imports = [answers.definitions(source) for source in setup]  # the same, for an answer
-        self.strangers = {name for source in setup for name in imported(ast.parse(source), "rnnbook")}
+        self.strangers = {name for source in setup for name in imported(answers.tree_of(source), "rnnbook")}
 
     @staticmethod
     def worth(exercise):
@@ -81,7 +81,7 @@ class Chapter:
 
     def mark(self, exercise, source, helpers=()):
         """The verdict on the source of an answer; `helpers` are the sources of a student's other cells."""
-        wanted = [node.name for node in ast.parse(exercise.answer.source).body]
+        wanted = [node.name for node in answers.tree_of(exercise.answer.source).body]
         if not source.strip():
             return Verdict(MISSING, why="The cell for it is empty, or not in the notebook any more.")
         forbidden = self.forbidden(exercise, source)
@@ -271,7 +271,7 @@ def answer_in(notebook, exercise):
     that defines the function.
     """
     code = [(name, cell.source) for name, cell in cells_of(notebook) if cell.cell_type == "code"]
-    wanted = ast.parse(exercise.answer.source).body[0].name
+    wanted = answers.tree_of(exercise.answer.source).body[0].name
     defining = [source for name, source in code if re.search(rf"^(?:def {wanted}\b|{wanted}\s*=)", source, re.M)]
     marked = [source for name, source in code if name == f"{exercise.label}-answer"]
     blank = course.blanked(exercise.answer)
