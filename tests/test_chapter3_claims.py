@@ -69,7 +69,8 @@ def test_teachers_help_with_a_hundred_sessions_and_the_biased_one_must_not_be_be
 @pytest.mark.parametrize("n", [300, 1000])
 def test_with_more_sessions_the_unbiased_teacher_gains_less_than_the_margin(n):
     config = results.load("improved-privileged")["config"]
-    assert config["margin"] == 0.1 and config["seeds"][str(n)] == 30
+    assert config["margin"] == 0.1 and config["seeds"] == {"100": 30, "300": 30, "1000": 30, "10000": 3}
+    assert results.value("improved-privileged", f"N={n} · both · 0", "kl") < 0.2  # there was something to be had
     margin = config["margin"] * results.value("improved-privileged", f"N={n} · both · 0", "kl")
     row = kl_difference(n, "both", "chosen")
     assert -margin < row["low"] < row["high"] < margin

@@ -225,9 +225,9 @@ def moodle_question(question):
     if question.kind == "choice":
         settings = {"single": "true", "shuffleanswers": "true", "answernumbering": "abc"}
         made.extend(element(name, value) for name, value in settings.items())
-    # Of a number Moodle takes the first answer in the file that fits.
-    first = [question.right] if question.kind == "numeric" else []
-    made.extend(answer(option) for option in [*first, *(option for option in question.shown if option not in first)])
+    # Of a number Moodle takes the first answer in the file that fits, so the right one stands first.
+    made.extend(map(answer, sorted(question.shown, key=lambda option: (
+        question.kind == "numeric" and option != question.right))))
     return made
 
 
