@@ -11,7 +11,7 @@ from rnnbook import data, metrics, results
 from rnnbook.benchmarks.rows import collect, difference_row, mean_row, paired_row, score_row
 from rnnbook.benchmarks.units import Units
 from rnnbook.joint import JointConfig, evaluate_text, fit
-from rnnbook.baselines import Biases
+from rnnbook.baselines import Biases, ReviewRidge
 from rnnbook.interactions import DAY, concatenate
 from rnnbook.worlds import MovingReviewWorld, ReviewWorld
 
@@ -51,10 +51,13 @@ def train_world(job):
     experiment, n, seed = job
     scores, settings = {}, MOVING_CONFIG if experiment == "joint-moving" else WORLD_CONFIG
 
+    def score(name, model, test):
+        scores[name] = {"rmse": metrics.evaluate_ratings(model, test.ratings, n_boot=1).rmse}
+
     def arm(name, train, valid, test, **changes):
         model = fit(train, replace(settings, **changes), device="cpu", seed=seed, valid=valid, patience=5,
                     progress=False)
-        scores[name] = {"rmse": metrics.evaluate_ratings(model, test.ratings, n_boot=1).rmse}
+        score(name, model, test)
         if model.config.text_weight:
             found = evaluate_text(model, test)
             scores[name] |= {"perplexity": found.perplexity, "word_perplexity": found.word_perplexity,
@@ -68,6 +71,8 @@ def train_world(job):
             arm("ratings and reviews", train, valid, test)
             arm("shuffled reviews", world.shuffled(train, seed), valid, test)
             arm("a vector of each item for the writer", train, valid, test, writer_item_size=50)
+            score("word ridge", ReviewRidge(n).fit(train, valid), test)
+            score("word ridge, shuffled reviews", ReviewRidge(n).fit(world.shuffled(train, seed), valid), test)
             if settings.dynamic:
                 arm("ratings and reviews, no LSTMs", train, valid, test, dynamic=False, learning_rate=1e-2, n_epochs=12)
             best = world.oracle(train, test)
@@ -78,10 +83,11 @@ def train_world(job):
             scores["optimum of the ratings alone"] = {"rmse": best.rmse_without_text}
         else:
             arm(f"reviews: {text}", train, valid, test)
+            score(f"word ridge, reviews: {text}", ReviewRidge(n).fit(train, valid), test)
     # Of what only the text can give: counted from the best prediction without it, not from where the model ends
     blind = scores["optimum of the ratings alone"]["rmse"]
-    scores["ratings and reviews"]["gain_share"] = (
-        (blind - scores["ratings and reviews"]["rmse"]) / (blind - scores["optimum"]["rmse"]))
+    for name in ("ratings and reviews", "word ridge"):
+        scores[name]["gain_share"] = (blind - scores[name]["rmse"]) / (blind - scores["optimum"]["rmse"])
     return scores
 
 

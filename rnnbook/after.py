@@ -253,7 +253,7 @@ class LRU(nn.Module):
 
     def inputs(self, x):
         """γ ⊙ B x, complex, of the shape of x."""
-        return self.gamma.exp() * torch.complex(*self.into(x).chunk(2, dim=-1))
+        return self.gamma.exp() * torch.complex(*self.into(x).to(self.gamma.dtype).chunk(2, dim=-1))
 
     def readout(self, h):
         """Re(C h), float, of the shape of h."""

@@ -43,6 +43,11 @@ class Ranks:
     timeout : float
         The seconds that a sum waits for the other ranks. The first ``Ranks`` of a process determines it.
 
+    Raises
+    ------
+    ValueError
+        Another device is asked for, and there is no CUDA GPU.
+
     Attributes
     ----------
     rank, n : int
@@ -62,6 +67,8 @@ class Ranks:
         from accelerate import Accelerator  # imported here, so that the rest of this module works without it
         from accelerate.utils import InitProcessGroupKwargs
 
+        if device not in ("auto", "cpu") and not torch.cuda.is_available():
+            raise ValueError(f'device={device!r}: PyTorch finds no CUDA GPU here. Give "auto" or "cpu"')
         # Without a GPU, cpu=True is necessary: otherwise Accelerate would let each process train by itself.
         self.accelerator = Accelerator(cpu=device == "cpu" or not torch.cuda.is_available(), kwargs_handlers=[
             InitProcessGroupKwargs(timeout=timedelta(seconds=timeout))])

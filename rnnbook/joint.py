@@ -545,8 +545,8 @@ def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patie
     rrn.descend(model, train.ratings, partial(batch_loss, texts=texts), seed=seed, valid=valid and valid.ratings,
                 patience=patience, checkpoint=checkpoint, progress=progress, callback=callback,
                 warm_up=partial(warm_up, model, texts) if config.text_weight > 0 else None,
-                identity=training.identity(config, train, valid, seed, start=start is not None,
-                                        n_epochs=config.decay and config.n_epochs))
+                identity=training.identity(config, train, valid, seed, n_epochs=config.decay and config.n_epochs,
+                                           start=start is not None and training.digest_of(model)))
     return model
 
 

@@ -201,12 +201,12 @@ class Side(nn.Module):
         """
         n_places, n_sequences = int(packed.place.max()) + 1, int(packed.sequence[-1]) + 1
         packed = Sequences(*(as_tensor(array, values) for array in packed))
-        y = self.embed_clock(as_tensor(clock, values))  # [P, e]
+        y = self.embed_clock(as_tensor(clock, values)).to(values.dtype)  # [P, e]; autocast may have rounded it
         if len(packed.ratings):
             y = y.index_add(0, packed.readers, self.embed_ratings(packed, values, anchors))
         padded = y.new_zeros(n_places, n_sequences, self.config.embedding_size)  # [L, B, e]
         h, _ = self.lstm(padded.index_put((packed.place, packed.sequence), y))  # [L, B, h]
-        return F.dropout(self.to_factors(h[packed.place, packed.sequence]), self.config.dropout, self.training)
+        return F.dropout(self.to_factors(h[packed.place, packed.sequence]).to(y), self.config.dropout, self.training)
 
     def terms(self, dynamic, owners, cold=None):
         """The Terms of k predictions: dynamic factors [k, d] and the static terms of their owners, int64 array [k].
@@ -823,6 +823,6 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     model = new_model(train, config, device=device, seed=seed, start=start)
     descend(model, train, batch_loss, seed=seed, valid=valid, patience=patience, checkpoint=checkpoint,
             progress=progress, callback=callback,
-            identity=training.identity(config, train, valid, seed, start=start is not None,
-                                        n_epochs=config.decay and config.n_epochs))
+            identity=training.identity(config, train, valid, seed, n_epochs=config.decay and config.n_epochs,
+                                       start=start is not None and training.digest_of(model)))
     return model

@@ -52,6 +52,17 @@ def model_of(name, n_items=30, **changes):
     return model
 
 
+@every_model
+def test_under_autocast_it_predicts_the_same(name):
+    model, items = model_of(name), torch.arange(12).view(2, 6)
+    with torch.no_grad():
+        whole = model.states(items)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = model.states(items)
+    assert not torch.equal(whole, rounded)
+    torch.testing.assert_close(rounded.float(), whole, atol=0.05, rtol=0.05)
+
+
 # --- The scan ---------------------------------------------------------------------------------------------
 
 

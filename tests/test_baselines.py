@@ -257,6 +257,11 @@ class TestSTAN(RecommenderContract):
         assert not together[-1].any()
 
 
+def test_stan_without_a_neighbour_leaves_out_what_was_seen():
+    model = STAN().fit(sessions([0, 1], [0, 1], n_items=3))
+    assert model.recommend([2], k=3, exclude_seen=True).scores.tolist() == [0.0, 0.0]
+
+
 class TestVSTAN(RecommenderContract):
     def fit(self, train):
         return VSTAN().fit(train)

@@ -56,6 +56,12 @@ def sessions(n=40, seed=0):
     return SessionData.from_frame(pd.DataFrame(rows, columns=["session", "item", "time"]), item_ids=np.arange(20))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="device='cuda': PyTorch finds no CUDA GPU"):
+        Ranks("cuda")
+
+
 @pytest.fixture(autouse=True)
 def float64():
     torch.set_default_dtype(torch.float64)

@@ -802,6 +802,20 @@ def test_a_diverging_run_says_so(cycle):
         fit(cycle, replace(FAST, learning_rate=1e38), device="cpu", progress=False)
 
 
+def test_a_diverging_run_leaves_its_last_good_checkpoint(cycle, tmp_path):
+    run = partial(fit, cycle, replace(FAST, n_epochs=1), device="cpu", progress=False)
+    step, steps = training.Adagrad.step, iter(range(10**6))
+
+    def diverges(self, name, grad):
+        step(self, name, grad * torch.nan if next(steps) == 100 else grad)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match="lower the learning rate"):
+        patch.setattr(training.Adagrad, "step", diverges)
+        run(checkpoint=tmp_path / "run")
+    assert (tmp_path / "run").exists()
+    assert torch.equal(run(checkpoint=tmp_path / "run").output, run().output)
+
+
 def test_nothing_to_predict_is_an_error():
     with pytest.raises(ValueError, match="needs sessions of two events; two if n_sample=0"):
         fit(random_sessions().take([]), SMALL, device="cpu", progress=False)

@@ -365,6 +365,18 @@ def test_training_predicts_better_than_the_frequency_of_characters():
     assert found > world.oracle(train, valid).expected_nats.character_perplexity * 0.95
 
 
+def test_under_autocast_it_trains_as_well():
+    whole = fit(TRAIN, SMALL, device="cpu", progress=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = fit(TRAIN, SMALL, device="cpu", progress=False)
+    assert any(not torch.equal(a, b) for a, b in zip(whole.parameters(), rounded.parameters()))
+    assert {p.dtype for p in rounded.parameters()} == {torch.float32}
+    a, b = ([point["loss"] for point in model.history] for model in (whole, rounded))
+    assert b == pytest.approx(a, rel=0.01)
+    a, b = (joint.evaluate_text(model, LATER).perplexity for model in (whole, rounded))
+    assert b == pytest.approx(a, rel=0.01)
+
+
 def test_the_writer_is_warmed_up_before_the_first_epoch(monkeypatch):
     """With x_joint = 0, so many times on every review; the weight of each is a share of its batch."""
     calls, real = [], joint.text_loss

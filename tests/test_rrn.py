@@ -537,6 +537,30 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path, saves):
         run(checkpoint=tmp_path / "run", start=start)
 
 
+def test_a_run_goes_on_only_from_the_factors_that_it_started_with(tmp_path):
+    ones = np.ones((N_USERS, 2)), np.ones((N_ITEMS, 2))
+    run = partial(fit, TRAIN, replace(SMALL, n_epochs=1), device="cpu", progress=False, checkpoint=tmp_path / "run")
+    first = run(start=ones)
+    assert run(start=ones).history == first.history
+    with pytest.raises(ValueError, match="start"):
+        run(start=(ones[0], 2 * ones[1]))
+
+
+def test_under_autocast_it_trains_as_well():
+    train, test, _ = RatingWorld(n_users=40, n_items=20, n_steps=20).sample().split_by_time(0.8, 0.1, 0.1)
+    config = RRNConfig(dropout=0.0, learning_rate=0.01, n_epochs=6, batch_size=100)
+    whole = fit(train, config, device="cpu", progress=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = fit(train, config, device="cpu", progress=False)
+        inside = rounded.terms_following(test)
+        predicted = rounded.follow(test)
+    assert not torch.equal(whole.users.lstm.weight_hh_l0, rounded.users.lstm.weight_hh_l0)  # it did round
+    assert {t.dtype for t in (*rounded.parameters(), *inside[0], *inside[1])} == {torch.float32}
+    np.testing.assert_allclose(predicted, rounded.follow(test), atol=0.05)
+    a, b = ([point["loss"] for point in model.history] for model in (whole, rounded))
+    assert a[-1] < 0.8 * a[0] and b == pytest.approx(a, rel=0.01)
+
+
 def test_gradients_are_clipped_where_they_are_dense_and_then_followed():
     model = untrained(clip=0.5)
     a, b, table = model.users.to_factors.bias, model.items.to_factors.bias, model.users.bias

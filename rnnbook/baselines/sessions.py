@@ -501,7 +501,7 @@ class STAN(SessionKNN):
         distance = np.abs(position - np.repeat(last_shared, sizes))
         score = np.repeat(votes, sizes) * np.exp(-distance / self.item_decay)
         flat = np.bincount(query * len(self.item_ids) + item, score, minlength=clicked.size)
-        return flat.reshape(clicked.shape)
+        return flat.reshape(clicked.shape).astype(float)  # without a neighbour NumPy counts nothing, in integers
 
 
 class VSTAN(STAN):

@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 
 from rnnbook.interactions.ids import python_value
-from rnnbook.interactions.lookup import other_spelling
+from rnnbook.interactions.lookup import ids_like, other_spelling
 from rnnbook.interactions.ragged import concatenated_ranges
 from rnnbook.interactions.tables import DataError, digest, read_events
 
@@ -89,7 +89,7 @@ class SessionData:
             return data
         item_ids = np.asarray(item_ids)
         known = pd.Index(item_ids)
-        index = known.get_indexer(data.item_ids)
+        index = known.get_indexer(ids_like(data.item_ids, item_ids))
         if (index < 0).any():
             unknown = python_value(data.item_ids[index < 0][0])
             meant = python_value(other_spelling(unknown, known))

@@ -39,7 +39,7 @@ def save_checkpoint(path, tensors, info):
     Raises
     ------
     ValueError
-        There is something at ``path`` that is not a checkpoint.
+        There is something at ``path`` that is not a checkpoint, or a number of a tensor is not finite.
 
     Examples
     --------
@@ -51,6 +51,9 @@ def save_checkpoint(path, tensors, info):
     """
     path = Path(path)
     _check_folder(path)
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise ValueError(f"{path}: not written, and what was there is kept, since the training has diverged: some of "
+                         "the model's numbers are not finite; lower the learning rate")
     path.parent.mkdir(parents=True, exist_ok=True)
     new = _beside(path, "new")
     shutil.rmtree(new, ignore_errors=True)
