@@ -8,10 +8,12 @@ import pytest
 
 from rnnbook import metrics, results
 from rnnbook.baselines import EstimatedKalman, ForgettingMF, MatrixFactorization, OnlineMF, Residual, Smoothing
+from rnnbook.benchmarks.rrn import WORLDS as BENCHMARK_WORLDS
 from rnnbook.benchmarks.rrn_logs import left_over
 from rnnbook.interactions import DAY, concatenate
 from rnnbook.rrn import RRNConfig, fit, new_model
 from rnnbook.worlds import JumpWorld, RatingWorld
+from rnnbook.worlds.ratings import START
 
 REAL = ("rrn-movielens-100k", "rrn-movietweetings-100k")
 
@@ -97,6 +99,14 @@ def test_the_rrn_follows_shifts_seasons_and_newcomers_too(kind):
     if kind == "season":  # “at about the same error”
         rivals = "RRN", "Forgetting MF", "Estimated Kalman filter"
         assert np.ptp([gap_closed(world, model)["mean"] for model in rivals]) < 0.05
+        # What the season costs the RRN in squared error, and what a model would pay that ignores it
+        still = results.rows("rrn-world", "rmse")["ρ=0.98 · RRN"]["values"]
+        for seed, found in enumerate(results.rows("rrn-world", "rmse")[f"{world} · RRN"]["values"]):
+            of_draw = replace(BENCHMARK_WORLDS[world], seed=seed)
+            test = of_draw.sample(seed).split_by_time()[-1]
+            steps = ((test.times - START) // DAY).astype(int)
+            ignored = np.mean(of_draw.mean(test.items, steps) ** 2)
+            assert 0.4 * ignored < found**2 - still[seed] ** 2 < 0.8 * ignored
     if kind == "new users":  # “loses a little”
         assert -0.06 < gap_closed(world, "RRN")["mean"] - gap_closed("ρ=0.98", "RRN")["mean"] < 0
 
@@ -123,6 +133,8 @@ def test_without_anchors_the_drift_is_followed_less():
 def test_where_nothing_moves_the_rrn_is_worse_than_a_factorisation():
     rmse, loss = results.rows("rrn-world", "rmse"), paired("rrn-world", "ρ=1 · RRN", "ρ=1 · MF")
     assert 0 < loss["low"] and loss["high"] < 0.01 * rmse["ρ=1 · MF"]["mean"]
+    assert 1.01 < rmse["ρ=1 · RRN"]["mean"] / rmse["ρ=1 · Optimum"]["mean"] < 1.015
+    assert rmse["ρ=1 · Optimum"]["mean"] == pytest.approx(0.5, abs=0.01)  # σ: “nearly all of this error is the noise”
     chosen = results.load("rrn-world")["config"]["chosen"]
     assert chosen["ρ=1"] == "own parameters" and chosen["ρ=0.98"] == chosen["ρ=0.995"] == "memory"
     # The control is sound: the static model is the optimum there.
@@ -138,9 +150,22 @@ def test_on_movielens_the_rrn_is_below_all_that_hear_no_news():
         row = paired(name, "RRN", model)
         assert row["low"] < 0 < row["high"], model
     assert results.load(name)["config"]["test ratings by new users"] > 0.5
-    for log in REAL:  # of two rivals the text says that they are above the biases, even for known users
-        rmse = results.rows(log, "rmse, known users")
-        assert min(rmse["TimeSVD++"]["mean"], rmse["I-AutoRec"]["mean"]) > rmse["Biases"]["mean"]
+    for log in REAL:
+        rmse = results.rows(log, "rmse")
+        assert min(rmse["I-AutoRec"]["values"]) > rmse["Biases"]["mean"] < rmse["TimeSVD++"]["mean"]
+    lead = {who: results.value(name, "Biases", f"rmse, {who} users") - results.value(name, "RRN", f"rmse, {who} users")
+            for who in ("new", "known")}
+    assert lead["known"] > 1.5 * lead["new"] > 0
+    clock, over_biases = paired(name, "RRN", "RRN, no clock"), paired(name, "RRN", "Biases")
+    assert clock["low"] > over_biases["difference"] / 4  # “a small part of the lead over the biases at most”
+
+
+def test_for_how_long_users_are_there():
+    minutes, month, days = (results.rows("rating-logs", what) for what in (
+        "median minutes of a user", "users active over 30 days", "days"))
+    tweets = "movietweetings-100k"
+    assert minutes["movielens-100k"]["mean"] < 60 and month[tweets]["mean"] > 0.9
+    assert minutes[tweets]["mean"] / 60 / 24 > 0.75 * days[tweets]["mean"] and 170 < days[tweets]["mean"] < 190
 
 
 @pytest.mark.claim("online-factorisation-wins")
@@ -161,6 +186,8 @@ def test_on_both_logs_an_rrn_on_top_of_the_online_factorisation_is_below_it():
     averaged = [paired(name, "RRN and Online MF, averaged", "Online MF") for name in REAL]
     assert averaged[0]["low"] < 0 < averaged[0]["high"] and averaged[1]["high"] < 0
     assert paired(REAL[1], "RRN on Online MF", "RRN and Online MF, averaged")["low"] > 0
+    near = results.value(REAL[0], "Forgetting MF", "rmse") - results.value(REAL[0], "RRN on Online MF", "rmse")
+    assert 0 < near < 0.004  # “within 0.004”
 
 
 @pytest.mark.claim("forgetting-on-real-logs")
@@ -171,6 +198,14 @@ def test_forgetting_is_not_told_from_not_forgetting(name):
     config = results.load(name)["config"]
     assert config["chosen"]["Forgetting MF"].get("gamma", ForgettingMF().gamma) < 1  # validation chose to forget
     assert config["filter"]["rho"] > 0.99
+    drawn = [t for t in results.load(name)["trials"] if t["arm"] == "Forgetting MF"]
+    assert len(drawn) == 20 and sum(t["config"].get("gamma") == 1 for t in drawn) == 3
+    never = min(t["rmse"] for t in results.load(name)["trials"] if t["arm"] == "Online MF")
+    assert never < min(t["rmse"] for t in drawn)  # on the validation ratings
+    if name == REAL[0]:  # “nearly all of the difference is with known users”
+        gain = {who: results.value(name, "Forgetting MF, γ = 1", f"rmse, {who} users")
+                - results.value(name, "Forgetting MF", f"rmse, {who} users") for who in ("known", "new")}
+        assert gain["known"] > 10 * abs(gain["new"])
 
 
 @pytest.mark.claim("twenty-two-years")
@@ -187,6 +222,9 @@ def test_over_22_years_the_rrn_is_ahead_and_forgetting_pays():
     assert max(p["RRN on Online MF", "Online MF"], p["Forgetting MF", "Forgetting MF, γ = 1"]) < 0.01
     config = results.load(name)["config"]
     assert (config["shares"], config["fitted anew"]) == ([0.4, 0.1, 0.5], 5)
+    tuned, same = paired(name, "Forgetting MF", "Online MF"), paired(name, "Forgetting MF", "Forgetting MF, γ = 1")
+    assert 0.35 < tuned["difference"] / same["difference"] < 0.6 and tuned["high"] < 0  # “about half as large”
+    assert p["Forgetting MF", "Online MF"] < 0.05
     users, days = (results.rows("rating-logs", what)["movielens-latest-small"]["mean"] for what in ("users", "days"))
     assert users == 610 and 22 < days / 365.25 < 23
 
@@ -204,10 +242,11 @@ def test_one_number_that_follows_the_level_of_a_user_does_what_the_rrn_does():
     assert against(years, "RRN on Online MF")["low"] < 0 < against(years, "RRN on Online MF")["high"]
     smoothing = [against(log, "Online MF, smoothed", "Online MF") for log in (years, tweets)]
     assert smoothing[0]["high"] < 0 and smoothing[1]["low"] < 0 < smoothing[1]["high"]
-    assert against(tweets, "RRN on Online MF")["high"] < 0
+    assert against(tweets, "RRN on Online MF")["high"] < 0 and against(lens, "RRN on Online MF")["high"] < 0
     share = results.rows("rrn-sittings", "test ratings within an hour of the last")
     assert share[tweets]["mean"] < 0.2 < 0.9 < share[years]["mean"]  # “few ratings come within an hour”
-    assert len(results.load("rrn-sittings")["config"]["alphas"]) == 9
+    found = results.load("rrn-sittings")["config"]
+    assert len(found["alphas"]) == 9 and found["chosen"][lens] == found["chosen"][tweets] == min(found["alphas"])
     assert shown("rmse, later", "Online MF, smoothed") < shown("rmse, later", "Online MF") - 0.03
     for arm in ("RRN", "RRN on Online MF", "Online MF, smoothed"):
         assert shown("correlation of two errors in a row", arm) < 0.1 < 0.2 < shown(

@@ -44,6 +44,23 @@ def test_reviews_that_cannot_help_do_not(n, arm):
     assert paired(n, arm)["low"] > 0 or arm == "shuffled reviews"  # the others cost something
 
 
+@pytest.mark.claim("earlier-reviews-read")
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("name", [NAME, "joint-moving"])
+def test_who_reads_the_earlier_reviews_gains_nearly_all(name, n):
+    rmse = {arm: np.array(row["values"]) for arm, row in results.rows(name, "rmse").items()}
+    blind, best = (rmse[f"n={n} · {arm}"] for arm in ("optimum of the ratings alone", "optimum"))
+
+    def shares(arm):
+        return (blind - rmse[f"n={n} · {arm}"]) / (blind - best)
+
+    assert shares("word ridge").min() > 0.9 and shares("ratings and reviews").max() < 0.75
+    for arm in ("shuffled reviews", "reviews: independent", "reviews: rating"):
+        assert abs(shares(f"word ridge, {arm}")).max() < 0.1
+    for arm in ("word ridge", "ratings and reviews"):
+        assert results.rows(name, "gain_share")[f"n={n} · {arm}"]["mean"] == pytest.approx(shares(arm).mean())
+
+
 def moving(n):
     """{arm: RMSE of each draw} where qualities move."""
     return {name.removeprefix(f"n={n} · "): np.array(row["values"])
@@ -64,7 +81,9 @@ def test_where_qualities_move_the_text_gains_and_empty_words_do_not(n):
         assert (rmse["ratings alone"] - rmse[arm] < 0.1 * (blind - best)).all(), arm
     lstms = rmse["ratings and reviews"] - rmse["ratings and reviews, no LSTMs"]
     low, high = t_interval(lstms)[1:]
-    assert low < 0 < high  # “neither help nor harm visibly”
+    assert low < 0 < high  # “three draws cannot say whether they help”
+    gain = (rmse["ratings alone"] - rmse["ratings and reviews"]).mean()
+    assert n == 3 or high - low > gain  # “as wide as the whole gain”
 
 
 @pytest.mark.claim("writers-own-memory")
@@ -74,6 +93,10 @@ def test_a_memory_of_its_own_takes_the_lesson_from_the_ratings(n):
     gain, own = (rmse["ratings alone"] - rmse[arm] for arm in (
         "ratings and reviews", "a vector of each item for the writer"))
     assert (own < gain / 4).all() and gain.min() > 0.03
+    nats = {arm: row["values"] for arm, row in results.rows("joint-moving", "nats_per_review").items()}
+    shared, memory = (np.array(nats[f"n={n} · {arm}"]) for arm in (
+        "ratings and reviews", "a vector of each item for the writer"))
+    assert (memory > shared).all()  # “new reviews are then harder to write”
 
 
 @pytest.mark.claim("writes-near-the-optimum")

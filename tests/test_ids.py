@@ -142,8 +142,8 @@ def test_uuids_and_other_objects_are_ids_by_their_text():
 
 def test_a_log_of_numbers_fits_a_catalogue_of_strings():
     words = np.array(["07", "7", "8", "tent"], dtype=object)
-    for given in ([8, 7, 8], ["8", "7", "8"]):
-        data = SessionData.from_frame(log(7).assign(item=given), item_ids=words)
+    for written in ([8, 7, 8], ["8", "7", "8"]):
+        data = SessionData.from_frame(log(7).assign(item=written), item_ids=words)
         assert data.items.tolist() == [2, 1, 2] and data.item_ids is words
     with pytest.raises(DataError, match="row 1: item 9 is not among the 4 of item_ids"):
         SessionData.from_frame(log(7).assign(item=[8, 9, 8]), item_ids=words)

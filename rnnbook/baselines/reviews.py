@@ -58,7 +58,7 @@ class ReviewRidge(RatingBaseline):
     def __init__(self, n=3, penalty=1.0):
         self.n, self.penalty = n, penalty
 
-    def fit(self, train, valid):
+    def fit(self, train, valid):  # type: ignore[override]  # a second set of ratings is needed, those that come next
         """Learn from ReviewData, and how much the past counts from ``valid``, those that come next. Returns the model.
         """
         self._start(train.ratings)
