@@ -581,7 +581,8 @@ class GRU4Rec(nn.Module, Recommender):
 class NegativeSampler:
     """Draws items with probability ∝ support^alpha: it looks up uniform random numbers in the cumulative weights.
 
-    The negatives of many steps are drawn together.
+    The negatives of many steps are drawn together. In float32 probabilities are exact to about 1e-7, so in a catalogue
+    of many millions of items the rarest are drawn too often or never.
 
     Parameters
     ----------

@@ -530,7 +530,7 @@ def new_model(train, config, *, device="auto", seed=0, start=None, kind=RRN):
     (3.0, 3, [0.0, 0.0, 0.0])
     """
     device = training.pick_device(device)
-    scale = {"mean": float(train.ratings.mean()), "std": float(train.ratings.std()) or 1.0,
+    scale = {"mean": float(train.ratings.mean()), "std": float(train.ratings.std()) if np.ptp(train.ratings) else 1.0,
              "start": float(train.times[0]), "span": float(train.times[-1] - train.times[0]) or 1.0}
     users, items = (torch.from_numpy(ids).to(device) for ids in (train.users, train.items))
     with training.seeded(seed, device):

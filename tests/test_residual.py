@@ -35,6 +35,14 @@ def test_ratings_of_one_time_are_not_divided():
     assert cuts and not any(cut % 8 for cut in cuts)
 
 
+@pytest.mark.parametrize("n_times", [1, 2])
+def test_a_start_within_one_time_leaves_one_prediction_for_each_rating(n_times):
+    data = random_ratings(2, n=40)
+    data = replace(data, times=np.repeat(np.arange(float(n_times)), 40 // n_times))
+    for start in (1, 19, 21, 39):
+        assert len(prequential(Biases().fit, data, start=start, n_parts=4)) == 40 - start
+
+
 @pytest.mark.parametrize("change", ["ratings", "items"])
 def test_no_rating_helps_to_predict_an_earlier_one(change):
     data = random_ratings(3, n=60)

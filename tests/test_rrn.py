@@ -478,6 +478,9 @@ def test_an_untrained_model_has_the_scale_of_its_data_and_small_random_tables():
     assert (untrained().scale["start"], untrained().scale["span"]) == (first, last - first)
     at_once = replace(TRAIN, times=np.full(60, 7.0))
     assert untrained(at_once).scale["span"] == 1.0 and untrained(at_once).scale["start"] == 7.0
+    alike = replace(TRAIN, ratings=np.full(60, 3.7))
+    assert alike.ratings.std() > 0  # from rounding alone
+    assert untrained(alike).scale["std"] == 1.0
 
 
 def test_the_loss_reported_is_the_mean_squared_error_on_the_models_scale():

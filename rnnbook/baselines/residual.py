@@ -23,7 +23,7 @@ def prequential(fit, data, start, n_parts=5):
     start : int
         The ratings before this one are the first to be fitted to; they are not predicted.
     n_parts : int
-        In how many parts, of about equal size, the others are predicted. Ratings of one time are never divided.
+        In how many parts, of about equal size, the others are predicted. Only ``start`` may divide ratings of one time.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def prequential(fit, data, start, n_parts=5):
         raise DataError(f"{data.name}: no ratings before number {start}, or none from there on; there are "
                         f"{data.n_ratings}")
     cuts = np.searchsorted(data.times, data.times[np.linspace(start, data.n_ratings - 1, n_parts + 1).astype(int)])
-    cuts = np.unique(np.concatenate([[start], cuts[1:-1], [data.n_ratings]]))
+    cuts = np.unique(np.concatenate([[start], np.maximum(cuts[1:-1], start), [data.n_ratings]]))
     parts = [fit(data.take(slice(a))).follow(data.take(slice(a, b))) for a, b in pairwise(cuts)]
     return np.concatenate(parts)
 
