@@ -36,6 +36,7 @@ EXPERIMENTS = {
     "rrn-scale": "rrn_scale",
     "rrn-descent": "rrn_scale",
     "rrn-surprise": "rrn_surprise",
+    "joint-search": "joint_search",
     "joint-world": "joint",
     "joint-moving": "joint",
     "joint-gift-cards": "joint",

@@ -26,18 +26,19 @@ PAPER = [{"source": "IMDb, 15-core, Wu et al. 2017a", "model": model, "metric": 
 
 # --- The world of reviews ----------------------------------------------------------------------------------
 
-# One settings for all arms; tried on the validation half of seed 0. In this world nothing moves and users are alike, so
-# there is nothing for the LSTMs of the ratings to follow: they are off. Only the writer is recurrent here.
+# What the search begins with. In this world nothing moves and users are alike, so there is nothing for the LSTMs of the
+# ratings to follow: they are off. Only the writer is recurrent here.
 WORLD_CONFIG = JointConfig(dynamic=False, dynamic_size=2, stationary_size=1, anchored=False, cold_start=0.0,
                            dropout=0.5, penalty=1000.0, bias_penalty=1.0, batch_size=1024, n_epochs=12,
                            learning_rate=1e-2, table_learning_rate=0.1, decay=True, character_size=16, joint_size=16,
                            text_hidden_size=32, min_count=1, text_batch=4096, warm_up=8, text_weight=25.0)
 ITEMS = {1: 8000, 3: 4000}  # by the number of ratings that each has in the past
 
-# Where qualities move, the LSTMs of the ratings are on. Tried on the validation half of seed 0, too.
+# Where qualities move, the LSTMs of the ratings are on.
 MOVING_CONFIG = replace(WORLD_CONFIG, dynamic=True, hidden_size=8, embedding_size=8, cold_start=0.1, user_step=DAY,
                         learning_rate=5e-3, n_epochs=20)
 MOVING_ITEMS, MOVING_SEEDS, RHO = {1: 8000, 3: 8000}, range(3), 0.95
+SETTINGS = {"joint-world": WORLD_CONFIG, "joint-moving": MOVING_CONFIG}
 
 
 def new_world(experiment, n, text, seed):
@@ -48,15 +49,15 @@ def new_world(experiment, n, text, seed):
 
 def train_world(job):
     """{arm: {metric: value}} of one draw, and what the optimum scores."""
-    experiment, n, seed = job
-    scores, settings = {}, MOVING_CONFIG if experiment == "joint-moving" else WORLD_CONFIG
+    experiment, n, seed, alone, together = job
+    scores = {}
 
     def score(name, model, test):
         scores[name] = {"rmse": metrics.evaluate_ratings(model, test.ratings, n_boot=1).rmse}
 
-    def arm(name, train, valid, test, **changes):
-        model = fit(train, replace(settings, **changes), device="cpu", seed=seed, valid=valid, patience=5,
-                    progress=False)
+    def arm(name, train, valid, test, settings=together, **changes):
+        config = replace(SETTINGS[experiment], **settings | changes)
+        model = fit(train, config, device="cpu", seed=seed, valid=valid, patience=5, progress=False)
         score(name, model, test)
         if model.config.text_weight:
             found = evaluate_text(model, test)
@@ -67,14 +68,14 @@ def train_world(job):
         world = new_world(experiment, n, text, seed)
         train, valid, test = world.split(world.sample(seed))
         if text == "quality":
-            arm("ratings alone", train, valid, test, text_weight=0.0, n_epochs=20)  # longer: it does better so
+            arm("ratings alone", train, valid, test, alone)
             arm("ratings and reviews", train, valid, test)
             arm("shuffled reviews", world.shuffled(train, seed), valid, test)
             arm("a vector of each item for the writer", train, valid, test, writer_item_size=50)
             score("word ridge", ReviewRidge(n).fit(train, valid), test)
             score("word ridge, shuffled reviews", ReviewRidge(n).fit(world.shuffled(train, seed), valid), test)
-            if settings.dynamic:
-                arm("ratings and reviews, no LSTMs", train, valid, test, dynamic=False, learning_rate=1e-2, n_epochs=12)
+            if experiment == "joint-moving":
+                arm("ratings and reviews, no LSTMs", train, valid, test, dynamic=False)
             best = world.oracle(train, test)
             size = (test.n_characters + test.n_ratings) / test.n_ratings
             scores["optimum"] = {"rmse": best.rmse, "perplexity": float(np.exp(best.nats.per_review / size)),
@@ -93,17 +94,20 @@ def train_world(job):
 
 def world(experiment):
     """RMSE with and without reviews, with reviews that tell nothing, and how well reviews are predicted."""
-    items, seeds, settings = {"joint-world": (ITEMS, SEEDS, WORLD_CONFIG),
-                              "joint-moving": (MOVING_ITEMS, MOVING_SEEDS, MOVING_CONFIG)}[experiment]
-    jobs = [(experiment, n, seed) for n in sorted(items, reverse=True) for seed in seeds]
+    items, seeds = {"joint-world": (ITEMS, SEEDS), "joint-moving": (MOVING_ITEMS, MOVING_SEEDS)}[experiment]
+    chosen = {(each["n"], each["arm"]): each["config"] for each in results.load("joint-search")["config"]["chosen"]
+              if each["experiment"] == experiment}
+    jobs = [(experiment, n, seed, chosen[n, "ratings alone"], chosen[n, "ratings and reviews"])
+            for n in sorted(items, reverse=True) for seed in seeds]
     first = new_world(experiment, 1, "quality", 0)
     train, _, test = first.split(first.sample())
     result = results.new_result(experiment, results.describe(train.ratings, test.ratings), {
-        "seeds": list(seeds), "items": items, "world": asdict(first), "model": asdict(settings)})
+        "seeds": list(seeds), "items": items, "world": asdict(first), "model": asdict(SETTINGS[experiment]),
+        "chosen": {f"n={n} · {arm}": settings for (n, arm), settings in chosen.items()}})
     units = Units(result)
-    done = dict(zip(jobs, units.in_parallel(train_world, jobs)))
+    done = dict(zip([job[1:3] for job in jobs], units.in_parallel(train_world, jobs)))
     for n in items:
-        by_arm = collect([done[experiment, n, seed] for seed in seeds])
+        by_arm = collect([done[n, seed] for seed in seeds])
         for name, runs in by_arm.items():
             for metric in runs[0]:
                 result["rows"].append(mean_row(f"n={n} · {name}", metric, [run[metric] for run in runs]))
