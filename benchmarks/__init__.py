@@ -37,6 +37,7 @@ EXPERIMENTS = {
     "rrn-descent": "rrn_scale",
     "rrn-surprise": "rrn_surprise",
     "joint-search": "joint_search",
+    "joint-moving-search": "joint_search",
     "joint-world": "joint",
     "joint-moving": "joint",
     "joint-gift-cards": "joint",

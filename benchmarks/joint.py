@@ -39,6 +39,7 @@ MOVING_CONFIG = replace(WORLD_CONFIG, dynamic=True, hidden_size=8, embedding_siz
                         learning_rate=5e-3, n_epochs=20)
 MOVING_ITEMS, MOVING_SEEDS, RHO = {1: 8000, 3: 8000}, range(3), 0.95
 SETTINGS = {"joint-world": WORLD_CONFIG, "joint-moving": MOVING_CONFIG}
+SEARCHES = {"joint-world": "joint-search", "joint-moving": "joint-moving-search"}
 
 
 def new_world(experiment, n, text, seed):
@@ -95,8 +96,8 @@ def train_world(job):
 def world(experiment):
     """RMSE with and without reviews, with reviews that tell nothing, and how well reviews are predicted."""
     items, seeds = {"joint-world": (ITEMS, SEEDS), "joint-moving": (MOVING_ITEMS, MOVING_SEEDS)}[experiment]
-    chosen = {(each["n"], each["arm"]): each["config"] for each in results.load("joint-search")["config"]["chosen"]
-              if each["experiment"] == experiment}
+    chosen = {(each["n"], each["arm"]): each["config"]
+              for each in results.load(SEARCHES[experiment])["config"]["chosen"]}
     jobs = [(experiment, n, seed, chosen[n, "ratings alone"], chosen[n, "ratings and reviews"])
             for n in sorted(items, reverse=True) for seed in seeds]
     first = new_world(experiment, 1, "quality", 0)

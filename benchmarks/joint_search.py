@@ -1,12 +1,13 @@
 """Which settings chapter 5's models get: a random search in worlds of another seed than those that are reported.
 
-With reviews and without, where qualities stay and where they move. ``python -m rnnbook reproduce joint-search``
+With reviews and without, where qualities stay (``python -m rnnbook reproduce joint-search``) and where they move
+(``joint-moving-search``).
 """
 
 from dataclasses import replace
 
 from rnnbook import results
-from rnnbook.benchmarks.joint import SETTINGS, new_world
+from rnnbook.benchmarks.joint import SEARCHES, SETTINGS, new_world
 from rnnbook.benchmarks.rows import mean_row
 from rnnbook.benchmarks.search import draws
 from rnnbook.benchmarks.units import Units
@@ -37,19 +38,18 @@ def try_one(job):
 
 
 def main(experiment):
-    train, valid, _ = (world := new_world("joint-world", 1, "quality", SEED)).split(world.sample(SEED))
+    of = {search: of for of, search in SEARCHES.items()}[experiment]
+    train, valid, _ = (world := new_world(of, 1, "quality", SEED)).split(world.sample(SEED))
     result = results.new_result(experiment, results.describe(train.ratings, valid.ratings), {
         "draws per arm": DRAWS, "seed of the world": SEED, "patience": PATIENCE, "space": SPACES,
         "chosen by": "RMSE on the validation half"})
     units = Units(result)
-    jobs = [(of, n, arm, settings) for of in SETTINGS for n in (3, 1) for arm, space in SPACES.items()
+    jobs = [(of, n, arm, settings) for n in (3, 1) for arm, space in SPACES.items()
             for settings in draws(arm, space, DRAWS)]
-    trials = units.in_parallel(try_one, jobs)
-    chosen = []
-    for of, n, arm in dict.fromkeys(job[:3] for job in jobs):
-        best = min((t for t in trials if (t["experiment"], t["n"], t["arm"]) == (of, n, arm) and "failed" not in t),
+    result["trials"], result["config"]["chosen"] = units.in_parallel(try_one, jobs), []
+    for n, arm in dict.fromkeys(job[1:3] for job in jobs):
+        best = min((t for t in result["trials"] if (t["n"], t["arm"]) == (n, arm) and "failed" not in t),
                    key=lambda t: t["rmse"])
-        chosen.append(best)
-        result["rows"].append(mean_row(f"{of}, n={n} · {arm}", "rmse", [best["rmse"]]))
-    result["config"]["chosen"], result["trials"] = chosen, trials
+        result["config"]["chosen"].append(best)
+        result["rows"].append(mean_row(f"n={n} · {arm}", "rmse", [best["rmse"]]))
     units.write()

@@ -122,6 +122,15 @@ def on_clicks(a, b, metric="recall@20"):
     return paired("improved-yoochoose-100k", a, b, metric)
 
 
+SHARED = ", shared table"
+
+
+def holm(name="improved-yoochoose-100k"):
+    """{(a, b, metric): p} with Holm's correction over all comparisons of the log."""
+    rows = results.load(name)["paired"]
+    return {(row["a"], row["b"], row["metric"]): p for row, p in zip(rows, results.holm([row["p"] for row in rows]))}
+
+
 @pytest.mark.claim("prefixes-on-real-clicks")
 def test_prefixes_are_worth_most_and_deletion_some_on_real_clicks():
     others = ("M + prefixes", "M3, teacher sees x*", "M3, teacher sees (x, x*)", "M4", "M2, 1/4")
@@ -130,31 +139,51 @@ def test_prefixes_are_worth_most_and_deletion_some_on_real_clicks():
         assert prefixes["low"] > 0.05
         assert all(max(abs(row["low"]), abs(row["high"])) < prefixes["low"]
                    for row in (on_clicks(name, "M1", metric) for name in others))
-        for sees in ("x*", "(x, x*)"):
-            teacher = on_clicks(f"M3, teacher sees {sees}", "M1", metric)
-            assert teacher["low"] < 0 < teacher["high"]
+        for table in ("", SHARED):
+            for sees in ("x*", "(x, x*)"):
+                teacher = on_clicks(f"M3, teacher sees {sees}{table}", f"M1{table}", metric)
+                assert teacher["low"] < 0 < teacher["high"]
+        with_shared = on_clicks(f"M + prefixes{SHARED}", f"M1{SHARED}", metric)
+        assert -0.005 < with_shared["low"] < 0 < with_shared["high"] < 0.005
+        # “gains more from it than from deletion, fine-tuning and a teacher together”
+        together = sum(max(abs(on_clicks(name, "M1", metric)["difference"]) for name in names) for names in (
+            ("M + prefixes",), [f"M2, {f}" for f in ("1/256", "1/64", "1/16", "1/4")],
+            ("M3, teacher sees x*", "M3, teacher sees (x, x*)")))
+        assert together < on_clicks(f"M1{SHARED}", "M1", metric)["low"]
     assert on_clicks("M + prefixes", "M1")["high"] < 0
     deletion = on_clicks("M + prefixes", "M1", "mrr@20")
     assert deletion["low"] < 0 < deletion["high"]
 
 
 @pytest.mark.claim("m1-and-gru4rec")
-def test_m1_stays_below_gru4rec_until_it_shares_its_table():
-    assert all(on_clicks("M1", "GRU4Rec cross-entropy", metric)["high"] < 0 for metric in ("recall@20", "mrr@20"))
-    shared = on_clicks("M1, shared table", "GRU4Rec cross-entropy")
+def test_m1_stays_below_gru4rec_and_v_sknn_until_it_shares_its_table():
+    for metric in ("recall@20", "mrr@20"):
+        assert on_clicks("M1", "GRU4Rec cross-entropy", metric)["high"] < 0 < on_clicks("V-SKNN", "M1", metric)["low"]
+        assert on_clicks(f"M1{SHARED}", "M1", metric)["low"] > 0 > on_clicks("V-SKNN", f"M1{SHARED}", metric)["high"]
+    shared = on_clicks(f"M1{SHARED}", "GRU4Rec cross-entropy")
     assert shared["low"] < 0 < shared["high"]
-    assert on_clicks("M1, shared table", "M1")["low"] > 0
-    for metric in ("recall@20", "mrr@20"):  # “has more of both”
-        row = results.rows("improved-yoochoose-100k", metric)
-        assert row["M4"]["mean"] < row["M1, shared table"]["mean"]
+    assert on_clicks(f"M1{SHARED}", "GRU4Rec cross-entropy", "mrr@20")["high"] < 0
+    draws = [results.load("improved-search")["config"]["draws per output"],
+             results.load("gru4rec-search")["config"]["draws per arm"]]
+    assert draws == [20, 20]
+
+
+@pytest.mark.claim("the-price-of-a-point")
+def test_a_point_is_far_below_the_model_whose_table_it_uses():
+    assert on_clicks("M4", f"M1{SHARED}")["high"] < -0.05 and on_clicks("M4", f"M1{SHARED}", "mrr@20")["high"] < -0.015
 
 
 @pytest.mark.claim("fine-tuning-within-a-week")
 @pytest.mark.parametrize("fraction", ["1/256", "1/64", "1/16", "1/4"])
 def test_within_a_week_fine_tuning_changes_nothing_and_recent_sessions_are_too_few(fraction):
+    p = holm()
     for metric in ("recall@20", "mrr@20"):
-        row = on_clicks(f"M2, {fraction}", "M1", metric)
-        assert row["low"] < 0 < row["high"]
+        for table in ("", SHARED):
+            row = on_clicks(f"M2, {fraction}{table}", f"M1{table}", metric)
+            assert p[f"M2, {fraction}{table}", f"M1{table}", metric] > 0.1
+            one_in_eight = (fraction, metric, table) == ("1/4", "mrr@20", SHARED)
+            assert (0 < row["low"] and row["high"] < 0.006) if one_in_eight else row["low"] < 0 < row["high"]
+            assert max(abs(row["low"]), abs(row["difference"])) < 0.005
         assert on_clicks(f"recent only, {fraction}", "M1", metric)["high"] < 0
 
 

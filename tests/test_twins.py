@@ -15,7 +15,8 @@ WITHOUT = {
     "cost-forecast": MACHINE, "network-forecast": MACHINE,
     "gru4rec-beats-counts": REAL, "gru4rec-and-neighbours": REAL, "the-state-adds-little": REAL,
     "the-loss-decides": REAL, "hard-negatives-matter": REAL, "exact-logq-changes-little": REAL, "more-layers": REAL,
-    "prefixes-on-real-clicks": REAL, "m1-and-gru4rec": REAL, "fine-tuning-within-a-week": REAL,
+    "prefixes-on-real-clicks": REAL, "m1-and-gru4rec": REAL, "the-price-of-a-point": REAL,
+    "fine-tuning-within-a-week": REAL,
     "the-last-click-has-most-of-the-order": REAL, "new-users-are-met": REAL, "online-factorisation-wins": REAL,
     "twenty-two-years": REAL, "real-clicks": REAL, "users-histories": REAL,
     "gru4rec-on-histories": REAL, "below-models-fitted-once": PEER}
