@@ -28,7 +28,7 @@ def test_joint_training_gains_what_only_the_text_can_give(n):
     assert paired(n, "ratings and reviews")["high"] < 0
     blind, found, best = (np.array(rmse[f"n={n} · {arm}"]["values"]) for arm in (
         "optimum of the ratings alone", "ratings and reviews", "optimum"))
-    assert t_interval((blind - found) / (blind - best))[1] > {1: 1 / 3, 3: 2 / 5}[n]
+    assert t_interval((blind - found) / (blind - best))[1] > {1: 3 / 10, 3: 1 / 2}[n]
     # The rival is no straw man: what is left to it without reviews is little.
     alone = rmse[f"n={n} · ratings alone"]["mean"] - rmse[f"n={n} · optimum of the ratings alone"]["mean"]
     assert alone < possible / 2
@@ -39,9 +39,8 @@ def test_joint_training_gains_what_only_the_text_can_give(n):
 @pytest.mark.parametrize("arm", ["shuffled reviews", "reviews: independent", "reviews: rating"])
 def test_reviews_that_cannot_help_do_not(n, arm):
     rmse = results.rows(NAME, "rmse")
-    possible = rmse[f"n={n} · optimum of the ratings alone"]["mean"] - rmse[f"n={n} · optimum"]["mean"]
-    assert paired(n, arm)["high"] > 0 and paired(n, arm)["low"] > -0.1 * possible
-    assert paired(n, arm)["low"] > 0 or arm == "shuffled reviews"  # the others cost something
+    assert paired(n, arm)["low"] > 0
+    assert rmse[f"n={n} · {arm}"]["mean"] < rmse[f"n={n} · optimum of the ratings alone"]["mean"] + 0.06  # a little
 
 
 @pytest.mark.claim("earlier-reviews-read")
@@ -54,7 +53,7 @@ def test_who_reads_the_earlier_reviews_gains_nearly_all(name, n):
     def shares(arm):
         return (blind - rmse[f"n={n} · {arm}"]) / (blind - best)
 
-    assert shares("word ridge").min() > 0.9 and shares("ratings and reviews").max() < 0.75
+    assert shares("word ridge").min() > 0.9 and (shares("ratings and reviews") < shares("word ridge") - 0.15).all()
     for arm in ("shuffled reviews", "reviews: independent", "reviews: rating"):
         assert abs(shares(f"word ridge, {arm}")).max() < 0.1
     for arm in ("word ridge", "ratings and reviews"):
@@ -113,6 +112,7 @@ def test_it_is_told_of_the_item_what_it_needs_only_if_there_is_more_than_one_rev
     found, ignorant, best = ([nats[f"n={n} · {who}"] for n in (1, 3)] for who in (
         "ratings and reviews", "who knows nothing of the item", "optimum"))
     assert found[0]["low"] > ignorant[0]["mean"]
+    assert found[0]["low"] > nats["n=1 · shuffled reviews"]["high"]  # “worse than the same network …”
     assert best[1]["high"] < found[1]["low"] < found[1]["high"] < ignorant[1]["mean"]
 
 

@@ -331,7 +331,7 @@ def test_what_the_figures_of_who_is_ahead_are_said_to_show():
     rmse = results.rows("joint-world", "rmse")
     for n in (1, 3):
         means = [np.array(rmse[f"n={n} · {arm}"]["values"]) for arm in (
-            "optimum", "ratings and reviews", "optimum of the ratings alone")]
+            "word ridge", "ratings and reviews", "optimum of the ratings alone")]
         assert (np.diff(means, axis=0) > 0).all()  # in every draw
     seeds = results.rows("rnn-memory", "accuracy, distance 40")
     assert min(seeds["vanilla"]["values"]) < 0.3 and max(seeds["vanilla"]["values"]) > 0.85
