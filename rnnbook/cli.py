@@ -101,6 +101,13 @@ def seed(text):
     return int(text)
 
 
+def folder(text):
+    """The path of a folder; an empty text, as of a shell variable that is not set, is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("the folder's name is empty")
+    return Path(text)
+
+
 def reading_options():
     """A parser with the options of a table, for the commands that read one. An option that is not given is absent."""
     parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
@@ -116,7 +123,8 @@ def reading_options():
                        help="names of the columns, if the file has none: --header session,time,item")
     group.add_argument("--no-quotes", dest="quote_char", action="store_const", const=None,
                        help="double quotes are characters like all others")
-    group.add_argument("--drop-missing", action="store_true", help="drop rows without an id, instead of refusing them")
+    group.add_argument("--drop-missing", action="store_true",
+                       help="drop rows without an id, a time or a rating, instead of refusing them")
     return parser
 
 
@@ -150,12 +158,12 @@ def arguments():
     orders = command("sequential", "measure what the order of the clicks is worth in a log of sessions",
                      "rnnbook sequential clicks.csv", parents=[table])
     orders.add_argument("log", help="a data set's name, or a table: csv, tsv, jsonl, parquet, gzipped or not")
-    orders.add_argument("--seed", type=seed, default=0)
+    orders.add_argument("--seed", type=seed, default=0, help="of the random numbers (0)")
 
     trains = command("train", "train a model on a log, score it, and save both in a folder",
                      "rnnbook train clicks.csv run --fast --set n_epochs=3 loss=bpr-max", parents=[table])
     trains.add_argument("log", help="a data set's name, or a table: csv, tsv, jsonl, parquet, gzipped or not")
-    trains.add_argument("folder", type=Path, help="for checkpoint, model and scores; a killed run resumes from there")
+    trains.add_argument("folder", type=folder, help="for checkpoint, model and scores; a killed run resumes from there")
     trains.add_argument("--model", choices=("gru4rec", "improved", "rrn", "joint"), default="gru4rec",
                         help="gru4rec and improved for sessions, rrn for ratings, joint for reviews")
     trains.add_argument("--set", type=setting, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
@@ -163,26 +171,27 @@ def arguments():
     trains.add_argument("--valid", action="store_true",
                         help="hold out the end of the training part, and stop when the model no longer improves on it")
     trains.add_argument("--test-seconds", type=seconds, default=argparse.SUPPRESS, metavar="SECONDS",
-                        help="length of the test period at the end of the log, by default a day")
+                        help="length of the test period at the end of a log of sessions, by default a day; "
+                             "of ratings and reviews the last tenth is the test")
     trains.add_argument("--min-support", type=count, default=argparse.SUPPRESS, metavar="N",
                         help="drop items that were clicked fewer times, by default 5")
-    trains.add_argument("--seed", type=seed, default=0)
+    trains.add_argument("--seed", type=seed, default=0, help="of the random numbers (0)")
     trains.add_argument("--fast", action="store_true", help="use the compiled step and evaluation, on a CPU")
 
     resumes = command("resume", "finish a killed training, train for more epochs, or take in a newer log",
                       "rnnbook resume run --log next_week.csv", parents=[table])
-    resumes.add_argument("folder", type=Path, metavar="RUN")
+    resumes.add_argument("folder", type=Path, metavar="RUN", help="the folder that train made")
     resumes.add_argument("--epochs", type=count, help="more epochs; with --log, of the newer log (1)")
     resumes.add_argument("--log", help="a newer log: gru4rec trains on it, with new rows for new items; rrn and joint "
                                        "take its ratings in")
 
     scores = command("score", "score a model on another log", "rnnbook score run --log other.csv", parents=[table])
-    scores.add_argument("folder", type=Path, metavar="RUN")
+    scores.add_argument("folder", type=Path, metavar="RUN", help="the folder that train made")
     scores.add_argument("--log", required=True, help="a table in the form of the training log")
 
     recommends = command("recommend", "recommend items for a history, or for every session of a log",
                          'rnnbook recommend run --history "item-4, item-17"', parents=[table])
-    recommends.add_argument("folder", type=Path, metavar="RUN")
+    recommends.add_argument("folder", type=Path, metavar="RUN", help="the folder that train made")
     asked = recommends.add_mutually_exclusive_group(required=True)
     asked.add_argument("--history", metavar="ITEMS", help="item ids, the oldest first, with commas between them")
     asked.add_argument("--log", help="a table of open sessions, in the form of the training log; if it has users in "
@@ -193,7 +202,7 @@ def arguments():
     recommends.add_argument("-o", dest="output", type=Path, metavar="FILE",
                             help="write a table: .csv, .parquet or .jsonl; otherwise csv is printed")
     for each in (orders, trains, resumes, scores, recommends):
-        each.add_argument("--device", default="auto", help="auto, cpu, cuda, …")
+        each.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, …")
 
     reproduce = command("reproduce", "run an experiment and write its result file", "rnnbook reproduce gru4rec-world")
     reproduce.add_argument("experiment", choices=sorted(EXPERIMENTS), nargs="?", metavar="EXPERIMENT",
@@ -230,7 +239,8 @@ def do_resume(args):
 
     scores = runs.resume(args.folder, epochs=args.epochs, log=args.log, device=args.device, reading=reading_of(args))
     print(f"The model is in {args.folder / 'model'}. The numbers in {args.folder / 'scores.json'} are those before the "
-          f"newer log; score again with: rnnbook score {args.folder} --log LOG" if scores is None else shown(scores))
+          f"newer log; score again, with a log that comes after it: rnnbook score {args.folder} --log LOG"
+          if scores is None else shown(scores))
 
 
 def do_score(args):
@@ -272,6 +282,8 @@ def do_look(args):
     loads = {"sessions": data.load_log, "ratings": data.load_ratings, "reviews": data.load_reviews}
     if args.output is not None:
         runs.check_place(args.output)
+        if args.output.suffix not in (".html", ".htm"):
+            raise ValueError(f"{args.output}: the page is HTML; give a name that ends in .html")
     kind = args.kind or data.kind_of(args.log)
     runs.check_reading(data.load_sessions if kind == "sessions" else loads[kind], reading_of(args), f"a log of {kind}")
     log = loads[kind](args.log, **reading_of(args))
@@ -285,18 +297,18 @@ def do_sequential(args):
     from rnnbook.sequential import sequentiality
 
     runs.check_reading(data.load_sessions, reading_of(args), "a log of sessions")
-    print(sequentiality(data.load_log(args.log, **reading_of(args)), device=args.device, seed=args.seed))
+    log = data.load_log(args.log, **reading_of(args))
+    print(f"{log}\n")  # with what was dropped of it
+    print(sequentiality(log, device=args.device, seed=args.seed))
 
 
 def do_reproduce(args):
-    if args.list:
+    if args.list or not (args.stale or args.experiment):
         print(list_results())
     elif args.stale:
         failed = reproduce_stale()
         if failed:
             raise ValueError(f"not made again: {', '.join(failed)}")
-    elif args.experiment is None:
-        print("\n".join(sorted(EXPERIMENTS)))
     else:
         reproduce_one(args.experiment, **({"peer": args.peer} if args.peer else {}))
 

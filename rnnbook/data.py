@@ -230,7 +230,7 @@ def _log(source, name, columns=None, gap=None, options=None, shape=None):
     if "user" in frame.columns:
         gap = gap or GAP
         frame = cut_sessions(frame, gap)
-        report[f"sessions cut at gaps above {gap:,} s"] = frame["session"].n_unique()
+        report[f"sessions cut at gaps above {gap:,g} s"] = frame["session"].n_unique()
     elif gap is not None:
         raise DataError(f"gap= cuts the log of users, and {name} is one of sessions: leave it out, on the command line "
                         "--gap, or name the column of the users: user=…, on the command line --user NAME.")

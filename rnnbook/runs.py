@@ -266,10 +266,24 @@ def check_reading(load, reading, whom):
         raise ValueError(f"{', '.join('--' + name.replace('_', '-') for name in strange)} is not for {whom}")
 
 
+def reading_with(before, given):
+    """The options of a run, with those given now in their place; sessions take the place of users, and the reverse.
+
+    Examples
+    --------
+    >>> reading_with({"user": "who", "gap": 900, "item": "what"}, {"session": "visit"})
+    {'item': 'what', 'session': 'visit'}
+    """
+    dropped = {"session": ("user", "gap"), "user": ("session",)}
+    gone = {name for option, names in dropped.items() if option in given for name in names}
+    return {name: value for name, value in before.items() if name not in gone} | given
+
+
 def _check_same(folder, before, plan):
     """Raise ValueError unless both plans are the same, apart from what is done of them."""
     if len(before["stages"]) > 1 or "asked" in before["stages"][0]:
-        raise ValueError(f"{folder} was resumed since it was trained; go on with: rnnbook resume {folder}")
+        raise ValueError(f"{folder} was resumed since it was trained; go on with: rnnbook resume {folder}, and with "
+                         "--epochs or --log if that training has ended")
     config = KINDS[plan["model"]].config
     old, new = ({**each, **each["stages"][0], **(asdict(config(**each["settings"])) if each["model"] == plan["model"]
                                                  else {})} for each in (before, plan))
@@ -344,7 +358,7 @@ def _add_stage(plan, asked, reading):
         raise ValueError(f"a model of ratings ({plan['model']}) takes in a newer log without training: give --log "
                          "without --epochs, or --epochs before the first --log")
     if new_log or len(plan["stages"]) > 1:
-        plan["stages"].append({"log": asked["log"] or last["log"], "reading": last["reading"] | reading,
+        plan["stages"].append({"log": asked["log"] or last["log"], "reading": reading_with(last["reading"], reading),
                                "n_epochs": asked["epochs"] or 1, "done": False, "asked": asked})
     else:  # the checkpoint of the first stage goes on
         last |= {"n_epochs": last["n_epochs"] + asked["epochs"], "done": False, "asked": asked}
@@ -366,6 +380,8 @@ def read_parts(plan):
         ratings = kind.load(log, **reading)
         if not first:
             return Parts(ratings)
+        whole = ratings if isinstance(ratings, RatingData) else ratings.ratings
+        print(f"Read {whole}", flush=True)  # with what was dropped of it, of which the parts do not know
         if plan["valid"]:
             return Parts(*ratings.split_by_time(0.8, 0.1, 0.1))
         train, test = ratings.split_by_time(0.9, 0.1)
@@ -432,6 +448,16 @@ def _note_times(plan, parts):
               "The model may read again what it knows, or what its scores were held out from", flush=True)
 
 
+def _say_if_read(plan, log, known):
+    """Say so if a log to score begins before the end of what the run has read."""
+    ended = max((stage.get("until", -np.inf) for stage in plan["stages"]), default=-np.inf)
+    if len(known.times) and known.times.min() < ended:
+        begins, ends = (f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}"
+                        for moment in (known.times.min(), ended))
+        print(f"{log} begins at {begins}, and what the run has read ends at {ends} UTC: the model may have been "
+              "trained on a part of it", flush=True)
+
+
 def _fit(plan, parts, start, checkpoint, device):
     kind, n_epochs = KINDS[plan["model"]], plan["stages"][-1]["n_epochs"]
     fit, options = kind.fit, {} if start is None else {"start": start}
@@ -487,7 +513,7 @@ def score(folder, log, *, device="auto", reading=None):
         Nothing is left to score.
     """
     model, plan = load_model(folder, device)
-    load, options = KINDS[plan["model"]].load, plan["stages"][0]["reading"] | (reading or {})
+    load, options = KINDS[plan["model"]].load, reading_with(plan["stages"][0]["reading"], reading or {})
     check_reading(load, options, f"the model {plan['model']}")
     if load is data.load_sessions:
         split = log in data.SPLITS or Path(log).is_dir()  # of a published split, the test part
@@ -501,6 +527,8 @@ def score(folder, log, *, device="auto", reading=None):
         known = (ratings if isinstance(ratings, RatingData) else ratings.ratings).restrict_to(seen.user_ids,
                                                                                               seen.item_ids)
         left = known.n_ratings
+    if not (load is data.load_sessions and split):
+        _say_if_read(plan, log, known)
     if not left:
         raise DataError(f"{log}: nothing is left to score, because the model in {folder} knows none of it: {known}")
     return known, evaluate(plan, model, known)
@@ -544,7 +572,7 @@ def recommend_for_log(folder, log, *, k=10, exclude_seen=False, candidates=None,
     """
     model, plan = _recommender(folder, device)
     allowed = _candidates(model.item_ids, candidates)
-    options = plan["stages"][0]["reading"] | (reading or {})
+    options = reading_with(plan["stages"][0]["reading"], reading or {})
     check_reading(data.load_sessions, options, f"the model {plan['model']}")
     user = options.pop("user", None)
     if user:

@@ -38,6 +38,12 @@ def test_what_has_no_gate_finds_the_click_20_steps_back():
     assert closed(FAR, "LRU")["low"] > 0.9 and closed(FAR, "SASRec")["low"] > 0.8
     for arm in ("GRU", "minGRU"):
         assert closed(FAR, arm)["high"] < 0.1
+    patient = results.rows("after-patience", "recall@1")
+    assert results.load("after-patience")["config"]["tasks"]["20 back"]["epochs"] == 20
+    for arm in ("GRU", "minGRU"):
+        assert patient[f"20 back · {arm}"]["high"] < 0.1 * patient["20 back · Bayes optimum"]["mean"]
+    for arm in ("SASRec", "LRU"):
+        assert patient[f"20 back · {arm}"]["low"] > 0.9 * patient["20 back · Bayes optimum"]["mean"]
 
 
 @pytest.mark.claim("eighty-steps")
@@ -45,9 +51,9 @@ def test_nobody_finds_the_click_80_steps_back_with_the_settings_of_five():
     for arm in (*MODELS, "GRU4Rec", "V-SKNN"):
         assert closed("80 back · N=1000", arm)["high"] < 0.1
     patient = results.rows("after-patience", "recall@1")
-    assert results.load("after-patience")["config"]["epochs"] == 10
+    assert results.load("after-patience")["config"]["tasks"]["80 back"]["epochs"] == 10
     for arm in MODELS:
-        assert patient[arm]["high"] < 0.1 * patient["Bayes optimum"]["mean"]
+        assert patient[f"80 back · {arm}"]["high"] < 0.1 * patient["80 back · Bayes optimum"]["mean"]
 
 
 @pytest.mark.claim("moods-and-networks")

@@ -524,7 +524,7 @@ def test_a_log_that_is_not_newer_is_said_to_be_none(model, logs, capsys):
     assert call("resume", "run", "--log", logs / later) == 0
     printed = capsys.readouterr().out
     assert "is not newer" not in printed
-    assert "scores.json are those before the newer log; score again with: rnnbook score run --log LOG" in printed
+    assert "score again, with a log that comes after it: rnnbook score run --log LOG" in printed
     # ratings that the model has read are refused, so here the log begins in what was held out
     pd.read_csv(logs / name).iloc[0 if model == "gru4rec" else 145:].to_csv("old.csv", index=False)
     assert call("resume", "same", "--log", "old.csv") == 0
@@ -594,3 +594,58 @@ def test_a_full_disk_is_said_and_the_old_model_stays(logs, tmp_path):
         assert not Path("out.csv").exists() and files("run/model") == before
     runs.resume("run")
     assert len(runs.load_model("run", "cpu")[0].history) == 3
+
+
+# --- Nothing is lost silently -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model, name", [("rrn", "ratings.csv"), ("joint", "reviews.csv")])
+def test_what_was_dropped_of_ratings_is_said(model, name, logs, capsys):
+    log = pd.read_csv(logs / name).iloc[:60]
+    log.loc[[3, 5, 9], "rating"] = None
+    log.to_csv("holes.csv", index=False)
+    settings = {"n_epochs": 1} | ({"text_hidden_size": 4, "text_layers": 1} if model == "joint" else {})
+    runs.train("holes.csv", "run", model=model, settings=settings, reading={"drop_missing": True})
+    assert "3 rows without a rating dropped" in capsys.readouterr().out
+
+
+def test_what_was_dropped_is_said_before_the_order_is_measured(logs, capsys, monkeypatch):
+    log = pd.read_csv(logs / "week.csv")
+    log.loc[[3, 5, 9], "item"] = None
+    log.to_csv("holes.csv", index=False)
+    monkeypatch.setattr("rnnbook.sequential.sequentiality", lambda log, **options: "measured")
+    assert call("sequential", "holes.csv", "--drop-missing") == 0
+    printed = capsys.readouterr().out
+    assert "3 rows without an item dropped" in printed and printed.endswith("measured\n")
+
+
+def test_a_column_of_sessions_takes_the_place_of_that_of_users(logs, capsys):
+    log = pd.read_csv(logs / "week.csv").rename(columns={"session": "who"})
+    log.to_csv("users.csv", index=False)
+    runs.train("users.csv", "run", **ASKED | {"reading": {"user": "who", "gap": 1800}})
+    log.assign(visit=log["who"] // 2).to_csv("both.csv", index=False)
+    answers, _ = runs.recommend_for_log("run", "both.csv", k=1, reading={"session": "visit"})
+    assert list(answers.columns)[0] == "session" and set(answers["session"]) <= set(log["who"] // 2)
+    capsys.readouterr()
+    known, _ = runs.score("run", "both.csv", reading={"session": "visit"})
+    assert set(known.session_ids) <= set(log["who"] // 2)
+    assert "may have been trained on a part of it" in capsys.readouterr().out
+
+
+def test_a_log_that_comes_later_is_scored_without_a_warning(logs, capsys):
+    runs.train(logs / "week.csv", "run", **ASKED)
+    capsys.readouterr()
+    runs.score("run", logs / "later.csv")
+    assert "trained on" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words, message", [
+    (["look", "ratings.csv"], "look --kind ratings or train --model rrn"),
+    (["look", "nobody.csv"], "--session NAME, or that of users: user=…, on the command line --user NAME"),
+    (["look", "ratings.csv", "--kind", "ratings", "-o", "page.pdf"], "page.pdf: the page is HTML"),
+    (["train", "ratings.csv", ""], "the folder's name is empty")])
+def test_the_remedy_fits_the_log(words, message, logs, capsys):
+    shutil.copy(logs / "ratings.csv", "ratings.csv")
+    pd.DataFrame({"who": [1, 1], "item": [1, 2], "time": [1, 2]}).to_csv("nobody.csv", index=False)
+    assert call(*words) != 0
+    assert message in capsys.readouterr().err

@@ -253,7 +253,9 @@ def concatenate(first, second):
     (['zoe', 'ann'], [0, 1])
     """
     if first.n_ratings and second.n_ratings and second.times[0] < first.times[-1]:
-        raise ValueError(f"{second.name} begins before {first.name} ends; ratings must be added in the order of time")
+        raise ValueError(f"{second.name} begins before {first.name} ends ({second.times[0]:.0f} s, "
+                         f"{first.times[-1]:.0f} s); ratings must be added in the order of time, so give only those "
+                         "that come after")
     users, user_ids = _joined(first.user_ids, second.user_ids, second.users)
     items, item_ids = _joined(first.item_ids, second.item_ids, second.items)
     return replace(first, users=np.append(first.users, users), items=np.append(first.items, items),

@@ -259,7 +259,7 @@ def _rating_facts(data, texts):
         name=data.name, report=data.report, n_ratings=n, n_users=int((per_user > 0).sum()),
         n_items=int((per_item > 0).sum()), **_span(data.times), popular=_popular(per_item, data.item_ids),
         values=values, counts=counts, mean=float(data.ratings.mean()) if n else np.nan,
-        deviation=float(data.ratings.std()) if n else np.nan,
+        deviation=(float(data.ratings.std()) if np.ptp(data.ratings) else 0.0) if n else np.nan,
         per_user=np.bincount(per_user[per_user > 0]), per_item=np.bincount(per_item[per_item > 0]),
         support=_descending(per_item), per_day=_per_day(data.times),
         span_percentiles=_percentiles((end - begin)[per_user > 0]),

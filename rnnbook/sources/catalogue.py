@@ -86,7 +86,7 @@ SOURCES = {source.name: source for source in (
         "2.6 MB, 83,846 events", "CC BY-NC-ND 4.0",
         "YOOCHOOSE, RecSys Challenge 2015; slice by session-rec, https://github.com/rn5l/session-rec",
         "copy yoochoose-clicks-100k_train_full.txt and yoochoose-clicks-100k_test.txt from "
-        "data/rsc15/prepared of that repository",
+        "data/rsc15/prepared of the session-rec repository",
         files=(("train.tsv", "yoochoose-clicks-100k_train_full.txt"),
                ("test.tsv", "yoochoose-clicks-100k_test.txt")),
         digests=("9842c90358298ee784fcf0c9dccb2eeb283ab04368e53bdeee896747f4c03e1e",
