@@ -625,7 +625,7 @@ def test_a_column_of_sessions_takes_the_place_of_that_of_users(logs, capsys):
     runs.train("users.csv", "run", **ASKED | {"reading": {"user": "who", "gap": 1800}})
     log.assign(visit=log["who"] // 2).to_csv("both.csv", index=False)
     answers, _ = runs.recommend_for_log("run", "both.csv", k=1, reading={"session": "visit"})
-    assert list(answers.columns)[0] == "session" and set(answers["session"]) <= set(log["who"] // 2)
+    assert answers.columns[0] == "session" and set(answers["session"]) <= set(log["who"] // 2)
     capsys.readouterr()
     known, _ = runs.score("run", "both.csv", reading={"session": "visit"})
     assert set(known.session_ids) <= set(log["who"] // 2)
