@@ -298,7 +298,7 @@ def do_sequential(args):
 
     runs.check_reading(data.load_sessions, reading_of(args), "a log of sessions")
     log = data.load_log(args.log, **reading_of(args))
-    print(f"{log}\n")  # with what was dropped of it
+    print(log, file=sys.stderr)  # with what was dropped of it
     print(sequentiality(log, device=args.device, seed=args.seed))
 
 

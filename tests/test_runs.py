@@ -615,8 +615,8 @@ def test_what_was_dropped_is_said_before_the_order_is_measured(logs, capsys, mon
     log.to_csv("holes.csv", index=False)
     monkeypatch.setattr("rnnbook.sequential.sequentiality", lambda log, **options: "measured")
     assert call("sequential", "holes.csv", "--drop-missing") == 0
-    printed = capsys.readouterr().out
-    assert "3 rows without an item dropped" in printed and printed.endswith("measured\n")
+    printed = capsys.readouterr()
+    assert "3 rows without an item dropped" in printed.err and printed.out == "measured\n"
 
 
 def test_a_column_of_sessions_takes_the_place_of_that_of_users(logs, capsys):

@@ -282,8 +282,8 @@ def test_a_damaged_checkpoint_is_to_be_deleted(tmp_path):
 
 def test_a_checkpoint_with_other_tensors_is_refused(tmp_path):
     trained(1, checkpoint=tmp_path / "run")
-    tensors, info = load_checkpoint(tmp_path / "run")
-    save_checkpoint(tmp_path / "run", tensors | {"model.at": torch.tensor([math.nan])}, info)
+    tensors, _ = load_checkpoint(tmp_path / "run")
+    save_file(tensors | {"model.at": torch.tensor([math.nan])}, tmp_path / "run" / "tensors.safetensors")
     with pytest.raises(ValueError, match=r"model\.at holds values that are not finite"):
         trained(1, checkpoint=tmp_path / "run")
 

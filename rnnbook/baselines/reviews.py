@@ -18,7 +18,8 @@ class ReviewRidge(RatingBaseline):
     that review i has,
 
     .. math::
-        s_i = v \cdot x_i, \qquad v = \arg\min_v \sum_i (r_i - \mu - v \cdot x_i)^2 + \lambda \|v\|^2 .
+        s_i &= v \cdot x_i, \\
+        v &= \arg\min_v \sum_i (r_i - \mu - v \cdot x_i)^2 + \lambda \|v\|^2 .
 
     Then it predicts an item's next rating from its last n ratings and from what their reviews said, the latest first:
 
@@ -51,8 +52,10 @@ class ReviewRidge(RatingBaseline):
     ...                      "time": range(4), "text": ["Good.", "Bad.", "", ""]})
     >>> data = ReviewData.from_frame(rows)
     >>> model = ReviewRidge(n=1).fit(data.take(slice(2)), data.take(slice(2, None)))
-    >>> model.words, model.weights.round(2).tolist(), model.predict(["bob"], ["tea"], [4]).round(2).tolist()
-    (['bad', 'good'], [-0.5, 0.5], [4.0])
+    >>> model.words, model.weights.round(2).tolist()
+    (['bad', 'good'], [-0.5, 0.5])
+    >>> model.predict(["bob"], ["tea"], [4]).round(2).tolist()
+    [4.0]
     """
 
     def __init__(self, n=3, penalty=1.0):
