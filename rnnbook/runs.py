@@ -443,8 +443,8 @@ def _note_times(plan, parts):
     begins, ended = times.min(), max((each.get("until", -np.inf) for each in before), default=-np.inf)
     stage["until"] = float(times.max())
     if before and stage["asked"]["log"] and begins < ended:
-        new, old = (f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}" for moment in (begins, ended))
-        print(f"{stage['log']} is not newer: it begins at {new}, and what the model has read ends at {old} UTC. "
+        print(f"{stage['log']} is not newer: it begins at {_utc(begins)}, and what the model has read ends at "
+              f"{_utc(ended)} UTC. "
               "The model may read again what it knows, or what its scores were held out from", flush=True)
 
 
@@ -452,10 +452,12 @@ def _say_if_read(plan, log, known):
     """Say so if a log to score begins before the end of what the run has read."""
     ended = max((stage.get("until", -np.inf) for stage in plan["stages"]), default=-np.inf)
     if len(known.times) and known.times.min() < ended:
-        begins, ends = (f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}"
-                        for moment in (known.times.min(), ended))
-        print(f"{log} begins at {begins}, and what the run has read ends at {ends} UTC: the model may have been "
-              "trained on a part of it", flush=True)
+        print(f"{log} begins at {_utc(known.times.min())}, and what the run has read ends at {_utc(ended)} UTC: the "
+              "model may have been trained on a part of it", flush=True)
+
+
+def _utc(moment):
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _fit(plan, parts, start, checkpoint, device):

@@ -211,6 +211,13 @@ def test_the_new_figures_of_what_we_had_wrong_are_those_of_the_results():
         return ((blind - found) / (blind - best)).mean()
 
     assert f"counted from that optimum: {share(1):.0%} and {share(3):.0%}".replace("%", " %") in text
+    again = next(row["difference"] for row in results.load("joint-world")["paired"]
+                 if (row["a"], row["metric"]) == ("n=1 · reviews: rating", "rmse"))
+    assert f"raises the RMSE by {again:.3f} with one review an item" in text
+    ideas = {(row["a"], row["b"], row["metric"]): row["difference"]
+             for row in results.load("improved-yoochoose-100k")["paired"]}
+    own, shared = (-ideas[f"M + prefixes{table}", f"M1{table}", "recall@20"] for table in ("", ", shared table"))
+    assert f"there it raises Recall@20 by {own:.3f}, and with a shared table by {shared:.3f}" in text
     cost = rmse["n=1 · reviews: rating"]["mean"] - rmse["n=1 · ratings alone"]["mean"]
     assert f"raises the RMSE by {cost:.3f} with one" in text
     losses = results.rows("gru4rec-losses", "recall@20")
@@ -331,7 +338,7 @@ def test_what_the_figures_of_who_is_ahead_are_said_to_show():
     rmse = results.rows("joint-world", "rmse")
     for n in (1, 3):
         means = [np.array(rmse[f"n={n} · {arm}"]["values"]) for arm in (
-            "word ridge", "ratings and reviews", "optimum of the ratings alone")]
+            "optimum", "word ridge", "ratings and reviews", "optimum of the ratings alone")]
         assert (np.diff(means, axis=0) > 0).all()  # in every draw
     seeds = results.rows("rnn-memory", "accuracy, distance 40")
     assert min(seeds["vanilla"]["values"]) < 0.3 and max(seeds["vanilla"]["values"]) > 0.85

@@ -524,7 +524,8 @@ def test_a_log_that_is_not_newer_is_said_to_be_none(model, logs, capsys):
     assert call("resume", "run", "--log", logs / later) == 0
     printed = capsys.readouterr().out
     assert "is not newer" not in printed
-    assert "score again, with a log that comes after it: rnnbook score run --log LOG" in printed
+    assert ("scores.json are those before the newer log; score again, with a log that comes after it: "
+            "rnnbook score run --log LOG") in printed
     # ratings that the model has read are refused, so here the log begins in what was held out
     pd.read_csv(logs / name).iloc[0 if model == "gru4rec" else 145:].to_csv("old.csv", index=False)
     assert call("resume", "same", "--log", "old.csv") == 0
