@@ -21,7 +21,9 @@ SCREENSHOTS = Path(__file__).parent / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser",
                                                 "google-chrome"))), None)
 NUMBERS = itertools.count()
-SETTLE = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
+SETTLE = """() => !window.MathJax?.startup?.promise || MathJax.startup.promise
+  .then(() => MathJax.startup.document.lazyTypesetAll())  // those far below, too
+  .then(() => document.fonts.ready).then(() => true)"""
 # Two workers do these first, and not both of them what the tests of one file share; at the end small ones are left.
 LONG = {"test_course.py", "test_distributed.py", "test_grading.py", "test_reader.py"}
 PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>page</title>

@@ -42,6 +42,20 @@ def test_page_loses_scripts_that_it_does_not_use(tmp_path):
     assert "searchindex" in slim.page(text, tmp_path / "search.html")
 
 
+def test_code_loses_marks_that_nobody_sees(built, tmp_path):
+    code = '<pre><span class="kn">import</span><span class="w"> </span><span class="nn">rnnbook</span></pre>'
+    assert slim.page(code, tmp_path / "page.html") == '<pre><span class="kn">import</span> rnnbook</pre>'
+    css = (built / "_static" / "pygments.css").read_text(encoding="utf-8")
+    for theme in ("light", "dark"):
+        colour = dict(re.findall(rf'html\[data-theme="{theme}"\] \.highlight(?: \.(\w+))?{{[^}}]*\bcolor: ?([^;}}]+)', css))
+        assert {colour[mark] for mark in ("n", "nn", "p", "w")} == {colour[""]} != {colour["k"]}
+
+
+def test_a_style_stands_once_where_it_comes_first(tmp_path):
+    text = "<style>a</style>1<style>a</style><style>b</style>2<style>b</style><style>a</style>3"
+    assert slim.page(text, tmp_path / "page.html") == "<style>a</style>1<style>b</style>23"
+
+
 def test_only_a_page_with_formulas_loads_what_sets_them(tmp_path):
     scripts = ('<script>window.MathJax = {"loader": {}}</script>\n'
                '<script defer="defer" src="../_static/mathjax/startup.js?v=4ba68244"></script>')
@@ -80,3 +94,26 @@ def test_cutting_twice_changes_nothing(built, tmp_path):
 
 def files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_theme_looks_for_no_frames(built):
+    """It lays the page out anew for each code cell, the folded ones too, after every change; book.js finds them."""
+    theme = (built / "_static" / "scripts" / "pydata-sphinx-theme.js").read_text(encoding="utf-8")
+    assert "[].forEach(e=>{e.tabIndex=e.scrollWidth>" in theme
+
+
+EMPTY = "[...document.querySelectorAll('.math')].filter((formula) => formula.querySelector('mjx-lazy')).length"
+
+
+@pytest.mark.browser
+def test_formulas_far_below_are_set_when_the_reader_comes_near_or_prints(new_tab, built):
+    """To set them all at once keeps a phone busy for seconds."""
+    tab = new_tab(viewport={"width": 1280, "height": 900})
+    tab.goto((built / "book" / "01_rnn.html").as_uri())
+    tab.wait_for_function("window.MathJax?.startup?.promise?.then(() => true)")
+    assert tab.evaluate(EMPTY) > 50
+    last = tab.locator("article .math").last
+    last.scroll_into_view_if_needed()
+    last.locator("mjx-math").first.wait_for(state="attached")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    tab.wait_for_function(f"{EMPTY} === 0")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 import yaml
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, DictionaryObject, Fit, FloatObject, NameObject, NullObject, TextStringObject
 
@@ -29,7 +29,8 @@ PDF = book.HTML / "rnnbook.pdf"
 LIMIT = 15  # MB
 FRAME = "genindex"  # a page that is not printed: its frame is the front matter's
 STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
-READY = "() => Promise.all([window.MathJax?.startup?.promise, document.fonts.ready]).then(() => true)"
+READY = """() => Promise.all([window.MathJax?.startup?.promise.then(() => MathJax.startup.document.lazyTypesetAll()),
+  document.fonts.ready]).then(() => true)"""
 
 # What the address says of a widget that begins empty, when there is something to see
 STILLS = ("SessionParallelStepper:step=5", "LossRace:steps=100")
@@ -119,6 +120,9 @@ def pose(tab):
         tab.evaluate(SHOW, still)
     for widget in tab.locator("[data-mounted=NextClick]").all():
         widget.get_by_role("button", name="boots").first.click()
+    for widget in tab.locator("[data-mounted=InsideGRU4Rec]").all():
+        widget.scroll_into_view_if_needed()  # what a fault costs is worked out when a reader comes near
+        expect(widget.locator(".rb-cost:not(.rb-off)").filter(has_text="…")).to_have_count(0, timeout=PATIENCE)
     for widget in tab.locator("[data-mounted=LiveTraining]").all():
         widget.get_by_role("button", name="Train", exact=True).click()
         widget.get_by_text(re.compile(r"after (0\.[5-9]|[1-9])")).wait_for()

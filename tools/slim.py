@@ -2,7 +2,7 @@
 
 The theme brings every icon there is as a script and as fonts, styles for every component it knows, MathJax with a
 menu and a reader for each language, and the search index on every page: four megabytes a page. Here they are cut
-to what the pages use, after Sphinx has written them.
+to what the pages use, after Sphinx has written them. And what would keep a slow processor busy is left out or put off.
 """
 
 from __future__ import annotations
@@ -14,13 +14,20 @@ from pathlib import Path
 import tinycss2
 from fontTools import subset
 
-MATHJAX = ("core", "input/tex", "output/chtml", "a11y/assistive-mml")  # the last: formulas as MathML, to be read aloud
+# The last two: formulas as MathML, to be read aloud; and those far below are set when the reader comes near.
+MATHJAX = ("core", "input/tex", "output/chtml", "a11y/assistive-mml", "ui/lazy")
+NEAR = "800px"
 MATHJAX_ON_DEMAND = ("input/tex/extensions", "output/chtml/fonts")
 ICONS = "vendor/fontawesome/webfonts"
 ALL_ICONS = re.compile(r'\s*<script[^>]*src="[^"]*/fontawesome\.js[^"]*"[^>]*></script>')
 SEARCH = re.compile(r'\s*<script[^>]*src="[^"]*\b(?:searchtools|language_data|searchindex)\.js[^"]*"[^>]*></script>')
+# The theme looks for frames that scroll after every change of the page, and lays it out anew for each; see book.js.
+FRAMES = re.compile(r'document\.querySelectorAll\(\["pre",[^\]]*\]\.join\(", "\)\)')
+STYLE = re.compile(r"<style>.*?</style>", re.S)  # each widget brings those of all
 FORMULAS = re.compile(r'\s*<script>window\.MathJax = .*?</script>'
                       r'|\s*<script[^>]*/mathjax/startup\.js[^>]*></script>', re.S)
+# Names, brackets and spaces have the colour of the code around them: most of a page's elements, and nobody sees them.
+PLAIN = re.compile(r'<span class="(?:n|nn|p|w)">([^<]*)</span>')
 # The state of all widgets for a widget manager, which no page has: a widget's own HTML carries it once more.
 WIDGET_STATE = re.compile(r'\s*<script type="application/vnd\.jupyter\.widget-state\+json">.*?</script>', re.S)
 
@@ -29,6 +36,8 @@ def html(folder):
     """Cut the HTML book in `folder` (Path) to what its pages use. Doing it twice changes nothing."""
     mathjax(folder / "_static" / "mathjax")
     (folder / "_static" / "scripts" / "fontawesome.js").unlink(missing_ok=True)
+    theme = folder / "_static" / "scripts" / "pydata-sphinx-theme.js"
+    theme.write_text(FRAMES.sub("[]", theme.read_text(encoding="utf-8")), encoding="utf-8")
     for path in folder.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         slim = page(text, path)
@@ -50,9 +59,12 @@ def mathjax(folder):
 
 def page(text, path):
     """A page without scripts it does not need."""
-    text = WIDGET_STATE.sub("", ALL_ICONS.sub("", text))
+    text = PLAIN.sub(r"\1", WIDGET_STATE.sub("", ALL_ICONS.sub("", text)))
     if 'class="math' not in text:
         text = FORMULAS.sub("", text)
+    for style in set(STYLE.findall(text)):
+        first, *others = text.split(style)
+        text = first + style + "".join(others)
     return text if path.name == "search.html" else SEARCH.sub("", text)
 
 
@@ -128,7 +140,8 @@ def icons(css, folder):
 
 def on_config(app, config):
     config.mathjax_path = "mathjax/startup.js"
-    config.mathjax3_config = {"loader": {"load": list(MATHJAX)}}
+    config.mathjax3_config = {"loader": {"load": list(MATHJAX)}, "options": {
+        "lazyMargin": NEAR, "ignoreHtmlClass": "bd-main"}}  # no search in the text: Sphinx marks each formula
 
 
 def on_build_finished(app, exception):

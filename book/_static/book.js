@@ -8,19 +8,22 @@ const root = document.documentElement;
 root.dataset.mode ||= "auto";
 root.dataset.theme ||= matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 
-// What scrolls sideways in its own frame can be reached, and so scrolled, with the keyboard.
+// What scrolls sideways in its own frame can be reached, and so scrolled, with the keyboard. To ask what is folded for its
+// width, or anything after a write, would make the browser lay it out: so only what is seen, and all before any write.
 const FRAMES = "pre, .cell_output, .text_html, .wide, .pst-scrollable-table-container, div.math, mjx-container[display]";
 function reachable() {
-  document.querySelectorAll(FRAMES).forEach((frame) => {
-    const scrolls = frame.scrollWidth > frame.clientWidth && getComputedStyle(frame).overflowX !== "visible";
-    if (scrolls) frame.tabIndex = 0;
+  const frames = [...document.querySelectorAll(FRAMES)].filter((frame) => frame.checkVisibility());
+  const scroll = frames.map((frame) => frame.scrollWidth > frame.clientWidth
+    && getComputedStyle(frame).overflowX !== "visible");
+  frames.forEach((frame, i) => {
+    if (scroll[i]) frame.tabIndex = 0;
     else if (frame.tabIndex === 0) frame.removeAttribute("tabindex");
   });
 }
 window.addEventListener("load", async () => {
   await window.MathJax?.startup?.promise;
-  const observer = new ResizeObserver(reachable); // the page's width changes, a drawer opens
-  observer.observe(document.body);
+  const observer = new ResizeObserver(reachable); // the page's width changes, a drawer opens, a sidebar takes its place
+  [document.body, document.querySelector("article")].forEach((part) => part && observer.observe(part));
 });
 
 // The theme's arrow beside a page that has others below it says nothing to a screen reader.

@@ -134,6 +134,20 @@ function follow(model, el, keys, draw) {
   };
 }
 
+/** Call `work` once, when `el` is in view or about to be; returns what gives it up. */
+function whenNear(el, work) {
+  const observer = new IntersectionObserver((entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
+    work();
+  }, { rootMargin: "50%" });
+  observer.observe(el);
+  return () => observer.disconnect();
+}
+
+/** A whole number with commas, as "2,048". The browser's own way loads its locales first, which slow phones notice. */
+const whole = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, ",");
+
 const superscript = (n) => String(n).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
 
 function ticks([low, high], log, count) {

@@ -185,7 +185,7 @@ function render({ model, el }) {
     const clear = turned.filter((pair) => pair.clear).length, [most] = turned;
     const range = ([mean, half]) => `${signed(mean)} [${signed(mean - half)}, ${signed(mean + half)}]`;
     const best = found.order.slice(0, 2), lead = found.difference(...best);
-    const first = `${name}, ${found.predictions.toLocaleString("en")} predictions in ${found.sessions.toLocaleString("en")} sessions. `
+    const first = `${name}, ${whole(found.predictions)} predictions in ${whole(found.sessions)} sessions. `
       + `${models[best[0]]} leads ${models[best[1]]} by ${three(lead[0])}${lead[0] > lead[1] ? "" : ", which may be chance"}. `;
     if (!changed) return `${first}This is the book's protocol. Turn a switch.`;
     const one = `${changed} switch${changed > 1 ? "es are" : " is"} not the book's. `;

@@ -383,8 +383,9 @@ function render({ model, el }) {
   model.on("change:clicks", show);
   model.on("change:fault", broken);
   show();
-  ["last", "best", "", fault].forEach(judge);
+  const giveUp = whenNear(el, () => ["last", "best", "", fault].forEach(judge));
   return () => {
+    giveUp();
     clearTimeout(judging);
     model.off("change:clicks", show);
     model.off("change:fault", broken);

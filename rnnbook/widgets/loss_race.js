@@ -50,7 +50,7 @@ function render({ model, el }) {
   const put = (key, value) => { model.set(key, value); model.save_changes(); };
   const group = `step-${Math.random()}`; // the radio buttons of two widgets must not join
   const again = (key, value) => { go.stop(); put("steps", 0); put(key, value); };
-  const many = slider({ label: "negatives N", min: 3, max: Math.log2(MOST), format: (k) => (2 ** k).toLocaleString("en"),
+  const many = slider({ label: "negatives N", min: 3, max: Math.log2(MOST), format: (k) => whole(2 ** k),
     oninput: (k) => again("negatives", 2 ** k) });
   const radios = Object.keys(RATES).map((name) =>
     html("input", { type: "radio", name: group, value: name, onchange: () => again("step", name) }));
@@ -88,13 +88,13 @@ function render({ model, el }) {
       lines: RUNNERS.map(([, , , i], row) => ({ style: i, points: run[row].map((rank, k) => [k, rank]) })),
       dots: RUNNERS.map(([, , , i], row) => ({ x: steps, y: run[row][steps], style: i })) });
     cells.forEach((row, r) => row.forEach((cell, c) => {
-      cell.textContent = marks[c] <= steps ? run[r][marks[c]].toLocaleString("en") : "·";
+      cell.textContent = marks[c] <= steps ? whole(run[r][marks[c]]) : "·";
     }));
     const first = (ranks) => ranks.indexOf(1);
-    const told = RUNNERS.map(([name], row) => (first(run[row]) < 0 ? `${name} is at rank ${run[row][steps].toLocaleString("en")}`
+    const told = RUNNERS.map(([name], row) => (first(run[row]) < 0 ? `${name} is at rank ${whole(run[row][steps])}`
       : `${name} reaches rank 1 after ${first(run[row])}`));
-    status.textContent = steps ? `${step}, ${negatives.toLocaleString("en")} negatives, ${steps} steps: ${list(told)}.`
-      : `${negatives.toLocaleString("en")} negatives; the target begins at rank ${run[0][0].toLocaleString("en")} with each loss.`;
+    status.textContent = steps ? `${step}, ${whole(negatives)} negatives, ${steps} steps: ${list(told)}.`
+      : `${whole(negatives)} negatives; the target begins at rank ${whole(run[0][0])} with each loss.`;
   }
 
   const end = follow(model, el, ["negatives", "step", "steps"], draw);

@@ -37,7 +37,7 @@ function render({ model, el }) {
     hidden_size: "units", bptt: "steps back", seed: "seed" };
   const keys = Object.keys(choices);
   let config = {}, run = null, running = false, told = "";
-  let losses, recalls, bounds, sum, step, failed, finished, turn = 0, choosing = false, rested = 0;
+  let losses, recalls, bounds, sum, step, failed, finished, turn = 0, choosing = false, rested = 0, laidOut = false;
 
   function reset() {
     run?.end();
@@ -115,7 +115,7 @@ function render({ model, el }) {
         show: (value) => { input.value = value; } };
     }
     const { node, show } = slider({ label: names[key], min: 0, max: values.length - 1,
-      format: (i) => values[i].toLocaleString("en"), oninput: (i) => choose({ [key]: values[i] }) });
+      format: (i) => whole(values[i]), oninput: (i) => choose({ [key]: values[i] }) });
     return { node, show: (value) => show(values.indexOf(value)) };
   }
   const controls = Object.fromEntries(keys.map((key) => [key, control(key)]));
@@ -152,7 +152,7 @@ model.history`;
   }
 
   function draw() {
-    if (!panels[0].clientWidth) return;
+    if (!laidOut) return;
     playing.textContent = running ? "Pause" : step ? "Go on" : "Train";
     playing.disabled = single.disabled = finished;
     const preset = presets.find((each) => Object.entries(each.config)
@@ -180,7 +180,7 @@ model.history`;
     told = "";
   }
 
-  const unfollow = follow(model, el, [], draw);
+  const unfollow = follow(model, el, [], () => { laidOut = true; draw(); });
   keys.forEach((key) => model.on(`change:${key}`, chosen));
   chosen();
   return () => {
