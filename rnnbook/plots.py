@@ -112,9 +112,10 @@ def inline(svg, name, alt):
     svg = re.sub(r"font-family: [^;\"]+", "font-family: inherit", svg)
     svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), svg)  # without thousandths of a point
     svg = svg.replace(INK, "currentColor").replace(GREY, "var(--muted)")
+    # A browser leaves room for a figure that it has not drawn yet.
     box = re.match(r'<svg[^>]* viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
-    shape = f"; aspect-ratio: {box[1]} / {box[2]}" if box else ""  # known to a browser that has not drawn it yet
-    return f'<svg role="img" aria-label="{escape(alt)}" style="stroke-linejoin: round{shape}"' + svg.removeprefix("<svg")
+    style = "stroke-linejoin: round" + (f"; aspect-ratio: {box[1]} / {box[2]}" if box else "")
+    return f'<svg role="img" aria-label="{escape(alt)}" style="{style}"' + svg.removeprefix("<svg")
 
 
 def oracle_line(ax, y, label="Bayes optimum"):

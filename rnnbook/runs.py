@@ -96,6 +96,11 @@ def locked(folder):
 # --- What was asked ---------------------------------------------------------------------------------------
 
 
+def _lasting(log):
+    """A log's name as a later command finds it from any folder: the whole path of a file, the name of a data set."""
+    return str(Path(log).absolute()) if Path(log).is_file() else str(log)
+
+
 def write_whole(path, text):
     """Write a text file such that it is never there in part."""
     with _replacing(path) as new:
@@ -248,7 +253,7 @@ def train(log, folder, *, model="gru4rec", settings=None, seed=0, device="auto",
     for place in (Path(folder), *Path(folder).parents):
         if place.exists() and not place.is_dir():
             raise FileExistsError(f"{place} is a file; the second argument is a new folder for the run")
-    stage = {"log": str(log), "reading": reading or {}, "n_epochs": config.n_epochs, "done": False}
+    stage = {"log": _lasting(log), "reading": reading or {}, "n_epochs": config.n_epochs, "done": False}
     plan = json.loads(json.dumps({"format": FORMAT, "model": model, "settings": settings, "seed": seed, "fast": fast,
                                   "valid": valid, "stages": [stage]}))
     with locked(folder) as folder:
@@ -319,7 +324,7 @@ def resume(folder, *, epochs=None, log=None, device="auto", reading=None):
         There is nothing to do, another training has not ended, or the model cannot go on in this way.
     """
     read_plan(folder)  # a folder without a run stays as it is
-    asked = {"epochs": epochs, "log": log and str(log)}
+    asked = {"epochs": epochs, "log": log and _lasting(log)}
     with locked(folder) as folder:
         plan = read_plan(folder)
         tidy(folder, plan)

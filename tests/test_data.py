@@ -404,6 +404,8 @@ def with_line(number, text):
 @pytest.mark.parametrize(("content", "message"), [
     (with_line(1, "session,product_name,time"),
      r"bad.csv has no column for the item .*'product_name', 'time'.*item="),
+    (with_line(1, "session,product_name,day"), r"no column for the item .* and no column for the time .*"
+     r"Name the right one: item=.*--item NAME\. Name the right one: time=.*--time NAME\."),
     ("\n".join(GOOD[1:]),
      r'first line looks like data.* header=\["session", "item", "time"\].* --header session,item,time'),
     (with_line(4, "1,,5"), r"bad.csv, column 'item': the item id is missing at line 4 \(nothing\)\. Fill it"),

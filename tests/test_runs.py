@@ -227,6 +227,22 @@ def test_an_unfinished_training_is_finished_first(logs, kill_at):
     assert files("run") == files("whole")
 
 
+def test_a_killed_run_goes_on_from_another_folder(logs, kill_at, monkeypatch, tmp_path):
+    """Its log was named from where it began."""
+    home = tmp_path / "home"
+    (home / "elsewhere").mkdir(parents=True)
+    shutil.copy(logs / "week.csv", home)
+    monkeypatch.chdir(home)
+    kill_at(20)
+    with pytest.raises(Killed):
+        runs.train("week.csv", "run", **ASKED)
+    kill_at(None)
+    runs.train("week.csv", "whole", **ASKED)
+    monkeypatch.chdir("elsewhere")
+    runs.resume("../run")
+    assert files("../run") == files("../whole")
+
+
 def test_two_processes_do_not_share_a_folder(logs):
     with runs.locked("run"):
         again = subprocess.run([sys.executable, "-m", "rnnbook", "train", str(logs / "week.csv"), "run"],

@@ -47,7 +47,8 @@ def test_code_loses_marks_that_nobody_sees(built, tmp_path):
     assert slim.page(code, tmp_path / "page.html") == '<pre><span class="kn">import</span> rnnbook</pre>'
     css = (built / "_static" / "pygments.css").read_text(encoding="utf-8")
     for theme in ("light", "dark"):
-        colour = dict(re.findall(rf'html\[data-theme="{theme}"\] \.highlight(?: \.(\w+))?{{[^}}]*\bcolor: ?([^;}}]+)', css))
+        rule = rf'html\[data-theme="{theme}"\] \.highlight(?: \.(\w+))?{{[^}}]*\bcolor: ?([^;}}]+)'
+        colour = dict(re.findall(rule, css))
         assert {colour[mark] for mark in ("n", "nn", "p", "w")} == {colour[""]} != {colour["k"]}
 
 

@@ -63,17 +63,18 @@ def find_columns(table, names, wanted, rows=()):
     {'session': 'SessionId', 'item': 'Item', 'time': 'when'}
     """
     by_plain = {plain(name): name for name in reversed(names)}
-    roles = {}
-    for role, given in wanted.items():
-        usual = _fitting(role, given, by_plain)
-        if not usual or usual[0] not in names:
-            what = f"column {given!r}" if given is not None else f"column for the {role} (such as {role!r})"
-            raise DataError(f"{table} has no {what}; it has {', '.join(map(repr, names))}. "
-                            f"{_remedy(role, names, by_plain, wanted, rows)}")
-        roles[role] = usual[0]
-        if names.count(usual[0]) > 1:
-            raise DataError(f"{table} has two columns {usual[0]!r}. Rename one of them.")
-    return roles
+    roles = {role: _fitting(role, given, by_plain)[:1] for role, given in wanted.items()}
+    missing = [role for role, found in roles.items() if not set(found) & set(names)]
+    if missing:
+        what = " and no ".join(f"column for the {role} (such as {role!r})" if wanted[role] is None
+                               else f"column {wanted[role]!r}" for role in missing)
+        remedy = _remedy(missing[0], names, by_plain, wanted, rows)
+        others = [f" {_name_it(role)}." for role in missing[1:] if remedy.startswith(_name_it(missing[0]))]
+        raise DataError(f"{table} has no {what}; it has {', '.join(map(repr, names))}. {remedy}{''.join(others)}")
+    for (name,) in roles.values():
+        if names.count(name) > 1:
+            raise DataError(f"{table} has two columns {name!r}. Rename one of them.")
+    return {role: name for role, (name,) in roles.items()}
 
 
 def one_column(names):

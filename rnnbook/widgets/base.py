@@ -72,7 +72,8 @@ class Widget(anywidget.AnyWidget):
         mount = (_MOUNT.replace("ELEMENT_ID", json.dumps(element_id)).replace("LINKED", linked)
                  .replace("STATE", state))  # last: it may hold any text
         return (f'<div id="{element_id}" class="rnnbook-widget"><p>{html.escape(self.summary())}</p></div>\n'
-                f'<style>{Widget._css}</style><style>{self._css.removeprefix(Widget._css)}</style>\n<script>(() => {{ "use strict";\n{script}\n{mount}}})()</script>')
+                f'<style>{Widget._css}</style><style>{self._css.removeprefix(Widget._css)}</style>\n'
+                f'<script>(() => {{ "use strict";\n{script}\n{mount}}})()</script>')
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
