@@ -479,15 +479,17 @@ def badge(name):
     data, n = result["data"], max((len(row["values"]) for row in result["rows"]), default=0)
     seeds = result["config"].get("seeds", [])
     kind = "seed" if max(seeds.values() if isinstance(seeds, dict) else [len(seeds)]) == n else "run"
+    commit, _, changed = result["commit"].partition("+")
+    commit = commit[:10] + (" with changes" if changed else "")
     machine = ", ".join(str(v) + (" cores" if k == "cores" else "") for k, v in result["machine"].items())
     facts = [
-        f"<b>{escape(name)}</b>", f"commit {escape(result['commit'][:10])}", escape(result["created"][:10]),
+        f"<b>{escape(name)}</b>", f"commit {escape(commit)}", escape(result["created"][:10]),
         f"{escape(data['name'])}, {data['n_train']:,} events to train on, {data['n_test']:,} to test on "
         f"(sha256 {escape(data['sha256'][:12])}…)",
         f"{n} {kind}{'s' * (n != 1)}", escape(machine), f"torch {escape(result['packages'].get('torch', '?'))}",
         f"{result['seconds']:,.0f} s",
     ]
-    old = (f"<br>Made with an earlier version of the code (commit {escape(result['commit'][:10])}) "
+    old = (f"<br>Made with an earlier version of the code (commit {escape(commit)}) "
            "and not made again since.") if is_stale(result) else ""
     return HTML(f'<p class="provenance" style="font-size: 85%; opacity: .85">{" · ".join(facts)}{old}</p>')
 

@@ -1,8 +1,11 @@
 """The forecasts of the page "Beyond one machine", worked out again, beside what was measured."""
 
 import pytest
+import torch
 
 from rnnbook import results
+from rnnbook.gru4rec import GRU4Rec, GRU4RecConfig, NegativeSampler
+from rnnbook.training import Adagrad
 
 GIB = 2**30
 
@@ -24,8 +27,9 @@ def forecasts():
     yield (full["n_predictions"][0] * flops / (share * speed["matmul GFLOP/s"] * 1e9),
            results.value("gru4rec-full", "training", "seconds"))
     yield peak_to_read(full["n_events"]), results.value("gru4rec-full", "the whole command", "peak_gib")
-    # float32: a row, a bias and what Adagrad sums up of both; int64: id and count; float32: two numbers of the sampler
-    of_an_item = 2 * 4 * (scale["model"]["hidden_size"] + 1) + 2 * 8 + 2 * 4
+    # float32: a row, a bias and what Adagrad sums up of both, four numbers of the sampler; int64: Adagrad's places of
+    # both, id and count
+    of_an_item = 2 * 4 * (scale["model"]["hidden_size"] + 1) + 4 * 4 + 2 * 8 + 2 * 8
     peaks = {n: results.value("gru4rec-catalogue", f"{n:,} items, readable", "peak_gib")
              for n in (10_000, 1_000_000, 10_000_000)}
     for n in (1_000_000, 10_000_000):
@@ -47,6 +51,31 @@ def test_a_step_hardly_grows_with_the_catalogue(code):
                     for n in (10_000, 10_000_000))
     assert large < 2 * small
     assert results.value("gru4rec-catalogue", f"10,000,000 items, {code}", "peak_gib") < 8
+
+
+def test_what_an_item_takes_is_what_model_optimiser_and_sampler_hold():
+    def held(n_items):
+        model = GRU4Rec(range(n_items), GRU4RecConfig(hidden_size=8))
+        optimizer = Adagrad(model.named_parameters(), lr=0.1)
+        sampler = NegativeSampler(torch.ones(n_items), 16, 0.5, "cpu", n_steps=4)
+        tensors = [*model.parameters(), *optimizer.acc.values(), *optimizer.slots.values(),
+                   *(number for number in vars(sampler).values() if torch.is_tensor(number))]
+        return sum(tensor.nbytes for tensor in tensors)
+
+    assert held(3000) - held(2000) == 1000 * (2 * 4 * (8 + 1) + 2 * 8 + 4 * 4)
+
+
+def test_larger_batches_are_not_better_by_themselves():
+    recalls = [results.value("peer-speed", f"rnnbook, fast, {loss}, batch {lanes}", "recall@20")
+               for loss in ("cross-entropy", "bpr-max") for lanes in (32, 128, 512)]
+    assert recalls[0] > recalls[1] > recalls[2] and recalls[3] > recalls[4] > recalls[5]
+
+
+def test_a_million_items_are_too_many_for_many_visitors_and_not_for_one():
+    assert results.load("recommend-speed")["config"]["threads"] == 2
+    alone, together = (results.value("recommend-speed", f"{how}, 1,000,000 items", "sessions_per_second")
+                       for how in ("one by one", "all at once, compiled"))
+    assert 25 < alone < 40 and 15 < together / alone < 17  # “some thirty”, “sixteen times as many”
 
 
 @pytest.mark.claim("network-forecast")
