@@ -83,14 +83,19 @@ document.addEventListener("DOMContentLoaded", () => {
     if (read === marked) return;
     marked = read;
     contents.querySelectorAll(".toc-entry").forEach((entry) => entry.classList.toggle("active", entry.contains(read)));
-    if (!read) return;
-    const [box, frame] = [read, side].map((node) => node.getBoundingClientRect());
+    show();
+  };
+  const show = () => {
+    if (!marked) return;
+    const [box, frame] = [marked, side].map((node) => node.getBoundingClientRect());
     if (box.top < frame.top || box.bottom > frame.bottom)
       side.scrollBy({ top: box.top - frame.top - frame.height / 2, behavior: "instant" });
   };
   addEventListener("scroll", mark, { passive: true });
   new ResizeObserver(mark).observe(document.querySelector("article")); // a formula is set, a fold opens: sections move
-  new MutationObserver(mark).observe(contents, { subtree: true, attributes: true, attributeFilter: ["aria-current"] });
+  // The theme has a mark of its own, and opens and closes parts of the contents somewhat later.
+  new MutationObserver(() => { mark(); show(); }).observe(contents,
+    { subtree: true, attributes: true, attributeFilter: ["aria-current", "class"] });
 });
 
 // On paper the dark theme would be light text on white.
