@@ -8,6 +8,16 @@ const root = document.documentElement;
 root.dataset.mode ||= "auto";
 root.dataset.theme ||= matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 
+// Formulas are set when the reader comes near. Those in view at the beginning are set at once, not made empty first.
+document.addEventListener("DOMContentLoaded", () => {
+  if (!window.MathJax) return;
+  const seen = [...document.querySelectorAll(".math")].filter((formula) => {
+    const { top, bottom } = formula.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  });
+  if (seen.length) (MathJax.config ?? MathJax).options.lazyAlwaysTypeset = seen; // an empty list is more than it can bear
+});
+
 // What scrolls sideways in its own frame can be reached, and so scrolled, with the keyboard. To ask what is folded for its
 // width, or anything after a write, would make the browser lay it out: so only what is seen, and all before any write.
 const FRAMES = "pre, .cell_output, .text_html, .wide, .pst-scrollable-table-container, div.math, mjx-container[display]";
