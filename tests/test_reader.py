@@ -291,7 +291,8 @@ def test_axe_would_find_it_in_code(visit):
 
 def test_axe_finds_the_same_where_it_looks_at_every_text(visit):
     tab = opened(visit("book/conventions"))
-    tab.add_style_tag(content=".highlight :is(pre, span), article p:nth-child(3), .toctree-l1 a {color: #888 !important}")
+    painted = ".highlight :is(pre, span), article p:nth-child(3), .toctree-l1 a"
+    tab.add_style_tag(content=f"{painted} {{color: #888 !important}}")
     tab.evaluate("document.querySelectorAll('article p').forEach(text => text.after(document.createElement('input')))")
     for theme in ("light", "dark"):
         tab.evaluate(WEAR, theme)
