@@ -93,6 +93,10 @@ def test_a_memory_of_its_own_takes_the_lesson_from_the_ratings(n):
     shared, own = ((blind - rmse[arm]) / (blind - best) for arm in (
         "ratings and reviews", "a vector of each item for the writer"))
     assert own.max() < 1 / 5 and shared.min() > 1 / 4
+    gain, left = (rmse["ratings alone"] - rmse[arm] for arm in (
+        "ratings and reviews", "a vector of each item for the writer"))
+    assert gain.min() > 0.03
+    assert (left / gain).max() == pytest.approx(0.5, abs=0.03) if n == 3 else (left < 0).all()  # “What we had wrong”
     nats = {arm: row["values"] for arm, row in results.rows("joint-moving", "nats_per_review").items()}
     shared, memory = (np.array(nats[f"n={n} · {arm}"]) for arm in (
         "ratings and reviews", "a vector of each item for the writer"))
