@@ -190,7 +190,8 @@ def main(experiment):
                 of_group = [replace(s, errors=s.errors[which], users=s.users[which],
                                     rmse=float(np.sqrt(np.mean(s.errors[which] ** 2)))) for s in runs]
                 result["rows"].append(score_row(arm, "rmse", of_group) | {"metric": f"rmse, {group}"})
-    for a, others in {"RRN": list(scores), "RRN on Online MF": ["Online MF", "RRN", AVERAGED], AVERAGED: ["Online MF"],
+    for a, others in {"RRN": list(scores), "RRN on Online MF": ["Online MF", "Forgetting MF", "RRN", AVERAGED],
+                      AVERAGED: ["Online MF"],
                       "Forgetting MF": ["Forgetting MF, γ = 1", "Online MF"],
                       "Estimated Kalman filter": ["Online MF"]}.items():
         result["paired"] += [paired_row(a, b, "rmse", scores[a], scores[b]) for b in others if a != b]

@@ -4,7 +4,8 @@ A definition is a function, a class or a constant at the top level of a module. 
 names it. So a new function, or a change in one that an experiment never calls, leaves its result as good as it was.
 Comments, docstrings and layout are no part of the digest, and it is the same in every version of Python. Guards are no
 part of it either: an ``if`` that only raises a ValueError, TypeError, KeyError or DataError stops a run, or leaves its
-numbers as they are. The digest is worked out from the source files, without importing them.
+numbers as they are. Nor is what such an error says, or what ``repr`` shows: no number is made of it. The digest is
+worked out from the source files, without importing them.
 """
 
 from __future__ import annotations
@@ -149,7 +150,8 @@ def _statements(module, name):
 @cache
 def _code(module):
     """The _Code of a module."""
-    tree = _WithoutGuards().visit(ast.parse(_path(module).read_text(encoding="utf-8")))
+    tree = ast.parse(_path(module).read_text(encoding="utf-8"))
+    tree = _WithoutGuards().visit(_WithoutMessages().visit(tree))
     code = _Code({}, [], {}, {}, [])
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -174,6 +176,18 @@ def _code(module):
     return code
 
 
+class _WithoutMessages(ast.NodeTransformer):
+    """Takes out what a person reads: the arguments of `GUARDS` that are raised, and ``__repr__``."""
+
+    def visit_Raise(self, node):
+        if _is_guard(node):
+            node.exc.args, node.exc.keywords = [], []
+        return node
+
+    def visit_FunctionDef(self, node):
+        return None if node.name == "__repr__" else self.generic_visit(node)
+
+
 class _WithoutGuards(ast.NodeTransformer):
     """Takes out each ``if`` that can only raise one of `GUARDS`. What a ``try`` may catch stays."""
 
@@ -182,10 +196,15 @@ class _WithoutGuards(ast.NodeTransformer):
 
     def visit_If(self, node):
         node = self.generic_visit(node)
-        raised = [getattr(getattr(statement, "exc", None), "func", None) for statement in node.body]
-        only_raises = all(isinstance(error, ast.Name) and error.id in GUARDS for error in raised)
+        only_raises = all(map(_is_guard, node.body))
         binds = any(isinstance(part, ast.NamedExpr) for part in ast.walk(node.test))
         return None if only_raises and not node.orelse and not binds else node
+
+
+def _is_guard(statement):
+    """Whether a statement raises one of `GUARDS`."""
+    error = getattr(getattr(statement, "exc", None), "func", None)
+    return isinstance(error, ast.Name) and error.id in GUARDS
 
 
 def _bound(statement):

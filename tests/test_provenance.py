@@ -93,6 +93,7 @@ def test_a_change_of_code_changes_it(digest_with, name, text):
                     "if unused() > x:\n        raise TypeError('a')\n    elif x == 1:\n        raise KeyError('b')",
                     "if not x:\n        raise DataError('none')")),
     ("rnnbook/metrics.py", CODE["rnnbook/metrics.py"] + "\n\ndef precision(x):\n    return x\n"),
+    ("rnnbook/worlds/chain.py", "class Chain:\n    length = 3\n\n    def __repr__(self):\n        return 'Chain'\n"),
     ("rnnbook/worlds/chain.py", 'class Chain:\n    """Of a class."""\n\n    length = 3\n'),
     ("rnnbook/plots.py", "COLOUR = 'blue'\n"),
     ("rnnbook/widgets/__init__.py", "SIZE = 2\n"),
@@ -103,6 +104,17 @@ def test_a_change_of_code_changes_it(digest_with, name, text):
     ("rnnbook/benchmarks/__init__.py", "EXPERIMENTS = {'trial': 'trial'}\n")])
 def test_what_cannot_change_a_number_does_not(digest_with, name, text):
     assert digest_with() == digest_with({name: text})
+
+
+def test_what_an_error_says_is_no_part_of_it_but_which_one_it_is(digest_with):
+    def raising(error):
+        return digest_with({"rnnbook/metrics.py": CODE["rnnbook/metrics.py"].replace(
+            "return x", f"try:\n        int(x)\n    except OSError as error:\n        raise {error} from error\n"
+            "    return x")})
+
+    assert raising("ValueError('no')") == raising("ValueError(f'{x}: {unused()}')")
+    assert len({raising(f"{error}('no')") for error in ("ValueError", "TypeError", "FloatingPointError")}) == 3
+    assert raising("FloatingPointError('no')") != raising("FloatingPointError('never')")
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

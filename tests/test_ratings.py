@@ -147,7 +147,7 @@ def test_the_digest_sees_every_part():
 def test_the_text_says_what_there_is():
     df = pd.DataFrame({"user": [1, 1, 2], "item": [7, 7, 8], "rating": [3, 4, 5], "time": T0})
     text = repr(load_ratings(df, min_user_ratings=2))
-    assert text.splitlines()[0] == "ratings: 2 ratings by 1 users of 1 items, 1997-11-20 to 1997-11-20"
+    assert text.splitlines()[0] == "ratings: 2 ratings by 1 user of 1 item, 1997-11-20 to 1997-11-20"
     assert "1 ratings by users with fewer than 2 dropped" in text and "1 repeated ratings of a pair kept" in text
 
 

@@ -191,7 +191,7 @@ def test_the_digest_sees_every_part():
 def test_the_text_says_what_there_is():
     data = load_reviews(frame(["ab", None, "\ufffd\ufffd"], user=[1, 1, 1], item=[7, 7, 8]))
     assert repr(data).splitlines() == [
-        "reviews: 3 ratings by 1 users of 2 items, 2014-05-13 to 2014-05-13, 4 characters of text",
+        "reviews: 3 ratings by 1 user of 2 items, 2014-05-13 to 2014-05-13, 4 characters of text",
         "             3 rows read", "             1 repeated ratings of a pair kept",
         "             1 reviews without text",
         "             1 reviews with a character that could not be read (U+FFFD)"]

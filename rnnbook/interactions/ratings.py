@@ -13,7 +13,7 @@ import pandas as pd
 import polars as pl
 
 from rnnbook.interactions.lookup import joined_ids
-from rnnbook.interactions.tables import DataError, digest, read_ratings
+from rnnbook.interactions.tables import DataError, amount, digest, read_ratings
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,7 +45,7 @@ class RatingData:
     ([0, 1, 1], [1, 1, 0], [5.0, 3.0, 4.0])
     >>> past, future = data.split_by_time(2 / 3, 1 / 3)
     >>> future
-    ratings: 1 ratings by 2 users of 2 items, 2024-01-03 to 2024-01-03
+    ratings: 1 rating by 2 users of 2 items, 2024-01-03 to 2024-01-03
     """
 
     ARRAYS: ClassVar = {"users": np.int64, "items": np.int64, "ratings": np.float64, "times": np.float64}
@@ -221,7 +221,8 @@ class RatingData:
         return cls(none[0], none[1], none[2], none[3], user_ids, item_ids)
 
     def __repr__(self):
-        text = f"{self.name}: {self.n_ratings:,} ratings by {self.n_users:,} users of {self.n_items:,} items"
+        text = (f"{self.name}: {amount(self.n_ratings, 'rating')} by {amount(self.n_users, 'user')} of "
+                f"{amount(self.n_items, 'item')}")
         if self.n_ratings:
             first, last = (datetime.fromtimestamp(t, UTC) for t in self.times[[0, -1]])
             text += f", {first:%Y-%m-%d} to {last:%Y-%m-%d}"

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from rnnbook.interactions.ratings import RatingData
-from rnnbook.interactions.tables import read_reviews
+from rnnbook.interactions.tables import amount, read_reviews
 
 BLOCK = 4096  # reviews that are encoded together; converting all at once would need much more memory
 LOST = 0xFFFD  # the character that replaces an unreadable one
@@ -166,7 +166,7 @@ class ReviewData:
 
     def __repr__(self):
         first, *counts = repr(self.ratings).split("\n")
-        return "\n".join([f"{first}, {self.n_characters:,} characters of text", *counts])
+        return "\n".join([f"{first}, {amount(self.n_characters, 'character')} of text", *counts])
 
 
 def _decoded(characters):

@@ -13,7 +13,7 @@ import polars as pl
 from rnnbook.interactions.ids import python_value
 from rnnbook.interactions.lookup import ids_like, other_spelling
 from rnnbook.interactions.ragged import concatenated_ranges
-from rnnbook.interactions.tables import DataError, digest, read_events
+from rnnbook.interactions.tables import DataError, amount, digest, read_events
 
 DAY = 86_400  # seconds
 
@@ -278,8 +278,8 @@ class SessionData:
         return replace(kept, items=index[kept.items].astype(np.int64, copy=False), item_ids=item_ids)
 
     def __repr__(self):
-        lines = [f"{self.name}: {self.n_sessions:,} sessions, {self.n_events:,} events, "
-                 f"{self.n_items:,} items"]
+        lines = [f"{self.name}: {amount(self.n_sessions, 'session')}, {amount(self.n_events, 'event')}, "
+                 f"{amount(self.n_items, 'item')}"]
         if self.n_events:
             first, last = (datetime.fromtimestamp(t, UTC) for t in (self.times.min(), self.times.max()))
             lines[0] += f", {first:%Y-%m-%d} to {last:%Y-%m-%d}"

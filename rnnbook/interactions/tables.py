@@ -27,7 +27,7 @@ from rnnbook.interactions.json_lines import json_names, scan_json, whole_charact
 from rnnbook.interactions.text import PEEK, Scan, begin, scan_table
 from rnnbook.interactions.times import EARLIEST, REMEDY, UNITS, find_form, guess_unit, misfits
 
-__all__ = ["DataError", "digest", "look", "read_events", "read_ratings", "read_reviews"]
+__all__ = ["DataError", "amount", "digest", "look", "read_events", "read_ratings", "read_reviews"]
 SHOWN = 3  # at most so many faulty rows are named in an error
 
 
@@ -205,6 +205,17 @@ def digest(columns, ids):
             found.update((b"\n" if start else b"") + "\n".join(map(str, each[start:start + 100_000].tolist())).encode())
         found.update(b"\0")
     return found.hexdigest()
+
+
+def amount(n, what):
+    """A number and what is counted: str.
+
+    Examples
+    --------
+    >>> amount(1, "session"), amount(1200, "item")
+    ('1 session', '1,200 items')
+    """
+    return f"{n:,} {what}" + "s" * (n != 1)
 
 
 # ---- opening -------------------------------------------------------------------------------------------------
