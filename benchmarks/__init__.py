@@ -33,6 +33,7 @@ EXPERIMENTS = {
     "rrn-sittings": "rrn_sittings",
     "rrn-world": "rrn",
     "rrn-users": "rrn_users",
+    "rrn-cells": "rrn_cells",
     "rrn-scale": "rrn_scale",
     "rrn-descent": "rrn_scale",
     "rrn-surprise": "rrn_surprise",

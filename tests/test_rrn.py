@@ -13,6 +13,7 @@ from torch import nn
 
 from resume import check_resumes
 from rnnbook import metrics, training
+from rnnbook.benchmarks.rrn_cells import LayerNormLSTM
 from rnnbook.interactions import DAY, RatingData, concatenate
 from rnnbook.interactions.ragged import batches_by_length
 from rnnbook.interactions.steps import Steps, pack
@@ -766,3 +767,34 @@ def test_ratings_that_are_all_equal_stay_finite():
     model = fit(replace(TRAIN, ratings=np.full(60, 4.0)), SMALL, device="cpu", progress=False)
     assert model.scale["std"] == 1.0
     np.testing.assert_allclose(model.follow(replace(LATER, ratings=np.full(25, 4.0))), 4.0, atol=0.1)
+
+
+def test_layer_normalisation_in_an_lstm_is_that_of_its_paper(float64):
+    """Ba, Kiros & Hinton 2016, equations 20 to 22, a step at a time; scale and shift of each norm are not 1 and 0."""
+    torch.manual_seed(0)
+    lstm = LayerNormLSTM(3, 2)
+    norms = lstm.of_read, lstm.of_carry, lstm.of_cell
+    for norm in norms:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    read, carry = (layer.weight.detach().numpy() for layer in (lstm.read, lstm.carry))
+
+    def normal(a, norm):
+        scaled = (a - a.mean()) / np.sqrt(a.var() + 1e-5)
+        return scaled * norm.weight.detach().numpy() + norm.bias.detach().numpy()
+
+    def sigmoid(a):
+        return 1 / (1 + np.exp(-a))
+
+    x = torch.randn(4, 5, 3)
+    states, (last, cell) = lstm(x)
+    for b in range(5):
+        h = c = np.zeros(2)
+        for t in range(4):
+            gates = normal(read @ x[t, b].numpy(), norms[0]) + normal(carry @ h, norms[1])
+            i, f, g, o = gates.reshape(4, 2)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(normal(c, norms[2]))
+            np.testing.assert_allclose(states[t, b].detach().numpy(), h, rtol=1e-12)
+        np.testing.assert_allclose(last[b].detach().numpy(), h, rtol=1e-12)
+        np.testing.assert_allclose(cell[b].detach().numpy(), c, rtol=1e-12)

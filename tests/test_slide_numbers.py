@@ -106,7 +106,7 @@ COMPUTED = {
     ("02_gru4rec", "The strongest negative counts most"): [
         ", ".join(f"{weight:.3f}" for weight in WEIGHTS), f"/3 = {sum(PASSED) / 3:.2f}",
         rf"({PASSED[0]:.3f} + {PASSED[1]:.3f} + {PASSED[2]:.3f})", f"= {sum(map(prod, zip(WEIGHTS, PASSED))):.2f}"],
-    ("02_gru4rec", "Small steps where there were many"): [
+    ("02_gru4rec", "Items seen often get small steps"): [
         rf"0.1 \cdot 1 / 10 = {0.1 / 100**0.5:.2f}", rf"0.1 \cdot 1 / 1 = {0.1 / 1**0.5:.1f}"],
     ("05_joint", "An example: one rating and one review"): [
         f"{precision(1, tokens):.0f}$ | ${1 / precision(1, tokens):.2f}$" for tokens in (0, 1)],
