@@ -7,6 +7,7 @@ EXPERIMENTS = {
     "gru4rec-yoochoose-100k": "gru4rec",
     "gru4rec-world": "gru4rec",
     "gru4rec-state": "gru4rec_state",
+    "gru4rec-hybrid": "gru4rec_hybrid",
     "gru4rec-full": "gru4rec_scale",
     "gru4rec-catalogue": "gru4rec_scale",
     "gru4rec-ranks": "gru4rec_scale",
