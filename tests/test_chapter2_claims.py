@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from rnnbook import metrics, results, training
 from rnnbook.baselines import ItemKNN, Markov, Popularity, PopularityTies
+from rnnbook.benchmarks.gru4rec_hybrid import Scored, probabilities
 from rnnbook.benchmarks.gru4rec_search import DRAWS, OWN, RIVALS, SPACE
 from rnnbook.benchmarks.search import draws
 from rnnbook.gru4rec import LOSSES, GRU4Rec, GRU4RecConfig, NegativeSampler, fit, train_step
@@ -133,6 +134,47 @@ def test_without_its_state_the_network_loses_little_and_is_level_with_the_neighb
         assert low < 0 < high
     on_the_day = paired("gru4rec-state", "GRU4Rec", "GRU4Rec, last click only", "recall@20")
     assert on_the_day["low"] > 0 and on_the_day["high"] < 0.01
+
+
+@pytest.mark.claim("together-they-know-more")
+@pytest.mark.parametrize("metric", ["recall@20", "mrr@20"])
+def test_a_network_and_neighbours_together_are_ahead_of_either_and_not_since_they_are_two(metric):
+    name, two, neighbours = "gru4rec-hybrid", "GRU4Rec and STAN", "STAN and VSTAN"
+    five = "GRU4Rec, mean of five"
+    for prefix in ("", "four days · "):
+        for other in ("GRU4Rec", "STAN", neighbours):
+            assert paired(name, f"{prefix}{two}", f"{prefix}{other}", metric)["low"] > 0
+        rows = {model.removeprefix(prefix): row["mean"] for model, row in results.rows(name, metric).items()
+                if model.startswith("four days") == bool(prefix)}
+        assert rows["GRU4Rec"] < rows[five] < rows[two] < max(rows.values()) == rows[f"{five} and STAN"]
+        if metric == "recall@20":  # “which hardly gain any recall”
+            assert all(paired(name, f"{prefix}{neighbours}", f"{prefix}{one}", metric)["high"] < 0.0045
+                       for one in ("STAN", "VSTAN"))
+    # “ahead of every single model of this book on this log”
+    others = ["gru4rec-yoochoose-100k", "gru4rec-state", "gru4rec-losses", "improved-yoochoose-100k"]
+    best = results.value(name, f"{five} and STAN", metric)
+    assert all(row["mean"] < best for other in others for model, row in results.rows(other, metric).items())
+
+
+def test_the_weights_of_the_mixtures_are_those_of_the_validation_day():
+    result = results.load("gru4rec-hybrid")
+    quality = {(trial["mixture"], trial["config"]["weight"]): trial["recall@20 + mrr@20"]
+               for trial in result["trials"]}
+    for mixture, weight in result["config"]["weight of the second"].items():
+        assert weight == max(result["config"]["weights"], key=lambda w: quality[mixture, w])
+    assert max(quality, key=quality.get) == ("GRU4Rec, mean of five and STAN", min(result["config"]["weights"]))
+    assert max(quality["GRU4Rec and STAN", w] for w in result["config"]["weights"]) > max(
+        quality["GRU4Rec and VSTAN", w] for w in result["config"]["weights"])  # “a better partner than VSTAN”
+
+
+def test_scores_made_beforehand_are_those_of_their_model_in_the_order_of_the_events():
+    world = SessionWorld(n_items=30)
+    train, test = world.sample(200, seed=0), world.sample(50, seed=1)
+    model = GRU4Rec(train.item_ids, GRU4RecConfig(hidden_size=8), device="cpu")  # it scores lane by lane
+    made = probabilities(model, test, lambda scores: scores.softmax(1))
+    torch.testing.assert_close(made.sum(1), torch.ones(len(made)))
+    assert np.array_equal(metrics.evaluate_sessions(Scored(train.item_ids, made), test).ranks,
+                          metrics.evaluate_sessions(model, test).ranks)
 
 
 @pytest.mark.claim("gru4rec-on-histories")

@@ -14,6 +14,7 @@ WITHOUT = {
     "fast-is-faster": MACHINE, "cost-grows-with-ratings": MACHINE, "text-is-the-cost": MACHINE,
     "cost-forecast": MACHINE, "network-forecast": MACHINE,
     "gru4rec-beats-counts": REAL, "gru4rec-and-neighbours": REAL, "the-state-adds-little": REAL,
+    "together-they-know-more": REAL,
     "the-loss-decides": REAL, "hard-negatives-matter": REAL, "exact-logq-changes-little": REAL, "more-layers": REAL,
     "prefixes-on-real-clicks": REAL, "m1-and-gru4rec": REAL, "the-price-of-a-point": REAL,
     "fine-tuning-within-a-week": REAL,
