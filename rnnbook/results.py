@@ -483,11 +483,12 @@ def badge(name):
     commit = commit[:10] + (" with changes" if changed else "")
     machine = ", ".join(str(v) + (" cores" if k == "cores" else "") for k, v in result["machine"].items())
     facts = [
-        f"<b>{escape(name)}</b>", f"commit {escape(commit)}", escape(result["created"][:10]),
+        f"<b>{escape(name)}</b>", f"commit {escape(commit)}",
+        escape(result["created"][:10].replace("-", "\N{NON-BREAKING HYPHEN}")),
         f"{escape(data['name'])}, {data['n_train']:,} events to train on, {data['n_test']:,} to test on "
         f"(sha256 {escape(data['sha256'][:12])}…)",
-        f"{n} {kind}{'s' * (n != 1)}", escape(machine), f"torch {escape(result['packages'].get('torch', '?'))}",
-        f"{result['seconds']:,.0f} s",
+        f"{n}\N{NO-BREAK SPACE}{kind}{'s' * (n != 1)}", escape(machine),
+        f"torch {escape(result['packages'].get('torch', '?'))}", f"{result['seconds']:,.0f}\N{NO-BREAK SPACE}s",
     ]
     old = (f"<br>Made with an earlier version of the code (commit {escape(commit)}) "
            "and not made again since.") if is_stale(result) else ""

@@ -71,11 +71,11 @@ def test_tables(here, result):
     results.write(result)
     assert results.paper_table("trial", ["parameters"], 0).to_dict() == {"parameters": {("Table 2", "GRU"): "1,234"}}
     html = results.badge("trial").data
-    for fact in (result["commit"][:10], "ab" * 6, "2 seeds", "world", "10 events"):
+    for fact in (result["commit"][:10], "ab" * 6, "2\N{NO-BREAK SPACE}seeds", "world", "10 events"):
         assert fact in html
     result["config"]["seeds"] = [0]  # one seed, timed twice
     results.write(result)
-    assert "2 runs" in results.badge("trial").data
+    assert "2\N{NO-BREAK SPACE}runs" in results.badge("trial").data
 
 
 def test_p_values_are_corrected_over_the_comparisons_of_one_metric(here, result):
