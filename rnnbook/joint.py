@@ -232,7 +232,7 @@ class Writer(nn.Module):
         self.out = nn.Linear(config.text_hidden_size, n_symbols)
 
     def x_joint(self, users, items, *own):
-        r""":math:`x_\mathrm{joint} = \tanh(W [u_{it}, m_{jt}, u_i, m_j] + b)`, float [k, g], from the Terms of both.
+        r""":math:`x_\mathrm{joint} =` :math:`\tanh(W [u_{it}, m_{jt}, u_i, m_j] + b)`, float [k, g], from both Terms.
 
         The paper leaves φ open; tanh is ours. u_i and m_j are the static terms: anchor, stationary factors and bias.
         If items have vectors that the writer alone reads, ``own`` are those, float [k, writer_item_size].

@@ -177,7 +177,7 @@ def opened(tab):
 # --- Formulas and figures on a phone ------------------------------------------------------------------------
 
 PHONE = {"width": 390, "height": 900}
-# The displayed formulas that do not fit: beyond their frame, into their number, or too small.
+# The formulas that do not fit: displayed ones beyond their frame, into their number, or too small; others beyond text.
 UNFIT = """() => [...document.querySelectorAll("article div.math")].filter((frame) => {
     const box = (part) => part.getBoundingClientRect(), set = frame.querySelector("mjx-container");
     const formula = box(set.querySelector("mjx-math")), number = frame.querySelector(".eqno");
@@ -185,7 +185,11 @@ UNFIT = """() => [...document.querySelectorAll("article div.math")].filter((fram
     return !formula.width || formula.left < box(frame).left - 1 || formula.right > end + 1
         || number && box(number).right > box(frame).right + 1 || parseFloat(getComputedStyle(set).fontSize) < 11
         || [frame, set].some((part) => part.scrollWidth > part.clientWidth + 1);
-}).map((frame) => frame.id || frame.textContent.slice(0, 60))"""
+}).map((frame) => frame.id || frame.textContent.slice(0, 60)).concat(
+    [...document.querySelectorAll("article span.math mjx-math")].filter((formula) => {
+        const text = formula.closest("p, li, td, th, dt, dd, figcaption, summary");
+        return text && formula.getBoundingClientRect().right > text.getBoundingClientRect().right + 1;
+    }).map((formula) => formula.closest("p, li, td, th, dt, dd, figcaption, summary").textContent.slice(0, 60)))"""
 # The texts of figures that are lower than 9 pixels (subscripts apart), or less than 4.5 : 1 with the page.
 UNREADABLE = """() => [...document.querySelectorAll("figure > svg")].flatMap((svg) => {
     const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
@@ -228,10 +232,13 @@ def test_what_a_phone_cannot_show_would_be_found(visit):
             (".bd-article mjx-container[display] {font-size: 20px !important}", formulas - short, 0),
             (".bd-article mjx-container[display] {font-size: 10px !important}", formulas, 0),
             (".eqno {margin-left: 200px}", formulas, 0),
+            ("p:has(span.math) {max-width: 20px}", None, 0),
             ("figure > svg {width: 200px}", set(), labels),
             ("figure > svg :is(text, tspan) {fill: #888 !important}", set(), labels)):
         style = tab.add_style_tag(content=rule)
-        assert (set(tab.evaluate(UNFIT)), len(tab.evaluate(UNREADABLE))) == (unfit, unreadable), rule
+        found = set(tab.evaluate(UNFIT))
+        assert found == unfit if unfit is not None else len(found - formulas) > 9, rule  # formulas within the text
+        assert len(tab.evaluate(UNREADABLE)) == unreadable, rule
         style.evaluate("style => style.remove()")
 
 

@@ -128,7 +128,7 @@ class _Grouped:
 class Biases(RatingBaseline):
     r"""A bias for each user and each item: :math:`\hat r_{uj} = \mu + b_u + b_j`.
 
-    The biases minimise :math:`\sum (r_{uj} - \hat r_{uj})^2 + \lambda_u \sum b_u^2 + \lambda_j \sum b_j^2`,
+    The biases minimise :math:`\sum (r_{uj} - \hat r_{uj})^2` :math:`+ \lambda_u \sum b_u^2 + \lambda_j \sum b_j^2`,
     jointly (by conjugate gradients, to 10 digits).
 
     Parameters
@@ -178,12 +178,12 @@ class Biases(RatingBaseline):
 class MatrixFactorization(RatingBaseline):
     r"""Biased matrix factorisation, :math:`\hat r_{uj} = \mu + b_u + b_j + p_u^\top q_j`, by alternating least squares.
 
-    It minimises :math:`\sum (r_{uj} - \hat r_{uj})^2 + \lambda \sum (\|p_u\|^2 + \|q_j\|^2) + \lambda_b \sum (b_u^2
-    + b_j^2)`. With the items fixed, a user's :math:`[b_u, p_u]` is an exact ridge regression on the design
-    :math:`[1, q_j]`. Then the users are fixed and the items are solved for. Without the biases, the minimum is the
-    maximum a posteriori estimate of probabilistic matrix factorisation. The penalty does not depend on the number of
-    ratings. With a penalty times that number, as in ALS-WR, the best setting for MovieLens 100K lowered its validation
-    RMSE by .005, but raised that of MovieTweetings by .06.
+    It minimises :math:`\sum (r_{uj} - \hat r_{uj})^2` :math:`+ \lambda \sum (\|p_u\|^2 + \|q_j\|^2)`
+    :math:`+ \lambda_b \sum (b_u^2 + b_j^2)`. With the items fixed, a user's :math:`[b_u, p_u]` is an exact ridge
+    regression on the design :math:`[1, q_j]`. Then the users are fixed and the items are solved for. Without the
+    biases, the minimum is the maximum a posteriori estimate of probabilistic matrix factorisation. The penalty does not
+    depend on the number of ratings. With a penalty times that number, as in ALS-WR, the best setting for MovieLens 100K
+    lowered its validation RMSE by .005, but raised that of MovieTweetings by .06.
 
     Parameters
     ----------

@@ -269,8 +269,8 @@ class ReviewWorld:
     def log_words(self, q):
         r"""log P(word | q) for items of quality q, float64 [n], when the rating is not known: float64 [n_words, n].
 
-        With "quality", :math:`P(k | q) = \Phi((b_k - q) / \sigma_t) - \Phi((b_{k-1} - q) / \sigma_t)`, where the
-        :math:`b_k` are the ``EDGES``.
+        With "quality", :math:`P(k | q) = \Phi((b_k - q) / \sigma_t)` :math:`- \Phi((b_{k-1} - q) / \sigma_t)`, where
+        the :math:`b_k` are the ``EDGES``.
         """
         about, spread = {"quality": (q, self.text_noise), "rating": (q, self.noise),
                          "independent": (np.zeros_like(q), np.hypot(1, self.text_noise))}[self.text]
