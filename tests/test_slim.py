@@ -57,6 +57,12 @@ def test_a_style_stands_once_where_it_comes_first(tmp_path):
     assert slim.page(text, tmp_path / "page.html") == "<style>a</style>1<style>b</style>23"
 
 
+def test_a_comma_stays_with_its_formula(tmp_path):
+    given = r'of <span class="math notranslate">\(x\)</span>, (<span class="math">\(1 &lt; y\)</span>). A (b) <b>c</b>,'
+    kept = r'of <span class="math notranslate">\(x\),</span> <span class="math">(\(1 &lt; y\)).</span> A (b) <b>c</b>,'
+    assert slim.page(given, tmp_path / "page.html") == kept == slim.page(kept, tmp_path / "page.html")
+
+
 def test_only_a_page_with_formulas_loads_what_sets_them(tmp_path):
     scripts = ('<script>window.MathJax = {"loader": {}}</script>\n'
                '<script defer="defer" src="../_static/mathjax/startup.js?v=4ba68244"></script>')

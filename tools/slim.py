@@ -28,6 +28,8 @@ FORMULAS = re.compile(r'\s*<script>window\.MathJax = .*?</script>'
                       r'|\s*<script[^>]*/mathjax/startup\.js[^>]*></script>', re.S)
 # Names, brackets and spaces have the colour of the code around them: most of a page's elements, and nobody sees them.
 PLAIN = re.compile(r'<span class="(?:n|nn|p|w)">([^<]*)</span>')
+# A line may break before and after a formula, even before a comma: what belongs to a formula is moved into it.
+FORMULA = re.compile(r'(\(?)(<span class="math[^"]*">)(\\\([^<]*\\\))(</span>)([,.;:!?)”]*)')
 # The state of all widgets for a widget manager, which no page has: a widget's own HTML carries it once more.
 WIDGET_STATE = re.compile(r'\s*<script type="application/vnd\.jupyter\.widget-state\+json">.*?</script>', re.S)
 
@@ -60,6 +62,7 @@ def mathjax(folder):
 def page(text, path):
     """A page without scripts it does not need."""
     text = PLAIN.sub(r"\1", WIDGET_STATE.sub("", ALL_ICONS.sub("", text)))
+    text = FORMULA.sub(r"\2\1\3\5\4", text)
     if 'class="math' not in text:
         text = FORMULAS.sub("", text)
     for style in set(STYLE.findall(text)):
