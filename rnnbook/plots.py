@@ -202,7 +202,7 @@ def lines(curves, x=None, ax=None, **options):
 
 
 def bars(values, highlight, ax=None):
-    """Draw numbers as horizontal bars with seaborn, the first on top, each with its number, one in another colour.
+    """Draw numbers as horizontal bars with seaborn, the first on top, one in another colour, and their numbers.
 
     Parameters
     ----------
@@ -226,8 +226,9 @@ def bars(values, highlight, ax=None):
     colours = {name: COLOURS[name == highlight] for name in values}
     ax = sns.barplot(x=list(values.values()), y=list(values), hue=list(values), palette=colours, saturation=1,
                      errorbar=None, width=0.6, legend=False, ax=ax or plt.subplots()[1])
-    for bar in ax.containers:
-        ax.bar_label(bar, fmt="%.3f", padding=4, fontsize=10)
+    for y, value in enumerate(values.values()):  # beside the axes no line can run through them
+        ax.annotate(f"{value:.3f}", xy=(1, y), xycoords=("axes fraction", "data"), xytext=(4, 0),
+                    textcoords="offset points", va="center", fontsize=10)
     ax.grid(visible=False, axis="y")
     return ax
 

@@ -71,7 +71,7 @@ def html(frame):
 
     Floats have at most three significant digits, and those of a column as many decimals as one of them needs. Columns
     in which nothing stands are left out, and so are rows' numbers from zero. An interval does not break; where there is
-    little room, it stands below its mean.
+    little room, it stands below its mean. Losses in labels have their names of `losses_named`.
 
     Parameters
     ----------
@@ -100,8 +100,20 @@ def html(frame):
     return f'<table class="dataframe"><thead>{head}</thead><tbody>{rest}</tbody></table>'
 
 
+def losses_named(label):
+    """A label (str) with each loss as the papers write it: "BPR-max" for the package's "bpr-max".
+
+    Examples
+    --------
+    >>> losses_named("GRU4Rec bpr-max"), losses_named("top1"), losses_named("cross-entropy")
+    ('GRU4Rec BPR-max', 'TOP1', 'cross-entropy')
+    """
+    return re.sub(r"\b(bpr|top1)\b", lambda loss: loss[0].upper(), label)
+
+
 def _levels(label):
-    return label if isinstance(label, tuple) else (label,)
+    levels = label if isinstance(label, tuple) else (label,)
+    return tuple(losses_named(level) if isinstance(level, str) else level for level in levels)
 
 
 def _cell(tag, text, kind=""):

@@ -405,6 +405,14 @@ def test_heads_and_labels_of_several_levels():
     assert re.findall(r"<th( class=\"again\")?>Table (\d)", shown) == [("", "1"), (' class="again"', "1"), ("", "2")]
 
 
+def test_labels_name_losses_as_the_text_does_and_leave_settings_alone():
+    pair = pd.MultiIndex.from_tuples([("GRU4Rec bpr-max", "peer, top1, batch 32")], names=["a", "b"])
+    assert cells_of(pd.DataFrame({"top1-max": ["bpr"]}, pair)) == [
+        "a", "b", "TOP1-max", "GRU4Rec BPR-max", "peer, TOP1, batch 32", "bpr"]  # a cell may be a setting's value
+    assert cells_of(pd.DataFrame({"BPR": [1]}, ["bpr_max_regularization"])) == [
+        "", "BPR", "bpr_max_regularization", "1"]
+
+
 def test_who_is_ahead(here, result):
     pair = {"a": "GRU4Rec", "metric": "rmse", "difference": -0.5, "low": -0.6, "high": -0.4}
     result["paired"] = [pair | {"b": "popularity"}, pair | {"b": "KNN", "difference": 0.1, "low": 0.0, "high": 0.2},
