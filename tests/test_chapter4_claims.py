@@ -231,6 +231,8 @@ def test_over_22_years_the_rrn_is_ahead_and_forgetting_pays():
     tuned, same = paired(name, "Forgetting MF", "Online MF"), paired(name, "Forgetting MF", "Forgetting MF, γ = 1")
     assert 0.35 < tuned["difference"] / same["difference"] < 0.6 and tuned["high"] < 0  # “about half as large”
     assert p["Forgetting MF", "Online MF"] < 0.05
+    on_top = "RRN on Online MF", "Forgetting MF"
+    assert paired(name, *on_top)["high"] < 0 and p[on_top] < 0.05
     users, days = (results.rows("rating-logs", what)["movielens-latest-small"]["mean"] for what in ("users", "days"))
     assert users == 610 and 22 < days / 365.25 < 23
 
