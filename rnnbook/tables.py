@@ -101,7 +101,7 @@ def html(frame):
 
 
 def losses_named(label):
-    """A label (str) with each loss as the papers write it: "BPR-max" for the package's "bpr-max".
+    """A label (str) with each loss as the papers write it: BPR-max where the package has ``bpr-max``.
 
     Examples
     --------

@@ -412,7 +412,7 @@ def test_a_damaged_checkpoint_names_its_file(tmp_path):
             load_checkpoint(tmp_path / "run")
     for content in (b"{", b"\xff"):
         (fresh() / "info.json").write_bytes(content)
-        with pytest.raises(ValueError, match=r"info\.json is damaged: not JSON .*use an undamaged copy, or train"):
+        with pytest.raises(ValueError, match=r"info\.json is damaged: not JSON .*use another copy, or train"):
             load_checkpoint(tmp_path / "run")
     (fresh() / "tensors.safetensors").write_bytes(b"\x80\x04pickle")
     with pytest.raises(ValueError, match=r"tensors\.safetensors is damaged: not a safetensors file .*or train again"):

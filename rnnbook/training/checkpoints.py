@@ -159,13 +159,13 @@ def load_checkpoint(path):
     try:
         info = json.loads((path / "info.json").read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path / 'info.json'} is damaged: not JSON ({error}); use an undamaged copy, or "
+        raise ValueError(f"{path / 'info.json'} is damaged: not JSON ({error}); use another copy, or "
                          "train again") from error
     try:
         return load_file(path / "tensors.safetensors"), info
     except SafetensorError as error:
         raise ValueError(f"{path / 'tensors.safetensors'} is damaged: not a safetensors file ({error}); "
-                         "use an undamaged copy, or train again") from error
+                         "use another copy, or train again") from error
 
 
 def save_model(model, path, extra_tensors=None, **extra_info):
