@@ -224,9 +224,11 @@ def test_gradient_flow_shows_the_package_values(show, flow, over):
 def pulses(page):
     """Of each cell's pulse: the distance, from where the disc stands, the number at it, and its radius."""
     return page.locator("svg:has(.rb-pulse)").evaluate("""svg => [...svg.querySelectorAll(".rb-pulse")].map((disc) => {
+      const plain = {"\u00a0×\u00a010": "e", "⁻": "-", ...Object.fromEntries([..."⁰¹²³⁴⁵⁶⁷⁸⁹"].map((c, i) => [c, i]))};
+      const read = (text) => Number(text.replace(/\u00a0×\u00a010|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]/g, (c) => plain[c]));
       const line = disc.parentNode.querySelector("line"), [from, to] = ["x1", "x2"].map((k) => +line.getAttribute(k));
       return {back: Math.round(19 * (to - disc.getAttribute("cx")) / (to - from)), r: +disc.getAttribute("r"),
-              norm: Number(disc.parentNode.lastChild.textContent.replaceAll("−", "-"))}; })""")
+              norm: read(disc.parentNode.lastChild.textContent)}; })""")
 
 
 def test_a_pulse_carries_the_norm_at_its_distance(show, flow):

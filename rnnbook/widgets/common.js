@@ -26,8 +26,11 @@ const swatch = (i) => svg("svg", { class: "rb-swatch", "aria-hidden": "true" },
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const number = (value, digits = 3) => (value === 0 ? "0"
-  : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4 ? value.toExponential(digits - 1).replace("e+", "e")
+  : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4
+    ? value.toExponential(digits - 1).replace(/e\+?(.+)/, (_, power) => `\u00a0×\u00a010${superscript(power)}`)
   : Math.abs(Number(value.toPrecision(digits))) >= 10 ** digits ? value.toFixed(0)
+const superscript = (n) => String(n).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
+/** 0.00123 as "0.00123", 0.0000123 as "1.23 × 10⁻⁵", whose spaces do not break. */
   : value.toPrecision(digits)).replaceAll("-", "−");
 
 /** Whether the text got into the clipboard, which a browser may refuse, or not have at all. */
@@ -147,8 +150,6 @@ function whenNear(el, work) {
 
 /** A whole number with commas, as "2,048". The browser's own way loads its locales first, which slow phones notice. */
 const whole = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, ",");
-
-const superscript = (n) => String(n).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
 
 function ticks([low, high], log, count) {
   const span = log ? Math.log10(high / low) : high - low;
