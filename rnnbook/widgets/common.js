@@ -24,6 +24,9 @@ const mark = (i, x, y, scale = 1) => i === "rule" ? "" : svg("path", { class: "r
 const swatch = (i) => svg("svg", { class: "rb-swatch", "aria-hidden": "true" },
   svg("line", { class: "rb-curve", x1: 0, x2: 32, y1: 6, y2: 6, style: style(i) }), mark(i, 16, 6));
 
+/** A button whose words change: it keeps room for the longest, so that what is beside it does not move. */
+const roomy = (room, onclick) => html("button", { type: "button", "data-room": room, onclick });
+
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const number = (value, digits = 3) => (value === 0 ? "0"
   : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4
@@ -55,9 +58,14 @@ function slider({ label, min, max, step = 1, format = String, oninput }) {
   const output = html("span", { class: "rb-value" });
   const input = html("input", { type: "range", min, max, step, "aria-label": label,
     oninput: () => oninput(Number(input.value)) });
+  const room = () => { // of the longest value: the label beside it has always as much
+    const values = Array.from({ length: Math.floor((input.max - min) / step + 1e-9) + 1 }, (_, i) => min + i * step);
+    return Math.max(...values.map((each) => format(each).length));
+  };
   const show = (value) => {
     input.value = value;
     output.textContent = format(value);
+    output.style.minWidth = `${room()}ch`;
     input.setAttribute("aria-valuetext", format(value));
   };
   return { node: html("label", { class: "rb-slider" }, html("span", {}, label, output), input), input, show };
@@ -80,7 +88,8 @@ function player({ root, status, get, set, last, delay = 900 }) {
     timer = setInterval(() => (get() < last() ? move(get() + 1) : pause()), delay);
   };
   const go = (frame) => { pause(); move(frame); };
-  const play = html("button", { type: "button", onclick: () => (timer ? pause() : start()) }, "Play");
+  const play = roomy("Pause", () => (timer ? pause() : start()));
+  play.textContent = "Play";
   const back = html("button", { type: "button", onclick: () => go(get() - 1) }, "← Back");
   const step = html("button", { type: "button", onclick: () => go(get() + 1) }, "Step →");
   root.addEventListener("keydown", (event) => {

@@ -71,7 +71,7 @@ function render({ model, el }) {
     oninput: (i) => { place = i; draw(); } });
   const value = slider({ label: ylabel, min: 0, max: 1, step: 0.005, format: (share) => said(toValue(share)),
     oninput: (share) => set(place, share) });
-  const show = html("button", { type: "button", onclick: toggle });
+  const show = roomy("Show the truth", toggle);
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
   const legend = html("p", { class: "rb-muted rb-drawn" }, swatch(1), "yours ", html("span", {}, swatch(0), "the truth"),
     ...others.map((other, k) => html("span", {}, swatch(k + 2), other.label)));

@@ -197,7 +197,7 @@ function render({ model, el }) {
   const film = choice("film", "film", items);
   const rating = slider({ label: "rating", min: -4, max: 4, step: 0.1, format: signed, oninput: (v) => put("rating", v) });
   const button = (text, onclick) => html("button", { type: "button", onclick }, text);
-  const add = button("Add", () => { play.pause(); put("added", [...model.get("added"), who(), now(), get("film", n - 1), model.get("rating")]); });
+  const add = roomy(`Add on day ${last}`, () => { play.pause(); put("added", [...model.get("added"), who(), now(), get("film", n - 1), model.get("rating")]); });
   const undo = button("Undo", () => {
     const flat = model.get("added");
     const start = [...Array(Math.floor(flat.length / 4)).keys()].map((i) => 4 * i).findLast((i) => flat[i] === who());
