@@ -28,12 +28,12 @@ const swatch = (i) => svg("svg", { class: "rb-swatch", "aria-hidden": "true" },
 const roomy = (room, onclick) => html("button", { type: "button", "data-room": room, onclick });
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const superscript = (n) => String(n).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
+/** 0.00123 as "0.00123", 0.0000123 as "1.23 × 10⁻⁵", whose spaces do not break. */
 const number = (value, digits = 3) => (value === 0 ? "0"
   : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4
     ? value.toExponential(digits - 1).replace(/e\+?(.+)/, (_, power) => `\u00a0×\u00a010${superscript(power)}`)
   : Math.abs(Number(value.toPrecision(digits))) >= 10 ** digits ? value.toFixed(0)
-const superscript = (n) => String(n).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
-/** 0.00123 as "0.00123", 0.0000123 as "1.23 × 10⁻⁵", whose spaces do not break. */
   : value.toPrecision(digits)).replaceAll("-", "−");
 
 /** Whether the text got into the clipboard, which a browser may refuse, or not have at all. */
@@ -174,13 +174,14 @@ function ticks([low, high], log, count) {
 
 /**
  * Draw a line chart into the SVG element `frame`, and return where its plot is, in pixels. Axes: {domain: [low, high],
- * label, log}, of x also its ticks, [[place, text]], if they are not to be round numbers. lines: [{points: [[x, y]],
- * style: index, strong}], dots: [{x, y, style}] on top, rules: [{y, label}] across, cursor: an x.
+ * label, log}, of x also its ticks, [[place, ...lines of text]], if they are not to be round numbers. lines: [{points:
+ * [[x, y]], style: index, strong}], dots: [{x, y, style}] on top, rules: [{y, label}] across, cursor: an x.
  */
 function chart(frame, { height, x, y, lines, dots = [], rules = [], cursor = null }) {
   const width = frame.parentNode.clientWidth;
-  const [left, right, top, bottom] = [44, 12, 24, 40];
-  const [w, h] = [Math.max(width - left - right, 40), height - top - bottom];
+  const [left, right, top] = [44, 12, 24], w = Math.max(width - left - right, 40);
+  const places = x.ticks ?? ticks(x.domain, x.log, clamp(Math.floor(w / 50), 2, 10));
+  const under = 14 * Math.max(...places.map((tick) => tick.length - 1)), h = height - top - 26 - under;
   const scale = ({ domain, log }, size) => {
     const f = log ? Math.log10 : Number;
     return (v) => (f(v) - f(domain[0])) / (f(domain[1]) - f(domain[0])) * size;
@@ -206,10 +207,10 @@ function chart(frame, { height, x, y, lines, dots = [], rules = [], cursor = nul
     ...ticks(y.domain, y.log, 5).flatMap(([v, text]) => [
       svg("line", { class: "rb-grid", x1: left, x2: left + w, y1: at(top + sy(v)), y2: at(top + sy(v)) }),
       svg("text", { x: left - 6, y: top + sy(v) + 4, "text-anchor": "end", class: "rb-muted" }, text)]),
-    ...(x.ticks ?? ticks(x.domain, x.log, clamp(Math.floor(w / 50), 2, 10))).map(([v, text]) =>
-      svg("text", { x: left + sx(v), y: top + h + 16, "text-anchor": "middle", class: "rb-muted" }, text)),
+    ...places.flatMap(([v, ...texts]) => texts.map((text, i) => svg("text", { x: left + sx(v),
+      y: top + h + 16 + 14 * i, "text-anchor": "middle", class: "rb-muted" }, text))),
     svg("line", { class: "rb-axis", x1: left, x2: left + w, y1: at(top + h), y2: at(top + h) }),
-    svg("text", { x: left + w, y: top + h + 34, "text-anchor": "end", class: "rb-muted" }, x.label),
+    svg("text", { x: left + w, y: top + h + 20 + under, "text-anchor": "end", class: "rb-muted" }, x.label),
     plot,
     ...dots.map((d) => mark(d.style, left + sx(d.x), top + clamp(sy(d.y), 0, h), 1.4)),
     ...rules.map((r) => svg("text", { x: left + 6, y: top + sy(r.y) - 6, class: "rb-label" }, r.label)));
