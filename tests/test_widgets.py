@@ -495,6 +495,23 @@ def test_nothing_moves_while_the_reader_acts(show, flow, width):
         assert {name: h for name, h in heights.items() if h != heights["at first"]} == {}, type(widget)
 
 
+def test_a_finger_has_room(show, flow):
+    """32 pixels at least, where the pointer is a finger; and nothing moves there either."""
+    for widget in (flow, RankingLossExplorer(), LossRace(64), PrefixExplorer(), DistillationExplorer(),
+                   SessionParallelStepper()):
+        page = show(widget, width=390, touch=True)
+        small = page.evaluate("""() => [...document.querySelectorAll("button, select, label:has(input), [role=slider]")]
+          .filter((node) => node.checkVisibility()).map((node) => node.getBoundingClientRect())
+          .filter(({width, height}) => Math.min(width, height) < 32).length""")
+        box, heights = page.locator(".rnnbook-widget"), set()
+        for node in page.locator("button, [type=radio], [type=checkbox]").all():
+            if node.is_visible() and node.is_enabled():
+                node.press("Space")
+                heights.add(box.bounding_box()["height"])
+        assert small == 0 and len(heights) == 1, type(widget)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_contrast(show, flow, theme):
     """WCAG AA: 4.5 for text and for the series' colours, on the widget's ground."""
