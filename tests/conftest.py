@@ -99,12 +99,12 @@ def show(new_tab, noise, serve):
     """Open a page with the given widgets, drawn; at the end it must have raised no error and loaded nothing else."""
     folder, address = serve
 
-    def show(*widgets, over="file", theme="light", width=800):
+    def show(*widgets, over="file", theme="light", width=800, touch=False):
         path = folder / f"page-{next(NUMBERS)}.html"
         bodies = "".join(w._repr_mimebundle_()[0]["text/html"] for w in widgets)
         ground = {"light": "#fff", "dark": "#14181e"}[theme]
         path.write_text(PAGE.format(theme=theme, ground=ground, bodies=bodies), encoding="utf-8")
-        page = new_tab(viewport={"width": width, "height": 900})
+        page = new_tab(viewport={"width": width, "height": 900}, has_touch=touch)
         url = path.as_uri() if over == "file" else f"{address}/{path.name}"
         page.on("console", lambda message: noise.append(message.text))
         page.on("pageerror", lambda error: noise.append(str(error)))

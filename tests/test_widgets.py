@@ -224,9 +224,11 @@ def test_gradient_flow_shows_the_package_values(show, flow, over):
 def pulses(page):
     """Of each cell's pulse: the distance, from where the disc stands, the number at it, and its radius."""
     return page.locator("svg:has(.rb-pulse)").evaluate("""svg => [...svg.querySelectorAll(".rb-pulse")].map((disc) => {
+      const plain = {"\u00a0×\u00a010": "e", "⁻": "-", ...Object.fromEntries([..."⁰¹²³⁴⁵⁶⁷⁸⁹"].map((c, i) => [c, i]))};
+      const read = (text) => Number(text.replace(/\u00a0×\u00a010|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]/g, (c) => plain[c]));
       const line = disc.parentNode.querySelector("line"), [from, to] = ["x1", "x2"].map((k) => +line.getAttribute(k));
       return {back: Math.round(19 * (to - disc.getAttribute("cx")) / (to - from)), r: +disc.getAttribute("r"),
-              norm: Number(disc.parentNode.lastChild.textContent.replaceAll("−", "-"))}; })""")
+              norm: read(disc.parentNode.lastChild.textContent)}; })""")
 
 
 def test_a_pulse_carries_the_norm_at_its_distance(show, flow):
@@ -491,6 +493,23 @@ def test_nothing_moves_while_the_reader_acts(show, flow, width):
                     heights[f"{node.get_attribute('aria-label')} {node.text_content()} {key}"] = (
                         box.bounding_box()["height"])
         assert {name: h for name, h in heights.items() if h != heights["at first"]} == {}, type(widget)
+
+
+def test_a_finger_has_room(show, flow):
+    """32 pixels at least, where the pointer is a finger; and nothing moves there either."""
+    for widget in (flow, RankingLossExplorer(), LossRace(64), PrefixExplorer(), DistillationExplorer(),
+                   SessionParallelStepper()):
+        page = show(widget, width=390, touch=True)
+        small = page.evaluate("""() => [...document.querySelectorAll("button, select, label:has(input), [role=slider]")]
+          .filter((node) => node.checkVisibility()).map((node) => node.getBoundingClientRect())
+          .filter(({width, height}) => Math.min(width, height) < 32).length""")
+        box, heights = page.locator(".rnnbook-widget"), set()
+        for node in page.locator("button, [type=radio], [type=checkbox]").all():
+            if node.is_visible() and node.is_enabled():
+                node.press("Space")
+                heights.add(box.bounding_box()["height"])
+        assert small == 0 and len(heights) == 1, type(widget)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -111,6 +111,34 @@ def test_what_cannot_be_drawn_is_refused(changes, message):
         DrawFirst(**{"name": "x", "question": "?", "x": X, "truth": TRUTH, "ylim": (0, 1)} | changes)
 
 
+def test_a_finger_scrolls_up_and_down_and_draws_sideways(show, curve):
+    page = show(curve, width=390, touch=True)
+    page.evaluate("document.body.style.height = '3000px'")
+    box, button = page.locator(".rb-draw").bounding_box(), page.get_by_role("button", name="Show the truth")
+    touch = page.context.new_cdp_session(page)
+
+    def swipe(dx, dy):
+        for k in range(12):
+            point = {"x": box["x"] + 150 + k * dx, "y": box["y"] + 150 + k * dy}
+            touch.send("Input.dispatchTouchEvent", {"type": "touchMove" if k else "touchStart", "touchPoints": [point]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    swipe(0, -10)
+    page.wait_for_function("scrollY > 50")
+    assert button.is_disabled() and "Draw with" in status(page) and page.evaluate("localStorage.length") == 0
+    page.evaluate("scrollTo(0, 0)")
+    swipe(10, -4)
+    page.wait_for_function("localStorage.length === 1")
+    assert button.is_enabled() and page.evaluate("scrollY") == 0
+    drawn = page.evaluate("Object.values(localStorage)[0]")
+    swipe(0, -10)
+    page.wait_for_function("scrollY > 50")
+    assert page.evaluate("Object.values(localStorage)[0]") == drawn
+    page.evaluate("scrollTo(0, 0)")
+    page.touchscreen.tap(box["x"] + 300, box["y"] + 40)
+    page.wait_for_function("drawn => Object.values(localStorage)[0] !== drawn", arg=drawn)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [800, 360])
 def test_it_fits_and_does_not_move(show, curve, screenshots, theme, width):

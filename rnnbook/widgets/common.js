@@ -24,9 +24,15 @@ const mark = (i, x, y, scale = 1) => i === "rule" ? "" : svg("path", { class: "r
 const swatch = (i) => svg("svg", { class: "rb-swatch", "aria-hidden": "true" },
   svg("line", { class: "rb-curve", x1: 0, x2: 32, y1: 6, y2: 6, style: style(i) }), mark(i, 16, 6));
 
+/** A button whose words change: it keeps room for the longest, so that what is beside it does not move. */
+const roomy = (room, onclick) => html("button", { type: "button", "data-room": room, onclick });
+
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const superscript = (n) => String(n).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
+/** 0.00123 as "0.00123", 0.0000123 as "1.23 × 10⁻⁵", whose spaces do not break. */
 const number = (value, digits = 3) => (value === 0 ? "0"
-  : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4 ? value.toExponential(digits - 1).replace("e+", "e")
+  : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e4
+    ? value.toExponential(digits - 1).replace(/e\+?(.+)/, (_, power) => `\u00a0×\u00a010${superscript(power)}`)
   : Math.abs(Number(value.toPrecision(digits))) >= 10 ** digits ? value.toFixed(0)
   : value.toPrecision(digits)).replaceAll("-", "−");
 
@@ -52,9 +58,14 @@ function slider({ label, min, max, step = 1, format = String, oninput }) {
   const output = html("span", { class: "rb-value" });
   const input = html("input", { type: "range", min, max, step, "aria-label": label,
     oninput: () => oninput(Number(input.value)) });
+  const room = () => { // of the longest value: the label beside it has always as much
+    const values = Array.from({ length: Math.floor((input.max - min) / step + 1e-9) + 1 }, (_, i) => min + i * step);
+    return Math.max(...values.map((each) => format(each).length));
+  };
   const show = (value) => {
     input.value = value;
     output.textContent = format(value);
+    output.style.minWidth = `${room()}ch`;
     input.setAttribute("aria-valuetext", format(value));
   };
   return { node: html("label", { class: "rb-slider" }, html("span", {}, label, output), input), input, show };
@@ -77,7 +88,8 @@ function player({ root, status, get, set, last, delay = 900 }) {
     timer = setInterval(() => (get() < last() ? move(get() + 1) : pause()), delay);
   };
   const go = (frame) => { pause(); move(frame); };
-  const play = html("button", { type: "button", onclick: () => (timer ? pause() : start()) }, "Play");
+  const play = roomy("Pause", () => (timer ? pause() : start()));
+  play.textContent = "Play";
   const back = html("button", { type: "button", onclick: () => go(get() - 1) }, "← Back");
   const step = html("button", { type: "button", onclick: () => go(get() + 1) }, "Step →");
   root.addEventListener("keydown", (event) => {
@@ -148,8 +160,6 @@ function whenNear(el, work) {
 /** A whole number with commas, as "2,048". The browser's own way loads its locales first, which slow phones notice. */
 const whole = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, ",");
 
-const superscript = (n) => String(n).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
-
 function ticks([low, high], log, count) {
   const span = log ? Math.log10(high / low) : high - low;
   const power = 10 ** Math.floor(Math.log10(span / count));
@@ -164,13 +174,14 @@ function ticks([low, high], log, count) {
 
 /**
  * Draw a line chart into the SVG element `frame`, and return where its plot is, in pixels. Axes: {domain: [low, high],
- * label, log}, of x also its ticks, [[place, text]], if they are not to be round numbers. lines: [{points: [[x, y]],
- * style: index, strong}], dots: [{x, y, style}] on top, rules: [{y, label}] across, cursor: an x.
+ * label, log}, of x also its ticks, [[place, ...lines of text]], if they are not to be round numbers. lines: [{points:
+ * [[x, y]], style: index, strong}], dots: [{x, y, style}] on top, rules: [{y, label}] across, cursor: an x.
  */
 function chart(frame, { height, x, y, lines, dots = [], rules = [], cursor = null }) {
   const width = frame.parentNode.clientWidth;
-  const [left, right, top, bottom] = [44, 12, 24, 40];
-  const [w, h] = [Math.max(width - left - right, 40), height - top - bottom];
+  const [left, right, top] = [44, 12, 24], w = Math.max(width - left - right, 40);
+  const places = x.ticks ?? ticks(x.domain, x.log, clamp(Math.floor(w / 50), 2, 10));
+  const under = 14 * Math.max(...places.map((tick) => tick.length - 1)), h = height - top - 26 - under;
   const scale = ({ domain, log }, size) => {
     const f = log ? Math.log10 : Number;
     return (v) => (f(v) - f(domain[0])) / (f(domain[1]) - f(domain[0])) * size;
@@ -196,10 +207,10 @@ function chart(frame, { height, x, y, lines, dots = [], rules = [], cursor = nul
     ...ticks(y.domain, y.log, 5).flatMap(([v, text]) => [
       svg("line", { class: "rb-grid", x1: left, x2: left + w, y1: at(top + sy(v)), y2: at(top + sy(v)) }),
       svg("text", { x: left - 6, y: top + sy(v) + 4, "text-anchor": "end", class: "rb-muted" }, text)]),
-    ...(x.ticks ?? ticks(x.domain, x.log, clamp(Math.floor(w / 50), 2, 10))).map(([v, text]) =>
-      svg("text", { x: left + sx(v), y: top + h + 16, "text-anchor": "middle", class: "rb-muted" }, text)),
+    ...places.flatMap(([v, ...texts]) => texts.map((text, i) => svg("text", { x: left + sx(v),
+      y: top + h + 16 + 14 * i, "text-anchor": "middle", class: "rb-muted" }, text))),
     svg("line", { class: "rb-axis", x1: left, x2: left + w, y1: at(top + h), y2: at(top + h) }),
-    svg("text", { x: left + w, y: top + h + 34, "text-anchor": "end", class: "rb-muted" }, x.label),
+    svg("text", { x: left + w, y: top + h + 20 + under, "text-anchor": "end", class: "rb-muted" }, x.label),
     plot,
     ...dots.map((d) => mark(d.style, left + sx(d.x), top + clamp(sy(d.y), 0, h), 1.4)),
     ...rules.map((r) => svg("text", { x: left + 6, y: top + sy(r.y) - 6, class: "rb-label" }, r.label)));

@@ -23,7 +23,10 @@ function render({ model, el }) {
     }
   } catch { /* then it is drawn anew */ }
   const keep = () => {
-    try { localStorage.setItem(key, JSON.stringify({ drawn, open })); } catch { /* not kept */ }
+    try {
+      if (touched) localStorage.setItem(key, JSON.stringify({ drawn, open }));
+      else localStorage.removeItem(key);
+    } catch { /* not kept */ }
   };
   function set(i, share) {
     drawn[i] = clamp(share, 0, 1);
@@ -33,18 +36,15 @@ function render({ model, el }) {
   }
   function toggle() {
     open = !open;
-    if (open) keep();
-    else {
-      [drawn, touched] = [x.map(() => 0.5), false];
-      try { localStorage.removeItem(key); } catch { /* it was not kept */ }
-    }
+    if (!open) [drawn, touched] = [x.map(() => 0.5), false];
+    keep();
     draw();
   }
 
   // --- Elements --------------------------------------------------------------------------------------------
 
   const frame = svg("svg", { class: "rb-draw", role: "img", "aria-label": ylabel });
-  let area = null, last = null; // where the chart is; the last point of a stroke
+  let area = null, last = null, before = null; // where the chart is; of a stroke the last point, and what was before it
   function point(event) {
     const box = frame.getBoundingClientRect(), across = (event.clientX - box.left - area.left) / area.w;
     const at = domain[0] + across * (domain[1] - domain[0]);
@@ -53,25 +53,32 @@ function render({ model, el }) {
   }
   function stroke(event) {
     if (open) return;
-    const [i, share] = point(event), [from, before] = last ?? [i, share];
+    const [i, share] = point(event), [from, start] = last ?? [i, share];
     const steps = Math.abs(i - from); // a fast stroke passes over some places
     for (let k = 1; k < steps; k++)
-      drawn[from + Math.sign(i - from) * k] = clamp(before + (share - before) * k / steps, 0, 1);
+      drawn[from + Math.sign(i - from) * k] = clamp(start + (share - start) * k / steps, 0, 1);
     last = [i, share];
     set(i, share);
   }
   frame.addEventListener("pointerdown", (event) => {
-    last = null;
+    if (!event.isPrimary) return; // a second finger comes to zoom
+    [last, before] = [null, [[...drawn], touched, place]];
     frame.setPointerCapture(event.pointerId);
     stroke(event);
   });
-  frame.addEventListener("pointermove", (event) => { if (event.buttons & 1) stroke(event); });
+  frame.addEventListener("pointermove", (event) => { if (event.isPrimary && event.buttons & 1) stroke(event); });
+  frame.addEventListener("pointercancel", (event) => { // the finger scrolls: it has drawn nothing
+    if (!event.isPrimary || !before) return;
+    [drawn, touched, place] = before;
+    keep();
+    draw();
+  });
 
   const where = slider({ label: xlabel, min: 0, max: n - 1, format: (i) => String(x[i]),
     oninput: (i) => { place = i; draw(); } });
   const value = slider({ label: ylabel, min: 0, max: 1, step: 0.005, format: (share) => said(toValue(share)),
     oninput: (share) => set(place, share) });
-  const show = html("button", { type: "button", onclick: toggle });
+  const show = roomy("Show the truth", toggle);
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
   const legend = html("p", { class: "rb-muted rb-drawn" }, swatch(1), "yours ", html("span", {}, swatch(0), "the truth"),
     ...others.map((other, k) => html("span", {}, swatch(k + 2), other.label)));
@@ -83,10 +90,19 @@ function render({ model, el }) {
 
   const edge = (places[n - 1] - places[0]) * 0.04 || 0.5;
   const domain = numeric ? [places[0] - edge, places[n - 1] + edge] : [-0.5, n - 0.5];
+  const halves = (name) => { // two lines, about as long as each other
+    const words = name.split(" "), length = (from, to) => words.slice(from, to).join(" ").length;
+    const cuts = words.map((_, i) => Math.abs(length(0, i) - length(i))), cut = cuts.indexOf(Math.min(...cuts));
+    return [words.slice(0, cut), words.slice(cut)].map((line) => line.join(" ")).filter(Boolean);
+  };
   const ticked = () => {
-    const every = numeric ? Math.ceil(45 * n / el.clientWidth) : 1;
-    const text = (each) => (numeric ? number(each, 2).replace(/\.0+$/, "") : n > 1 ? each : "");
-    return x.map((each, i) => [places[i], text(each)]).filter((_, i) => i % every === 0);
+    if (n === 1) return [[0, ""]];
+    if (!numeric) { // names that are too long for their places have two lines
+      const narrow = 8 * Math.max(...x.map((name) => name.length)) > (el.clientWidth - 90) / n;
+      return x.map((name, i) => [i, ...(narrow ? halves(name) : [name])]);
+    }
+    const every = Math.ceil(45 * n / el.clientWidth);
+    return x.map((each, i) => [places[i], number(each, 2).replace(/\.0+(?!\d)/, "")]).filter((_, i) => i % every === 0);
   };
   const lineOf = (values, look) => ({ points: places.map((at, i) => [at, values[i]]), style: look });
 

@@ -265,7 +265,8 @@ function render({ model, el }) {
     const values = { ...step, x: step.item === null ? zeros() : net.output.subarray(step.item * d, (step.item + 1) * d) };
     const most = values.x.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9);
     maps.forEach(({ key, fill }) => fill(key === "x" ? values.x.map((value) => value / most) : values[key]));
-    const card = (i) => html("li", { class: "rb-card" }, names[i], html("small", {}, tag(i)));
+    const parts = (name) => name.split(/(?<=-)/).flatMap((part) => [html("wbr"), part]); // it may break after "item-"
+    const card = (i) => html("li", { class: "rb-card" }, ...parts(names[i]), html("small", {}, tag(i)));
     strip.replaceChildren(...clicks.slice(-6).map(card),
       html("li", { class: "rb-card rb-next" }, "?", html("small", {}, mood === null ? "next" : `truly ${letter(mood)}`)));
     undo.disabled = !clicks.length;

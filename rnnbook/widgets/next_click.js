@@ -80,7 +80,7 @@ function render({ model, el }) {
   }
 
   const question = html("p", { class: "rb-heading" }), strip = html("ol", { class: "rb-strip" });
-  const [again, mode] = [newcomer, change].map((onclick) => html("button", { type: "button", onclick }));
+  const [again, mode] = [roomy("Next visitor", newcomer), roomy("Be the visitor", change)];
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
   const rows = items.map((name, i) => {
     const cells = [html("td"), html("td")];

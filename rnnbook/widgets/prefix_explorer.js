@@ -90,8 +90,9 @@ function render({ model, el }) {
   const key = (i) => html("span", { class: "rb-bar", style: colour(i) });
   const heading = html("p", { class: "rb-heading" });
   const pass = html("p");
-  const next = html("p", { class: "rb-heading" }, "The next click, as the exact optimum of this shop predicts it: ", key(5),
-    "given all clicks", key(0), "given those kept");
+  const next = html("p", { class: "rb-heading" }, "The next click, as the exact optimum of this shop predicts it");
+  const legend = html("p", { class: "rb-key" }, html("span", {}, key(5), "given all clicks"),
+    html("span", {}, key(0), "given those kept"));
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite",
     style: "--rb-lines: 3; --rb-narrow: 6" });
   const pairs = html("div", {}, html("table", { class: "rb-pairs" },
@@ -109,7 +110,8 @@ function render({ model, el }) {
         ...["clicks", "deleted", "read", "empty"].map(column))),
       html("tbody", {}, ...form.map((radio, i) => html("tr", { "data-form": radio.value },
         html("th", { scope: "row" }, html("label", {}, radio, FORMS[radio.value].name)), ...costs[i])))),
-    heading, pass, pairs, next, html("ul", { class: "rb-shop", "aria-hidden": "true" }, ...bars.map(({ node }) => node)),
+    heading, pass, pairs, next, legend,
+    html("ul", { class: "rb-shop", "aria-hidden": "true" }, ...bars.map(({ node }) => node)),
     status);
 
   const state = (k, kind = "") => html("span", { class: `rb-state ${kind}` }, String(k));

@@ -66,7 +66,7 @@ const FORMULAS = {
 };
 const NAMES = Object.keys(LOSSES);
 const LIMIT = 6; // scores and margins reach from −LIMIT to LIMIT
-const [ROW, ROWS] = [26, 9]; // of the scores: pixels, and how many have room
+const ROW = matchMedia("(pointer: coarse)").matches ? 36 : 26, ROWS = 9; // of the scores: pixels, how many have room
 
 function render({ model, el }) {
   el.classList.add("rnnbook-widget");
@@ -131,7 +131,7 @@ function render({ model, el }) {
     const arrow = svg("path", { class: "rb-arrow" });
     const shape = index < 0 ? svg("path", { class: "rb-dot", d: "M0-9L9 0L0 9L-9 0z", style: colour(0) })
       : svg("circle", { class: "rb-dot", r: 8, style: colour(1) });
-    const hit = svg("circle", { r: 13, fill: "transparent" });
+    const hit = svg("circle", { r: ROW / 2, fill: "transparent" });
     const node = svg("g", { class: "rb-handle", role: "slider", tabindex: 0, "aria-label": `score of ${name}`,
       "aria-valuemin": -LIMIT, "aria-valuemax": LIMIT }, halo, arrow, shape, hit);
     node.addEventListener("pointerdown", (event) => {

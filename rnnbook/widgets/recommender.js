@@ -138,25 +138,27 @@ function render({ model, el }) {
   const at = (point, scale = reach) => point.slice(0, 2).map((value, axis) =>
     clamp(SIDE / 2 * (1 + (axis ? -value : value) / scale), 4, SIDE - 4));
   const films = factors.map((q, item) => {
-    const [cx, cy] = at(q, farthest), text = svg("text", { lengthAdjust: "spacingAndGlyphs" }, short(items[item], 20)), line = svg("path", { class: "rb-rule" });
+    const [cx, cy] = at(q, farthest), text = svg("text", { class: "rb-label" }, short(items[item], 20)), line = svg("path", { class: "rb-rule" });
     const node = svg("g", { onclick: () => put("film", item) }, svg("circle", { class: "rb-target", cx, cy, r: 10 }),
       svg("circle", { class: "rb-dot", cx, cy, r: 3.5, style: "--c: var(--rb-muted)" }), text, svg("title", {}, titles[item]));
-    return { cx, cy, text, width: 6.8 * text.textContent.length, line, node, size: Math.hypot(...q), named: true };
+    return { cx, cy, text, line, node, size: Math.hypot(...q), named: true };
   });
-  const taken = films.map((each) => ({ of: each, box: [each.cx - 6, each.cy - 6, each.cx + 6, each.cy + 6] }));
-  for (const each of [...films].sort((a, b) => b.size - a.size)) { // names where there is room, the strongest films first
-    const { cx, cy, text, width } = each;
-    const spots = [[cx + 7, cy + 4], [cx - 7 - width, cy + 4], ...[cx - width / 2, cx - 5, cx + 5 - width].flatMap((x) =>
-      [[x, cy - 8], [x, cy + 16]])];
-    const room = ([x, y]) => ({ of: each, box: [x, y - 9, x + width, y + 2] });
-    const inside = ({ box: [x, y, right, low] }) => x > 2 && y > 2 && right < SIDE - 2 && low < SIDE - 2;
-    const apart = ({ box: a }) => taken.every(({ of, box: b }) =>
-      of === each || a[0] > b[2] || b[0] > a[2] || a[1] > b[3] || b[1] > a[3]);
-    const free = spots.find((spot) => inside(room(spot)) && apart(room(spot)));
-    const [x, y] = free ?? spots.find((spot) => inside(room(spot))) ?? spots[0];
-    each.named = Boolean(free);
-    if (free) taken.push(room(free));
-    Object.entries({ x, y }).forEach(([name, value]) => text.setAttribute(name, value));
+  function placeNames(widths) { // where there is room, the strongest films first
+    const taken = films.map((each) => ({ of: each, box: [each.cx - 6, each.cy - 6, each.cx + 6, each.cy + 6] }));
+    for (const each of [...films].sort((a, b) => b.size - a.size)) {
+      const { cx, cy, text } = each, width = widths.get(text);
+      const spots = [[cx + 7, cy + 4], [cx - 7 - width, cy + 4], ...[cx - width / 2, cx - 5, cx + 5 - width].flatMap((x) =>
+        [[x, cy - 8], [x, cy + 16]])];
+      const room = ([x, y]) => ({ of: each, box: [x, y - 9, x + width, y + 2] });
+      const inside = ({ box: [x, y, right, low] }) => x > 2 && y > 2 && right < SIDE - 2 && low < SIDE - 2;
+      const apart = ({ box: a }) => taken.every(({ of, box: b }) =>
+        of === each || a[0] > b[2] || b[0] > a[2] || a[1] > b[3] || b[1] > a[3]);
+      const free = spots.find((spot) => inside(room(spot)) && apart(room(spot)));
+      const [x, y] = free ?? spots.find((spot) => inside(room(spot))) ?? spots[0];
+      each.named = Boolean(free);
+      if (free) taken.push(room(free));
+      Object.entries({ x, y }).forEach(([name, value]) => text.setAttribute(name, value));
+    }
   }
   const trails = NAMES.map((_, i) => svg("polyline", { class: "rb-curve rb-trail", style: style(i) }));
   const pushes = NAMES.slice(0, 2).map((_, i) => svg("line", { class: "rb-curve rb-strong", style: colour(i) }));
@@ -164,7 +166,7 @@ function render({ model, el }) {
   const marks = NAMES.map((_, i) => svg("path", { class: "rb-dot", d: MARKS[i], style: colour(i) }));
   const plane = svg("svg", { class: "rb-taste", viewBox: `0 0 ${SIDE} ${SIDE}`, role: "img" },
     svg("path", { class: "rb-grid", d: `M${SIDE / 2} 0V${SIDE}M0 ${SIDE / 2}H${SIDE}` }),
-    ...films.map(({ line }) => line), ellipse, ...films.map(({ node }) => node), ...trails, ...pushes, ...marks);
+    ...films.map(({ line }) => line), ellipse, ...trails, ...pushes, ...films.map(({ node }) => node), ...marks);
 
   // The slopes: a line for each film, coloured while it is on the list.
   const row = 46, column = 14, left = 22, low = 16 + (k - 0.6) * row;
@@ -174,7 +176,7 @@ function render({ model, el }) {
   const slopes = items.map((name, item) => {
     const line = svg("polyline", { class: "rb-curve" });
     const target = svg("polyline", { class: "rb-target" }), dots = svg("path", { class: "rb-dot" });
-    const text = svg("text", { x: X(0) + 9, lengthAdjust: "spacingAndGlyphs" }, short(name, 20));
+    const text = svg("text", { x: X(0) + 9 });
     const node = svg("g", { tabindex: 0, role: "img", onfocus: () => point(item), onpointerenter: () => point(item),
       onblur: () => point(null), onpointerleave: () => point(null) }, target, line, dots, text);
     return { node, line, target, dots, text };
@@ -197,7 +199,7 @@ function render({ model, el }) {
   const film = choice("film", "film", items);
   const rating = slider({ label: "rating", min: -4, max: 4, step: 0.1, format: signed, oninput: (v) => put("rating", v) });
   const button = (text, onclick) => html("button", { type: "button", onclick }, text);
-  const add = button("Add", () => { play.pause(); put("added", [...model.get("added"), who(), now(), get("film", n - 1), model.get("rating")]); });
+  const add = roomy(`Add on day ${last}`, () => { play.pause(); put("added", [...model.get("added"), who(), now(), get("film", n - 1), model.get("rating")]); });
   const undo = button("Undo", () => {
     const flat = model.get("added");
     const start = [...Array(Math.floor(flat.length / 4)).keys()].map((i) => 4 * i).findLast((i) => flat[i] === who());
@@ -222,11 +224,16 @@ function render({ model, el }) {
       html("div", { class: "rb-buttons" }, add, undo)),
     expected, status);
 
-  const squeeze = (text, room) => { // a title of wide letters
-    if (text.getComputedTextLength() > room) text.setAttribute("textLength", room);
-  };
-  films.forEach(({ text, width }) => squeeze(text, width));
-  slopes.forEach(({ text }) => squeeze(text, SIDE - X(0) - 11));
+  function name() { // by the widths of the letters, once they are laid out, and bold as a name may become
+    const texts = [...films, ...slopes].map(({ text }) => text);
+    texts.forEach((text) => { text.style.fontWeight = "bold"; });
+    slopes.forEach(({ text }, item) => {
+      let most = 20;
+      do text.textContent = short(items[item], most--); while (text.getComputedTextLength() > SIDE - X(0) - 11);
+    });
+    placeNames(new Map(films.map(({ text }) => [text, text.getComputedTextLength()])));
+    texts.forEach((text) => { text.style.fontWeight = ""; });
+  }
 
   // --- What is seen ----------------------------------------------------------------------------------------
 
@@ -313,7 +320,8 @@ function render({ model, el }) {
   const keys = ["user", "day", "ranks", "film", "rating", "added"];
   keys.forEach((key) => model.on(`change:${key}`, show));
   show();
-  return () => { play.pause(); keys.forEach((key) => model.off(`change:${key}`, show)); };
+  const stop = follow(model, el, [], () => { name(); show(); });
+  return () => { stop(); play.pause(); keys.forEach((key) => model.off(`change:${key}`, show)); };
 }
 
 export default { render };

@@ -1,7 +1,7 @@
 // Session-parallel mini-batches, one training step at a time. All values come from the package's schedule.
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const [HIGH, GAP, SIDE] = [26, 5, 54]; // pixels: height of a chip, gap, label of a row
+const [HIGH, TALL, GAP, SIDE] = [26, 38, 5, 54]; // pixels: height of a chip, of one in a lane, gap, label of a row
 
 function render({ model, el }) {
   el.classList.add("rnnbook-widget");
@@ -66,14 +66,17 @@ function render({ model, el }) {
     html("table", { class: "rb-rows" }, html("thead", {}, columns), body),
     code, status);
 
-  const box = (x, y, kind) =>
-    svg("rect", { class: kind, x: x + 0.5, y: y + 0.5, width: wide - 1, height: HIGH - 1, rx: 4 });
-  const chip = (x, y, s, text, tag, kind, from = "") => svg("g", { class: `rb-chip ${kind}`, style: colour(s) + from },
-    box(x, y),
-    svg("text", { x: x + wide / 2 + (tag ? 4 : 0), y: y + HIGH / 2 + 5 }, String(text)),
-    svg("text", { class: "rb-tag", x: x + 7, y: y + 10 }, tag));
+  const box = (x, y, high, kind) =>
+    svg("rect", { class: kind, x: x + 0.5, y: y + 0.5, width: wide - 1, height: high - 1, rx: 4 });
+  /** A session's click; in a lane it is taller, and the tag has a line of its own. */
+  const chip = (x, y, high, s, text, tag, kind, from = "") => {
+    const [dx, dy, tx, ty] = high === TALL ? [0, 11, wide / 2, 14] : [tag ? 4 : 0, 5, 7, 11];
+    return svg("g", { class: `rb-chip ${kind}`, style: colour(s) + from }, box(x, y, high),
+      svg("text", { x: x + wide / 2 + dx, y: y + high / 2 + dy }, String(text)),
+      svg("text", { class: "rb-tag", x: x + tx, y: y + ty }, tag));
+  };
   const item = (i) => html("span", {}, `${i} `, html("span", { class: "rb-muted" }, names[i]));
-  const label = (y, x, text) => svg("text", { x, y: y + HIGH / 2 + 4, class: "rb-muted" }, text);
+  const label = (y, x, text, high = HIGH) => svg("text", { x, y: y + high / 2 + 4, class: "rb-muted" }, text);
 
   let places = new Map(), seen = null; // where each event is among the sessions, in pixels; the step drawn last
   function draw_sessions(now) {
@@ -96,7 +99,7 @@ function render({ model, el }) {
         const kind = input ? "rb-input" : target ? "rb-target" : past ? "rb-past" : "";
         const tag = input ? "X" : target ? "Y" : "";
         places.set(e, [left + (e - from - skip) * (wide + GAP), y]);
-        shapes.push(chip(left + (e - from - skip) * (wide + GAP), y, s, items[e], tag, kind));
+        shapes.push(chip(left + (e - from - skip) * (wide + GAP), y, HIGH, s, items[e], tag, kind));
       }
     }
     fit(sessions, width, (offsets.length - 1) * (HIGH + GAP), shapes);
@@ -108,7 +111,7 @@ function render({ model, el }) {
     const first = clamp(t - Math.floor(room / 2), 0, Math.max(0, last() + 1 - room));
     const [count, top] = [model.get("batch_size"), 20];
     const left = (u) => SIDE + (u - first) * (wide + GAP);
-    const height = top + model.get("schedules").length * (HIGH + GAP); // room for the most lanes
+    const height = top + model.get("schedules").length * (TALL + GAP); // room for the most lanes
     const [here, there] = [lanes, sessions].map((node) => node.getBoundingClientRect());
     const taken = new Set(seen === null || t === seen ? [] : rows(t).filter((r) => r.reset).map((r) => r.session));
     /** A session that a lane takes now slides in from where its clicks were. */
@@ -118,19 +121,21 @@ function render({ model, el }) {
       return `; --x: ${there.left + left_ - here.left - x}px; --y: ${there.top + top_ - here.top - y}px`;
     };
     const shapes = [svg("rect", { class: "rb-now", x: left(t) - 4, y: 0, width: wide + 8,
-      height: top + count * (HIGH + GAP), rx: 5 })];
-    for (let lane = 0; lane < count; lane++) shapes.push(label(top + lane * (HIGH + GAP), 0, `lane ${lane}`));
+      height: top + count * (TALL + GAP), rx: 5 })];
+    for (let lane = 0; lane < count; lane++) shapes.push(label(top + lane * (TALL + GAP), 0, `lane ${lane}`, TALL));
     for (let u = first; u < Math.min(first + room, last() + 1); u++) {
       shapes.push(svg("text", { x: left(u) + wide / 2, y: 13, "text-anchor": "middle",
         class: u === t ? "" : "rb-muted" }, String(u + 1)));
       const live = new Map(rows(u).map((r) => [r.lane, r])), inside = guests(u);
       for (let lane = 0; lane < count; lane++) {
-        const [x, y, r] = [left(u), top + lane * (HIGH + GAP), live.get(lane)];
+        const [x, y, r] = [left(u), top + lane * (TALL + GAP), live.get(lane)];
         const kind = u === t ? "rb-input" : u > t ? "rb-future" : "";
-        const tag = r && (forgotten ? inside.get(lane) : [r.session]).map(letter).join("");
+        const known = r && (forgotten ? inside.get(lane) : [r.session]).map(letter).join("");
+        const tag = known?.length > 3 ? `…${known.slice(-2)}` : known;
         const from = r && u >= t ? slide(r, x, y) : "";
-        shapes.push(r ? chip(x, y, r.session, r.x, tag, from ? `${kind} rb-slide` : kind, from) : box(x, y, "rb-ended"));
-        if (r?.reset && !forgotten) shapes.push(svg("path", { class: "rb-reset", d: `M${x - 4} ${y}h3v${HIGH}h-3z` }));
+        shapes.push(r ? chip(x, y, TALL, r.session, r.x, tag, from ? `${kind} rb-slide` : kind, from)
+          : box(x, y, TALL, "rb-ended"));
+        if (r?.reset && !forgotten) shapes.push(svg("path", { class: "rb-reset", d: `M${x - 4} ${y}h3v${TALL}h-3z` }));
       }
     }
     fit(lanes, width, height, shapes);

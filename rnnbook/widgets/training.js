@@ -120,7 +120,7 @@ function render({ model, el }) {
   }
   const controls = Object.fromEntries(keys.map((key) => [key, control(key)]));
   const button = (text, onclick) => html("button", { type: "button", onclick }, text);
-  const [playing, single] = [button("Train", play), button("One update", once)];
+  const [playing, single] = [roomy("Pause", play), button("One update", once)];
   const status = html("p", { class: "rb-status", role: "status", "aria-live": "polite" });
   const frames = ["loss", "recall"].map((name) => svg("svg", { role: "img", "aria-label": name }));
   const panels = frames.map((frame) => html("div", {}, frame));
