@@ -58,14 +58,17 @@ function slider({ label, min, max, step = 1, format = String, oninput }) {
   const output = html("span", { class: "rb-value" });
   const input = html("input", { type: "range", min, max, step, "aria-label": label,
     oninput: () => oninput(Number(input.value)) });
-  const room = () => { // of the longest value: the label beside it has always as much
-    const values = Array.from({ length: Math.floor((input.max - min) / step + 1e-9) + 1 }, (_, i) => min + i * step);
-    return Math.max(...values.map((each) => format(each).length));
-  };
+  let end = null;
+  function reserve() { // room for the longest value, so that the label beside it does not move
+    if (end === input.max) return;
+    end = input.max;
+    const values = Array.from({ length: Math.floor((end - min) / step + 1e-9) + 1 }, (_, i) => min + i * step);
+    output.style.minWidth = `${Math.max(...values.map((each) => format(each).length))}ch`;
+  }
   const show = (value) => {
     input.value = value;
     output.textContent = format(value);
-    output.style.minWidth = `${room()}ch`;
+    reserve();
     input.setAttribute("aria-valuetext", format(value));
   };
   return { node: html("label", { class: "rb-slider" }, html("span", {}, label, output), input), input, show };
