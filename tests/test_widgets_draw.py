@@ -123,10 +123,16 @@ def test_a_finger_scrolls_up_and_down_and_draws_sideways(show, curve):
             touch.send("Input.dispatchTouchEvent", {"type": "touchMove" if k else "touchStart", "touchPoints": [point]})
         touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
+    def back():
+        """To the top, once the page has come to rest."""
+        page.wait_for_function("() => { const at = window.at; window.at = scrollY; return at === scrollY; }", polling=100)
+        page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
+        page.wait_for_function("scrollY === 0")
+
     swipe(0, -10)
     page.wait_for_function("scrollY > 50")
     assert button.is_disabled() and "Draw with" in status(page) and page.evaluate("localStorage.length") == 0
-    page.evaluate("scrollTo(0, 0)")
+    back()
     swipe(10, -4)
     page.wait_for_function("localStorage.length === 1")
     assert button.is_enabled() and page.evaluate("scrollY") == 0
@@ -134,7 +140,7 @@ def test_a_finger_scrolls_up_and_down_and_draws_sideways(show, curve):
     swipe(0, -10)
     page.wait_for_function("scrollY > 50")
     assert page.evaluate("Object.values(localStorage)[0]") == drawn
-    page.evaluate("scrollTo(0, 0)")
+    back()
     page.touchscreen.tap(box["x"] + 300, box["y"] + 40)
     page.wait_for_function("drawn => Object.values(localStorage)[0] !== drawn", arg=drawn)
 
