@@ -8,7 +8,9 @@ from html import escape
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from IPython.core.pylabtools import print_figure
 from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
 
 INK = "#24292e"
 GREY = "#57606a"  # for what is not the matter itself, such as the line of the optimum
@@ -16,6 +18,8 @@ COLOURS = ("#2f7fc1", "#d55e00", "#0f9370", "#b565a7", "#a67c00", "#6b7a8f")  # 
 LINES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (1, 1)))
 DASHES = ("", (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65), (6, 1.5, 1, 1.5, 1, 1.5), (1, 1))  # the same, for seaborn
 MARKERS = ("o", "s", "^", "D", "v", "X")
+SLIDE = (8.6, 3.4)  # inches: as wide as a slide, text of 10 points has 18 pixels there or more
+TALL = 4.5  # inches: as high as a slide, text in a higher figure has less
 
 
 def style():
@@ -116,6 +120,65 @@ def inline(svg, name, alt):
     box = re.match(r'<svg[^>]* viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     style = "stroke-linejoin: round" + (f"; aspect-ratio: {box[1]} / {box[2]}" if box else "")
     return f'<svg role="img" aria-label="{escape(alt)}" style="{style}"' + svg.removeprefix("<svg")
+
+
+def side_by_side(figure):
+    """Lay out anew a figure whose panels stand one below the other, for a phone: side by side, for a slide.
+
+    Each panel gets the labels of an axis that it shares with the last.
+
+    Examples
+    --------
+    >>> figure, (above, below) = plt.subplots(2, sharex=True)
+    >>> _ = below.set(xlabel="clicks")
+    >>> side_by_side(figure)
+    >>> figure.canvas.draw()
+    >>> bool(above.get_position().x1 < below.get_position().x0), above.get_xlabel()
+    (True, 'clicks')
+    >>> plt.close(figure)
+    """
+    panels = figure.axes
+    figure.set_size_inches(SLIDE)
+    for ax, place in zip(panels, figure.add_gridspec(1, len(panels))):
+        ax.set_subplotspec(place)
+        ax.tick_params(labelbottom=True)
+        ax.set_xlabel(ax.get_xlabel() or panels[-1].get_xlabel(), visible=True)
+
+
+def load_ipython_extension(shell):
+    """Let IPython show figures as SVG, for a page, and as PNG, for a notebook, as the build of the book needs them.
+
+    Where panels one below the other are too high for a slide, the metadata of the SVG has them `side_by_side`. That is
+    drawn last, since it changes the figure.
+
+    Parameters
+    ----------
+    shell : IPython.core.interactiveshell.InteractiveShell
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from IPython.core.formatters import DisplayFormatter
+    >>> shell = SimpleNamespace(display_formatter=DisplayFormatter())
+    >>> load_ipython_extension(shell)
+    >>> for height in (3, 6):
+    ...     figure, axes = plt.subplots(2, figsize=(5, height))
+    ...     data, more = shell.display_formatter.format(figure)
+    ...     sorted(data), data["text/plain"], list(more["image/svg+xml"])
+    (['image/png', 'image/svg+xml', 'text/plain'], '<Figure size 500x300 with 2 Axes>', [])
+    (['image/png', 'image/svg+xml', 'text/plain'], '<Figure size 500x600 with 2 Axes>', ['slide'])
+    >>> plt.close("all")
+    """
+    def forms(figure):
+        data = {"text/plain": repr(figure), "image/svg+xml": print_figure(figure, "svg"),
+                "image/png": print_figure(figure, base64=True)}
+        slide = {}
+        if figure.get_figheight() > TALL and figure.axes[0].get_gridspec().ncols == 1:
+            side_by_side(figure)
+            slide["slide"] = print_figure(figure, "svg")
+        return data, {"image/svg+xml": slide}
+
+    shell.display_formatter.mimebundle_formatter.for_type(Figure, forms)
 
 
 def oracle_line(ax, y, label="Bayes optimum"):

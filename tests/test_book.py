@@ -1,6 +1,8 @@
 """The built book as a reader meets it: every page in a real browser, with no network."""
 
+import base64
 import re
+import struct
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -84,6 +86,18 @@ def test_a_figure_that_cannot_be_drawn_stops_the_build():
         "import matplotlib.pyplot as plt\nfrom rnnbook import plots\nplots.style()\n"
         "ax = plt.subplots()[1]\nax.bar([1, 2], [0.9, 0.8])\nax.set_ylim(0.5, 1);")]))
     assert "bars on an axis from 0.5 to 1" in book.run_page(page)[2]
+
+
+def test_a_figure_too_high_for_a_slide_has_a_form_for_it():
+    page = SimpleNamespace(read=lambda: pages.python_notebook([nbformat.v4.new_code_cell(
+        "import matplotlib.pyplot as plt\nfrom rnnbook import plots\nplots.style()\n"
+        "fig, axes = plt.subplots(2, sharex=True, figsize=(5, 6))")]))
+    (output,) = book.run_page(page)[0].cells[0].outputs
+    width, height = struct.unpack(">II", base64.b64decode(output.data["image/png"])[16:24])
+    assert 530 < width <= 550 and 640 < height <= 660
+    for svg, high in ((output.data["image/svg+xml"], True), (output.metadata["image/svg+xml"]["slide"], False)):
+        box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+        assert (float(box[2]) > float(box[1])) == high
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -257,11 +257,10 @@ WALK = """async () => {
             if (parent.closest("script, style, option, mjx-assistive-mml, .rb-status")) continue;
             const scale = parent.ownerSVGElement ? Math.hypot(parent.getScreenCTM().a, parent.getScreenCTM().b)
                 : parent.currentCSSZoom;
-            const where = parent.closest(".shown > svg") ? "figure" : "text";
-            found.push([parseFloat(getComputedStyle(parent).fontSize) * scale, text, where]);
+            found.push([parseFloat(getComputedStyle(parent).fontSize) * scale, text]);
         }
         for (const glyph of content.querySelectorAll("mjx-container use, mjx-container path[data-c]"))
-            if (glyph.getScreenCTM()) found.push([1000 * glyph.getScreenCTM().a, "a letter of a formula", "text"]);
+            if (glyph.getScreenCTM()) found.push([1000 * glyph.getScreenCTM().a, "a letter of a formula"]);
         return found;
     };
     for (const slide of Reveal.getSlides()) {
@@ -275,9 +274,7 @@ WALK = """async () => {
         const image = content.querySelector(".shown > svg");
         seen.push({
             title: slide.querySelector("h1, h2").textContent,
-            small: sizes(content).filter(([size, _, where]) => where === "text" && size < 18)
-                .map(([size, text]) => `${size.toFixed(1)}: ${text}`),
-            print: Math.min(...sizes(content).filter(([,, where]) => where === "figure").map(([size]) => size)),
+            small: sizes(content).filter(([size]) => size < 18).map(([size, text]) => `${size.toFixed(1)}: ${text}`),
             outside: parts.filter((part) => box(part).right > 1281 || box(part).bottom > 721)
                 .map((part) => part.tagName + part.textContent.slice(0, 40)),
             cut: [content, ...content.querySelectorAll(".shown")].some(tooFull),
@@ -286,19 +283,6 @@ WALK = """async () => {
     }
     return seen;
 }"""
-
-
-# Of these figures some print is smaller, mostly of their ticks: on the page they are made for a phone, with one panel
-# below the other, or have powers of ten. A slide shows each as large as it can.
-SMALL_PRINT = {
-    "01_rnn": {"The network reads one click at a time", "Noise averages out, bias does not",
-               "Radius and reach, measured", "Open the gates before you train",
-               "Open gates learn, half-open ones do not"},
-    "02_gru4rec": {"A step touches few rows", "How hard does each loss pull?", "The state holds a belief"},
-    "03_improved": {"Deletion does not guard against accidents",
-                    "Fine-tuning repairs the break and costs nothing without one",
-                    "With a teacher that had to learn", "A step that does not see the catalogue, and its price"},
-    "06_after": {"Three ways from eight clicks to what comes next", "What one more click costs"}}
 
 
 def open_deck(new_tab, decks, page):
@@ -320,8 +304,6 @@ def test_a_slide_is_read_from_the_last_row_and_asks_the_network_for_nothing(new_
     seen = tab.evaluate(WALK)
     assert len(seen) == len(slide_blocks(page)) + 2
     assert {slide["title"]: slide["small"] for slide in seen if slide["small"]} == {}
-    assert {slide["title"] for slide in seen if slide["print"] < 18} == SMALL_PRINT.get(page.stem, set())
-    assert min(slide["print"] for slide in seen) > 9.5
     assert {slide["title"]: slide["outside"] for slide in seen if slide["outside"]} == {}
     assert [slide["title"] for slide in seen if slide["cut"]] == []
     assert [slide["title"] for slide in seen if slide["picture"] is not None and slide["picture"] < 280] == []
@@ -470,6 +452,9 @@ def test_a_slide_shows_what_the_page_shows():
     assert (asked.text, asked.answer, asked.minutes, asked.start) == ("<p>What?</p>\n", "<p>This.</p>\n", 1.5, 5)
     assert asked.shown == '<svg role="img" aria-label="It falls." style="stroke-linejoin: round"/>'
     assert equation.shown == '<div class="formula">$$\na &lt; b_t\n$$</div>'
+    picture.outputs[0].metadata["image/svg+xml"] = {"slide": "<svg width='9pt'/>"}  # a form for slides
+    (asked, _) = slides.Deck(CHAPTERS[0], notebook_with(THREE_SECTIONS, table, picture)).rows()[-1]
+    assert asked.shown.endswith(" width='9pt'/>")
 
 
 @pytest.mark.parametrize(("block", "message"), [

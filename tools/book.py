@@ -37,8 +37,8 @@ TIMEOUT = pages.CONFIG["execute"]["timeout"]
 # One thread a kernel: as many kernels as cores run at once, and sums do not depend on the number of cores.
 # Progress bars off: they show seconds, which differ each time.
 KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-# Each figure as SVG, for the pages and slides, and as PNG, for the notebooks.
-KERNEL_OPTIONS = ["--log-level=40", "--InlineBackend.figure_formats={'svg', 'png'}"]
+# Each figure in the forms that pages, notebooks and slides need.
+KERNEL_OPTIONS = ["--log-level=40", "--IPKernelApp.extensions=rnnbook.plots", "--InlineBackend.figure_formats=set()"]
 
 
 def code_digest():

@@ -96,6 +96,7 @@ def code_cell(cell, count):
             # The state of a live widget is not saved: its HTML, where it has one, shows it. SVG is for the pages.
             for mime in ("application/vnd.jupyter.widget-view+json", "image/svg+xml"):
                 output.data.pop(mime, None)
+                output.metadata.pop(mime, None)
         new.outputs.append(output)
     return new
 

@@ -138,7 +138,8 @@ class Deck:
         data = output.data
         if "image/svg+xml" in data:
             alt = " ".join(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "").split())
-            return plots.inline("".join(data["image/svg+xml"]), cell.metadata["mystnb"]["figure"]["name"], alt)
+            svg = output.metadata.get("image/svg+xml", {}).get("slide") or "".join(data["image/svg+xml"])
+            return plots.inline(svg, cell.metadata["mystnb"]["figure"]["name"], alt)
         if "text/html" in data:
             html = "".join(data["text/html"])
             if 'class="provenance"' in html:
