@@ -125,7 +125,7 @@ def test_a_finger_scrolls_up_and_down_and_draws_sideways(show, curve):
 
     def back():
         """To the top, once the page has come to rest."""
-        page.wait_for_function("() => { const at = window.at; window.at = scrollY; return at === scrollY; }", polling=100)
+        page.wait_for_function("() => [window.at, window.at = scrollY].every((y, _, all) => y === all[1])", polling=100)
         page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
         page.wait_for_function("scrollY === 0")
 
