@@ -153,7 +153,7 @@ def load_ipython_extension(shell):
 
     Parameters
     ----------
-    shell : IPython.core.interactiveshell.InteractiveShell
+    shell : the running IPython
 
     Examples
     --------

@@ -512,7 +512,7 @@ class RRN(nn.Module):
         try:
             seen = RatingData.unpack({k.removeprefix("seen."): v for k, v in arrays.items()}, info.get("seen", {}))
         except ValueError as error:
-            raise ValueError(f"{path}: its ratings are damaged ({error}); use another copy, or train again") from error
+            raise ValueError(f"{path}: seen ratings are damaged ({error}); use another copy, or train again") from error
         model = training.build_model(cls, cls.Config, tensors, info, path, device, cls.BUILT_FROM)
         model.seen = seen
         return model

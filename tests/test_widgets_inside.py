@@ -187,7 +187,7 @@ def test_a_state_that_is_never_reset_is_the_last_visitors(show, model):
     mood = page.locator(".rb-mood").first
     mood.focus()
     page.keyboard.press("Enter")
-    item = int(page.locator(".rb-card").first.evaluate("card => card.firstChild.textContent").split("-")[1])
+    item = int(page.locator(".rb-card").first.evaluate("card => card.innerText").split("-")[1].split()[0])
     assert 0 in np.flatnonzero(WORLD.emission[:, item])  # the mood's own item
     with torch.no_grad():
         p = softmax(model._score(model.states_after([np.array([*CLICKS, item])])[-1])[0], 0).numpy()
@@ -241,7 +241,7 @@ def test_a_visitor_joins_where_the_clicks_have_led(show, model):
     for _ in range(40):
         page.get_by_role("button", name="A visitor clicks").click()
         card = page.locator(".rb-card:not(.rb-next)").last
-        item = int(card.evaluate("card => card.firstChild.textContent").split("-")[1])
+        item = int(card.evaluate("card => card.innerText").split("-")[1].split()[0])
         right += WORLD.emission[likely][:, item].any()
         page.get_by_role("button", name="← Back").click()
     assert right > 28
