@@ -148,7 +148,8 @@ def test_a_network_and_neighbours_together_are_ahead_of_either_and_not_since_the
                 if model.startswith("four days") == bool(prefix)}
         assert rows["GRU4Rec"] < rows[five] < rows[two] < max(rows.values()) == rows[f"{five} and STAN"]
         if metric == "recall@20":  # “which hardly gain any recall”
-            assert all(paired(name, f"{prefix}{neighbours}", f"{prefix}{one}", metric)["high"] < 0.0045
+            most = 0.004 if prefix else 0.0045  # the claim is about the four days
+            assert all(paired(name, f"{prefix}{neighbours}", f"{prefix}{one}", metric)["high"] < most
                        for one in ("STAN", "VSTAN"))
     # “ahead of every single model of this book on this log”
     others = ["gru4rec-yoochoose-100k", "gru4rec-state", "gru4rec-losses", "improved-yoochoose-100k"]

@@ -96,6 +96,7 @@ def test_the_rrn_follows_shifts_seasons_and_newcomers_too(kind):
     assert against(world, "Forgetting MF")["high"] > 0
     if kind == "level shift":  # “we cannot tell which of the two is better”
         assert against(world, "Forgetting MF")["low"] < 0
+        assert round(against(world, "Forgetting MF")["difference"], 3) == 0.006  # in “What we had wrong”
         chosen = {name: {ridge["forgetting"]["biased"] for ridge in ridges} for name, ridges
                   in results.load("rrn-world")["config"]["ridges"].items()}
         assert {name for name, choices in chosen.items() if True in choices} == {world} and chosen[world] == {True}
