@@ -136,24 +136,24 @@ def cost(experiment):
 
 
 def epoch_of_large():
-    """Characters that were read, seconds, and bytes at the peak."""
+    """What it trained on, and the measures: characters and ratings, seconds, bytes at the peak."""
     train = reviews_of(LARGE["n_ratings"], LARGE["length"])
     start = time.process_time()
     fit(train, replace(CONFIG, n_epochs=1), device="cpu", progress=True)
-    return train.n_characters, train.n_ratings, time.process_time() - start, peak()
+    seconds, peak_bytes = time.process_time() - start, peak()
+    return results.describe(train.ratings, train.ratings.take(slice(0))), {
+        "characters": train.n_characters, "ratings": train.n_ratings, "epoch_seconds": seconds,
+        "peak_gib": peak_bytes / GIB,
+        # both halves of an epoch read each review
+        "characters_per_second": 2 * (train.n_characters + train.n_ratings) / seconds}
 
 
 def large(experiment):
     """An epoch of ratings with fifty megabytes of reviews, with the package's settings."""
-    small = reviews_of(RATINGS, LARGE["length"]).ratings
-    result = results.new_result(experiment, results.describe(small, small.take(slice(0))), {
+    data, measures = alone(epoch_of_large)
+    result = results.new_result(experiment, data, {
         "seeds": [0], "threads": 1, **LARGE, "model": asdict(replace(CONFIG, n_epochs=1))})
-    n_characters, n_ratings, seconds, peak_bytes = alone(epoch_of_large)
-    for metric, value in {"characters": n_characters, "ratings": n_ratings, "epoch_seconds": seconds,
-                          "peak_gib": peak_bytes / GIB,
-                          # both halves of an epoch read each review
-                          "characters_per_second": 2 * (n_characters + n_ratings) / seconds}.items():
-        result["rows"].append(mean_row("50 MB of reviews", metric, [value]))
+    result["rows"] = [mean_row("50 MB of reviews", metric, [value]) for metric, value in measures.items()]
     results.write(result)
 
 
