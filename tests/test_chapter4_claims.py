@@ -85,7 +85,8 @@ def test_with_every_doubling_of_the_users_the_rrn_comes_closer_and_the_rivals_ne
     assert max(rrn[0]["values"]) > 0.9 > sorted(rrn[0]["values"])[1]  # “one draw of the three hardly found a rule”
     for world, row in zip(worlds, rrn):
         ridge, kalman = (rmse[f"{world} · {model}"] for model in ("Forgetting MF", "Estimated Kalman filter"))
-        assert min(row["values"]) > ridge["mean"] > kalman["mean"] and gap_closed(world, "Forgetting MF")["mean"] > 0.95
+        assert (np.array(row["values"]) > ridge["values"]).all()  # “in no draw does it reach that of the ridge”
+        assert ridge["mean"] > kalman["mean"] and gap_closed(world, "Forgetting MF")["mean"] > 0.95
 
 
 @pytest.mark.claim("other-drifts-are-followed")
@@ -112,8 +113,11 @@ def test_the_rrn_follows_shifts_seasons_and_newcomers_too(kind):
             steps = ((test.times - START) // DAY).astype(int)
             ignored = np.mean(of_draw.mean(test.items, steps) ** 2)
             assert 0.4 * ignored < found**2 - still[seed] ** 2 < 0.8 * ignored
-    if kind == "new users":  # “loses a little”
-        assert -0.06 < gap_closed(world, "RRN")["mean"] - gap_closed("ρ=0.98", "RRN")["mean"] < 0
+    if kind == "new users":  # “about two points less”, “the filter as much as before”
+        lost = {model: gap_closed("ρ=0.98", model)["mean"] - gap_closed(world, model)["mean"] for model in (
+            "RRN", "Forgetting MF", "Estimated Kalman filter")}
+        assert 0.015 < lost["RRN"] < 0.025 and 0.015 < lost["Forgetting MF"] < 0.025
+        assert abs(lost["Estimated Kalman filter"]) < 0.005
 
 
 @pytest.mark.claim("jumps-are-not-learned")
