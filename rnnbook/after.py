@@ -133,7 +133,7 @@ class GRU(nn.Module):
         return self.gru(x)[0]
 
     def step(self, x, state=None):
-        """The state after one more input, float [B, d], twice: it is what is served and what is kept."""
+        """After one more input: the output and the new state, which are the same, float [B, d]."""
         h = self.gru(x[:, None], None if state is None else state[None])[0][:, 0]
         return h, h
 
@@ -210,7 +210,7 @@ class MinGRU(nn.Module):
         return scan(*self.gates(x))
 
     def step(self, x, state=None):
-        """The state after one more input, float [B, d], twice: it is what is served and what is kept."""
+        """After one more input: the output and the new state, which are the same, float [B, d]."""
         keep, add = self.gates(x)
         h = add if state is None else keep * state + add
         return h, h
@@ -223,10 +223,9 @@ class LRU(nn.Module):
         h_t &= \lambda \odot h_{t-1} + \gamma \odot B x_t, \\
         y_t &= \mathrm{Re}(C h_t),
 
-    with complex h, B and C. Each :math:`\lambda_i = \exp(-e^{\nu_i} + i\, e^{\theta_i})` turns and shrinks a number
-    of the state by the same factor at each click, whatever was clicked. The factor :math:`\gamma_i` starts as
-    :math:`\sqrt{1 - |\lambda_i|^2}`, so that all numbers of the state have about the same size. The states are a
-    `scan`.
+    with complex h, B and C. Each :math:`\lambda_k = \exp(-e^{\nu_k} + \mathrm{i}\, e^{\theta_k})` rotates and shrinks
+    one component of the state at every click, whatever was clicked. The factor :math:`\gamma_k` starts as
+    :math:`\sqrt{1 - |\lambda_k|^2}`, so that all components have about the same size. The states are a `scan`.
 
     LRURec's state has 2d complex numbers, here it has d; and B and C have no bias.
 
@@ -313,8 +312,8 @@ class Block(nn.Module):
 class AfterGRU(nn.Module, Recommender):
     """Embedding, blocks, and a score for every item by the table that also embeds the input.
 
-    Attention alone does not know the order of the clicks, so there each place has a learned vector, which is added to
-    the item's. The other mixers read the clicks in their order.
+    Attention alone does not know the order of the clicks, so there each position has a learned embedding, which is
+    added to the item's. The other mixers read the clicks in their order.
 
     Parameters
     ----------
@@ -350,7 +349,7 @@ class AfterGRU(nn.Module, Recommender):
         return self.bias.device
 
     def embed(self, items, places):
-        """The vectors of items, int64 of any shape, at places that broadcast against it: float [..., d]."""
+        """Embeddings of items, int64 of any shape, at positions that broadcast against it: float [..., d]."""
         x = self.embedding(items)
         if self.config.mixer == "attention":
             x = x + self.place(places)
@@ -395,7 +394,7 @@ class AfterGRU(nn.Module, Recommender):
         """
         n, kept = state or (0, [None] * len(self.blocks))
         if self.config.mixer == "attention" and n == self.config.max_length:
-            raise ValueError(f"the model has no place after its {n} clicks; begin anew with the last of them")
+            raise ValueError(f"the model has positions for {n} clicks only; start again with the last of them")
         x, new = self.embed(items, torch.tensor(n, device=items.device)), []
         for block, each in zip(self.blocks, kept):
             x, each = cast(Block, block).step(x, each)
@@ -631,7 +630,7 @@ def fit(train, config=AfterConfig(), *, device="auto", seed=0, valid=None, patie
     Raises
     ------
     ValueError
-        There is no session of two clicks, or the checkpoint is of another run.
+        There is no session of two clicks, or the checkpoint belongs to another run.
 
     Examples
     --------
@@ -645,6 +644,8 @@ def fit(train, config=AfterConfig(), *, device="auto", seed=0, valid=None, patie
     >>> fit(train, config, device="cpu", progress=False).recommend(["c", "d"], k=1).ids.tolist()
     ['a']
     """
+    if metric not in ("recall", "mrr"):
+        raise ValueError(f"metric={metric!r}; it must be recall or mrr")
     model = new_model(train, config, device=device, seed=seed)
     items, found = torch.from_numpy(train.items).to(model.device), windows(train.offsets, config.max_length)
     n_steps = len(batches_by_length(found.length, config.batch_size, np.arange(len(found.length))))

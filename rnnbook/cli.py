@@ -326,7 +326,8 @@ def main(argv=None):
     except BrokenPipeError:  # an OSError, but not an error of the user: `run` handles it
         raise
     except KeyboardInterrupt:
-        parser.exit(130, "stopped; a training goes on from its last checkpoint with the same command\n")
+        trains = args.command in ("train", "resume")
+        parser.exit(130, f"stopped{'; the same command continues from the last checkpoint' if trains else ''}\n")
     except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         parser.exit(1, sentence(error) + "\n")
 

@@ -306,8 +306,8 @@ def hold_out(data, seconds=None):
     try:
         return data.split_by_time(DAY if seconds is None else seconds)
     except DataError as error:
-        raise DataError(f"{error} That is load_sessions(…, test_seconds=…), or "
-                        f"python -m rnnbook train … --test-seconds ….") from None
+        raise DataError(f"{error} The time that is held out is set by load_sessions(…, test_seconds=…), on the command "
+                        "line by --test-seconds SECONDS.") from None
 
 
 def _published(name, train, test):

@@ -39,7 +39,7 @@ class Ranks:
     Parameters
     ----------
     device : str
-        ``"auto"`` takes this rank's GPU if there is one; ``"cpu"`` does not.
+        ``"auto"`` takes this rank's GPU if there is one, ``"cuda"`` insists on one, and ``"cpu"`` takes none.
     timeout : float
         The seconds that a sum waits for the other ranks. The first ``Ranks`` of a process determines it.
 
@@ -67,7 +67,9 @@ class Ranks:
         from accelerate import Accelerator  # imported here, so that the rest of this module works without it
         from accelerate.utils import InitProcessGroupKwargs
 
-        if device not in ("auto", "cpu") and not torch.cuda.is_available():
+        if device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f'device={device!r}; it must be "auto", "cpu" or "cuda", where each rank gets a GPU')
+        if device == "cuda" and not torch.cuda.is_available():
             raise ValueError(f'device={device!r}: PyTorch finds no CUDA GPU here. Give "auto" or "cpu"')
         # Without a GPU, cpu=True is necessary: otherwise Accelerate would let each process train by itself.
         self.accelerator = Accelerator(cpu=device == "cpu" or not torch.cuda.is_available(), kwargs_handlers=[
@@ -190,8 +192,8 @@ def _agree(ranks, identity, checkpoint):
     digests = ranks.sum([digests])[0].tolist()
     others = [rank for rank, other in enumerate(digests) if other != digests[0]]
     if others:
-        raise ValueError(f"ranks {others} have other data, settings, seeds or another step than rank 0, or do not see "
-                         f"its checkpoint {checkpoint}; all need the same arguments and one folder that they share")
+        raise ValueError(f"ranks {others} differ from rank 0 in data, settings, seed or epoch function, or cannot read "
+                         f"its checkpoint {checkpoint}; start all with the same arguments and one shared folder")
     return len(json.loads(saved)["history"]) if saved else 0
 
 

@@ -841,7 +841,7 @@ def evaluate_sessions(model, data, k=20, **options):
     ----------
     model : GRU4Rec
     data, k, **options
-        As in `metrics.evaluate_sessions`.
+        As in `metrics.evaluate_sessions`; a protocol that samples or leaves items out needs that function itself.
 
     Returns
     -------

@@ -416,7 +416,8 @@ class GRU4Rec(nn.Module, Recommender):
     history : list of dict
         One point per epoch of training.
     optimizer_state : dict of str to Tensor
-        The state of Adagrad after training, so that `fit` can go on from this model; empty before.
+        The state of Adagrad after the last epoch, even if ``valid`` kept the weights of an earlier one, so that `fit`
+        can go on from this model; empty before.
 
     Examples
     --------
@@ -892,7 +893,7 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     FloatingPointError
         The loss became infinite or NaN.
     ValueError
-        ``train`` has no step to learn from, or the checkpoint is damaged or is that of another run.
+        ``train`` has no step to learn from, or the checkpoint is damaged or belongs to another run.
 
     Examples
     --------
@@ -925,7 +926,8 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     # Without extra negatives a single lane has no negatives, so the epoch ends when fewer than two lanes are active.
     n_steps = int((np.diff(schedule.offsets) >= (1 if config.n_sample else 2)).sum())
     if n_steps == 0:
-        raise ValueError(f"{train.name}: nothing to learn from; it needs sessions of two events; two if n_sample=0")
+        raise ValueError(f"{train.name}: nothing to learn from; a session must have two events, and with n_sample=0 "
+                         "two sessions must overlap")
     items = torch.from_numpy(train.items).to(device)
 
     def run_epoch(number, mid_epoch, save):

@@ -647,7 +647,7 @@ def fit(train, config=ImprovedConfig(), *, device="auto", seed=0, valid=None, pa
     ------
     ValueError
         If there is no session of two clicks, the teacher has another catalogue, the table another shape, or the
-        checkpoint is of another run.
+        checkpoint belongs to another run.
 
     Examples
     --------
@@ -661,6 +661,10 @@ def fit(train, config=ImprovedConfig(), *, device="auto", seed=0, valid=None, pa
     >>> model.recommend(["c", "d"], k=1).ids.tolist()
     ['a']
     """
+    if teacher is not None and not config.privileged:
+        raise ValueError("a teacher is used with privileged above 0 only")
+    if table is not None and config.output != "embedding":
+        raise ValueError("a table is used with output=embedding only")
     device = training.pick_device(device)
     common = {"seed": seed, "valid": valid, "patience": patience, "metric": metric, "progress": progress}
 

@@ -436,7 +436,8 @@ def batch_loss(model, train, steps, batch, texts):
     """The loss of a batch of ratings and their reviews.
 
     .. math::
-        L &= \\frac 1k \\sum_r \\Big( (\\hat r - r)^2 - \\frac{\\lambda}{L_r + 1} \\sum_k \\log \\Pr(o_k) \\Big) \\\\
+        L &= \\frac 1k \\sum_r \\Big( (\\hat r - r)^2
+            - \\frac{\\lambda}{L_r + 1} \\sum_l \\log \\Pr(o_{r,l}) \\Big) \\\\
         &\\quad {} + R(\\theta)
 
     A rating without a review has no second part.
@@ -529,6 +530,13 @@ def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patie
     -------
     Joint
 
+    Raises
+    ------
+    ValueError
+        There are no ratings to train or to validate on, or the checkpoint belongs to another run.
+    FloatingPointError
+        The loss has become infinite or not a number.
+
     Examples
     --------
     >>> from rnnbook.worlds import ReviewWorld
@@ -538,8 +546,10 @@ def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patie
     >>> [sorted(point) for point in model.history]
     [['epoch', 'loss', 'rmse'], ['epoch', 'loss', 'rmse']]
     """
-    if train.n_ratings == 0:
-        raise ValueError(f"{train.name}: nothing to learn from")
+    if not train.n_ratings:
+        raise ValueError(f"{train.name} has no ratings to train on")
+    if valid is not None and not valid.n_ratings:
+        raise ValueError(f"{valid.name} has no ratings to validate on")
     model = new_model(train, config, device=device, seed=seed, start=start)
     texts = Texts(train, model.alphabet, model.device)
     rrn.descend(model, train.ratings, partial(batch_loss, texts=texts), seed=seed, valid=valid and valid.ratings,

@@ -15,8 +15,8 @@ A *ranker*, such as `rnnbook.fast.Ranker`, has ``rank_sessions(data, ties) -> (p
 a score is NaN.
 
 Each prediction ranks the target among all items. Ranking it among a sample of negatives is faster, but can order
-the models differently (W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020). Whoever has
-to reproduce a paper that does so passes a `Protocol`; without one nothing is sampled and nothing is left out.
+the models differently (W. Krichene and S. Rendle. "On Sampled Metrics for Item Recommendation." KDD 2020). To
+reproduce a paper that samples, pass a `Protocol`; by default nothing is sampled and no item is left out.
 
 A *rating predictor* is any object with
 
@@ -93,13 +93,15 @@ def check_catalogue(model, data):
     >>> other = SessionData.from_frame(clicks.replace("b", "x"))
     >>> check_catalogue(Popularity().fit(shop), other)
     Traceback (most recent call last):
-    ValueError: the catalogues differ: 2 items in the model, 2 in the data; build the data with
-        item_ids=model.item_ids (load_sessions gives train and test one catalogue)
+    ValueError: the catalogues differ: 2 items in the model, 2 in the data. Use
+        data.restrict_to(model.item_ids), which drops and counts events of unknown items; load_sessions gives train
+        and test one catalogue
     """
     if not np.array_equal(model.item_ids, data.item_ids):
         raise ValueError(
-            f"the catalogues differ: {len(model.item_ids)} items in the model, {data.n_items} in the data; build "
-            "the data with item_ids=model.item_ids (load_sessions gives train and test one catalogue)")
+            f"the catalogues differ: {len(model.item_ids)} items in the model, {data.n_items} in the data. "
+            "Use data.restrict_to(model.item_ids), which drops and counts events of unknown items; load_sessions gives "
+            "train and test one catalogue")
 
 
 # Ranks --------------------------------------------------------------------------------------------------
@@ -420,7 +422,7 @@ def _check_negatives(total, protocol):
     fewest = 1 if protocol.sampling == "popularity" else protocol.negatives
     if total.min() < fewest:
         raise ValueError(f"{protocol.negatives} negatives cannot be drawn from the {total.min():.0f} candidates, or "
-                         "clicks on them, that an event has")
+                         "clicks on them, that an event has; lower negatives or min_support")
 
 
 def sampled_gains(above, tied, total, k, protocol):
@@ -519,10 +521,12 @@ class _Scores:
 
     @property
     def n_predictions(self):
+        """int: predictions."""
         return len(getattr(self, self._unit))
 
     @property
     def events_per_second(self):
+        """float: predictions that were scored and ranked per second."""
         return self.n_predictions / self.seconds
 
     def _rows(self):
@@ -611,9 +615,9 @@ def evaluate_sessions(model, data, k=20, *, protocol=Protocol(), ties=None, targ
     data : SessionData over the model's catalogue
     k : int, the length of the list of recommendations
     protocol : Protocol
-        Another one than the book's, to reproduce a paper. Negatives are drawn for each event, anew for each model.
+        The rules of the evaluation; by default the book's. Negatives are drawn for each event, anew for each model.
     ties, targets : str
-        These fields of the protocol, in place of a whole one.
+        Short for a protocol with these two fields.
     support : int array [n_items]
         ``train.support``, for a protocol with ``min_support`` or with negatives by popularity.
     batch_size : int, passed to ``model.score_sessions``

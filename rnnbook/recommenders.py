@@ -217,7 +217,7 @@ def _encode_histories(histories, model, index):
 def _encode_candidates(candidates, index):
     """Item indices of the candidates, each once: int64 array, ascending."""
     if isinstance(candidates, (str, bytes)) or not hasattr(candidates, "__len__"):
-        raise TypeError(f"candidates must be a list of item ids, not {candidates!r}")
+        raise ValueError(f"candidates must be a list of item ids, not {candidates!r}")
     found = find_ids(candidates, index)
     if len(found) == 0:
         raise ValueError("there are no candidates; give at least one, or None for the whole catalogue")

@@ -142,7 +142,7 @@ def rnn_backward(x, h, grad_h, weight_hh, truncate=None):
         grad_hh += delta.T @ h[t]
         grad_bias += delta.sum(dim=0)
         grad_next = delta @ weight_hh
-        if truncate is not None and t % truncate == 0:  # t is the first step of a chunk
+        if truncate is not None and t > 0 and t % truncate == 0:  # t begins a chunk, and another one is before it
             grad_next = torch.zeros_like(grad_next)
     return RNNGradients(grad_ih, grad_hh, grad_bias, grad_next)
 
@@ -304,14 +304,21 @@ def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=
     cell : "rnn", "lstm" or "gru"
     radius : float, spectral radius of each recurrent block
     length : int, number of states measured
+    hidden_size : int
     gate_bias : float
         Bias of the gate that keeps the state (the LSTM's forget gate, the GRU's z in torch's convention): if the
         weights add nothing, the share sigmoid(gate_bias) of the state is kept at each step.
     n_sequences : int, over which the norm is averaged
+    seed : int, of the weights and inputs
 
     Returns
     -------
     float64 Tensor [length]; entry k is the norm k steps before the loss, entry 0 is 1.
+
+    Raises
+    ------
+    ValueError
+        There is no such cell.
 
     Examples
     --------
@@ -323,6 +330,8 @@ def gradient_flow(cell, radius, length=50, hidden_size=32, seed=0, *, gate_bias=
     >>> plain[0].item(), plain[20].item() < 0.5**20, gated[20].item() > 0.1
     (1.0, True, True)
     """
+    if cell not in ("rnn", "gru", "lstm"):
+        raise ValueError(f"cell={cell!r}; it must be rnn, gru or lstm")
     d, n_blocks = hidden_size, {"rnn": 1, "gru": 3, "lstm": 4}[cell]
     generator = torch.Generator().manual_seed(seed)
 
@@ -370,7 +379,7 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class MemoryTask:
-    """One click, the cue, tells what the visitor came for; all others are noise. Name the cue at the end.
+    """One click, the cue, mostly decides the target; all others are noise. Predict the target at the end.
 
     Tokens 0 .. n_cues - 1 are cues, the next n_noise are noise. A sequence has one cue, `distance` steps before its
     end; the target is that cue with probability `keep`, otherwise any of the other cues, each with equal probability.
@@ -440,7 +449,7 @@ class MemoryTask:
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """Settings of the chapter's experiment, which is no paper's. A value that is not allowed raises ValueError.
+    """Settings of the chapter's own experiment, not of a paper. A value that is not allowed raises ValueError.
 
     Examples
     --------
@@ -513,6 +522,25 @@ def fit(task, config=ClassifierConfig(), *, device="auto", seed=0, progress=True
     """Train a `Classifier` on fresh samples of the task, and keep its score every 25 steps in ``.history``.
 
     The same seed on the same device gives the same numbers; the caller's random state does not change.
+
+    Parameters
+    ----------
+    task : MemoryTask
+    config : ClassifierConfig
+    device : str or torch.device
+        ``"auto"`` takes a GPU when there is one.
+    seed : int
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Classifier
+
+    Raises
+    ------
+    ValueError
+        There is no such device here.
 
     Examples
     --------

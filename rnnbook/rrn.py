@@ -51,7 +51,7 @@ class RRNConfig:
     dropout: Dropout = 0.5  # of the dynamic factors
     penalty: Weight = 30.0  # ℓ2 on each user's and item's anchor and stationary factors, in ratings
     bias_penalty: Weight = 1.0
-    clip: Rate = 15.0  # each component of a gradient is kept within ±clip
+    clip: Rate = 15.0  # each component of a dense gradient is kept within ±clip
     learning_rate: Rate = 1.5e-3  # of Adam
     table_learning_rate: Rate | None = None  # of the embedding tables, if another; rare rows need large steps
     decay: bool = False  # let the learning rate fall linearly, epoch by epoch, to 0 after the last
@@ -565,7 +565,7 @@ class Batch(NamedTuple):
 def batch_of(model, which, owners, train, steps, fixed, cold):
     """The Batch of all ratings of some owners.
 
-    The static terms are no sequence, so those of both sides have a gradient.
+    Static terms do not depend on the sequences, so those of both sides receive gradients in each half of an epoch.
 
     Parameters
     ----------
@@ -686,7 +686,7 @@ def half_epoch(model, which, train, steps):
 
 
 def update(model, optimizer, loss):
-    """One step down the gradient of a loss, each of whose components is kept within ±clip where it is dense.
+    """One step of the optimiser. Components of dense gradients are clipped to ±clip; sparse gradients are not clipped.
 
     Examples
     --------
@@ -803,6 +803,13 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     RRN
         In evaluation mode; it has seen ``train`` (not ``valid``, see `RRN.observe`).
 
+    Raises
+    ------
+    ValueError
+        There are no ratings to train or to validate on, or the checkpoint belongs to another run.
+    FloatingPointError
+        The loss has become infinite or not a number.
+
     Examples
     --------
     Users whose ratings are all 4 or all 2; after 20 epochs the model tells them apart.
@@ -818,8 +825,10 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     >>> print(strict < 2.5, kind > 3.5)
     True True
     """
-    if 0 in (train.n_ratings, valid is None or valid.n_ratings):
-        raise ValueError(f"no ratings: {'nothing to validate on' if train.n_ratings else 'nothing to learn from'}")
+    if not train.n_ratings:
+        raise ValueError(f"{train.name} has no ratings to train on")
+    if valid is not None and not valid.n_ratings:
+        raise ValueError(f"{valid.name} has no ratings to validate on")
     model = new_model(train, config, device=device, seed=seed, start=start)
     descend(model, train, batch_loss, seed=seed, valid=valid, patience=patience, checkpoint=checkpoint,
             progress=progress, callback=callback,

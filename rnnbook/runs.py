@@ -296,7 +296,8 @@ def _check_same(folder, before, plan):
               if name not in ("settings", "stages", "done", "until") and old.get(name) != new.get(name)]
     if differ:
         changes = ", ".join(f"{name}={old.get(name)!r}, now {new.get(name)!r}" for name in differ[:3])
-        raise ValueError(f"{folder} has another run ({changes}); give another folder, or delete this one to start anew")
+        raise ValueError(f"{folder} has another run ({changes}); give another folder, or delete this one to start "
+                         "again")
 
 
 def resume(folder, *, epochs=None, log=None, device="auto", reading=None):

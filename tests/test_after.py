@@ -175,7 +175,7 @@ def test_attention_has_no_place_beyond_its_length():
     model, state = model_of("SASRec", max_length=2), None
     for _ in range(2):
         _, state = model.step(torch.tensor([1]), state)
-    with pytest.raises(ValueError, match="no place after its 2 clicks"):
+    with pytest.raises(ValueError, match="positions for 2 clicks only"):
         model.step(torch.tensor([1]), state)
 
 
@@ -322,6 +322,12 @@ def test_it_saves_and_loads(name, tmp_path):
 def test_nothing_to_learn_from_is_said():
     with pytest.raises(ValueError, match="sessions of two clicks"):
         fit(sessions([[1], [2]]), SMALL["SASRec"], device="cpu", progress=False)
+
+
+def test_an_unknown_metric_is_refused_before_the_first_epoch():
+    clicks = sessions([[1, 2], [2, 3]])
+    with pytest.raises(ValueError, match="metric='likelihood'; it must be recall or mrr"):
+        fit(clicks, SMALL["GRU"], valid=clicks, metric="likelihood", device="cpu", progress=False, callback=pytest.fail)
 
 
 @pytest.mark.parametrize("changes, message", [({"n_heads": 3}, "not a multiple"), ({"mixer": "mamba"}, "mixer='mamba'"),

@@ -75,7 +75,7 @@ def test_a_million_items_are_too_many_for_many_visitors_and_not_for_one():
     assert results.load("recommend-speed")["config"]["threads"] == 2
     alone, together = (results.value("recommend-speed", f"{how}, 1,000,000 items", "sessions_per_second")
                        for how in ("one by one", "all at once, compiled"))
-    assert 25 < alone < 40 and 15 < together / alone < 17  # “some thirty”, “sixteen times as many”
+    assert 25 < alone < 40 and 18 < together / alone < 22  # “some thirty”, “about twenty times as many”
 
 
 @pytest.mark.claim("network-forecast")
@@ -92,11 +92,13 @@ def test_the_network_forecast_holds_where_the_network_is_slow_and_is_a_bound_els
         assert megabytes < 0.8 * readable if code else megabytes == pytest.approx(readable)
         step = results.value("gru4rec-network", name, "step_milliseconds")
         ratio = step / (alone / 2 + 1000 * megabytes / (125 * gigabits))
-        assert 0.9 < ratio < 1.1 if gigabits == 0.1 else ratio > 1.2
+        assert 0.9 < ratio < 1.1 if gigabits == 0.1 else ratio > 1.1
+        if gigabits == 1:  # in “What we had wrong”, and so is the gain at ten gigabits
+            assert round(ratio, 2) == (1.15 if code else 1.18)
     rows = results.rows("gru4rec-network", "step_milliseconds")
     slow, middle, fast, single = (rows[name + code] for name in (
         "2 machines, 0.1 gigabit", "2 machines, 1 gigabit", "2 machines, 10 gigabit", "1 machine"))
     assert len(fast["values"]) == len(single["values"]) == 3
     assert min(slow["values"]) > max(single["values"]) and min(middle["values"]) > max(single["values"])
     assert max(fast["values"]) < min(single["values"])
-    assert fast["mean"] / single["mean"] == pytest.approx(0.9, abs=0.03)
+    assert round(1 - fast["mean"] / single["mean"], 2) == (0.12 if code else 0.18)  # “by a tenth to a fifth”

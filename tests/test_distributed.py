@@ -62,6 +62,12 @@ def test_a_gpu_that_is_not_there_is_refused():
         Ranks("cuda")
 
 
+def test_ranks_choose_their_gpus_themselves():
+    for device in ("mps", "cuda:1", "gpu"):
+        with pytest.raises(ValueError, match=f"device='{device}'; it must be"):
+            Ranks(device)
+
+
 @pytest.fixture(autouse=True)
 def float64():
     torch.set_default_dtype(torch.float64)
@@ -356,7 +362,7 @@ def test_ranks_that_differ_say_so(tmp_path, how):
         trained(gru4rec.fit, replace(SMALL, n_epochs=2), checkpoint=tmp_path / "run0")
         how = tmp_path / "run"
     for result in launch(2, tmp_path / "two", with_settings_of_its_own, how):
-        assert result["error"].startswith("ValueError: ranks [1] have other data, settings, seeds or another step")
+        assert result["error"].startswith("ValueError: ranks [1] differ from rank 0 in data, settings, seed or epoch function")
 
 
 # --- As a command -----------------------------------------------------------------------------------------

@@ -727,7 +727,7 @@ def test_an_empty_folder_is_a_beginning_and_a_full_one_is_left_alone(tmp_path):
 def test_a_damaged_checkpoint_is_to_be_deleted(tmp_path):
     fit(random_sessions(), SMALL, device="cpu", checkpoint=tmp_path / "run", progress=False)
     (tmp_path / "run" / "tensors.safetensors").write_bytes(b"{")
-    with pytest.raises(ValueError, match=f"damaged.*delete {tmp_path / 'run'} to start anew"):
+    with pytest.raises(ValueError, match=f"damaged.*delete {tmp_path / 'run'} to start again"):
         fit(random_sessions(), SMALL, device="cpu", checkpoint=tmp_path / "run", progress=False)
 
 
@@ -969,7 +969,7 @@ def test_a_run_that_goes_on_resumes_after_a_kill_and_knows_its_start(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(next_week, ON, start=start, checkpoint=tmp_path / "run", callback=killed, **QUIET)
     other = fit(weeks(20, seed=0), ON, seed=5, **QUIET)
-    with pytest.raises(ValueError, match=r"of another run [(]start="):
+    with pytest.raises(ValueError, match=r"belongs to another run [(]start="):
         fit(next_week, ON, start=other, checkpoint=tmp_path / "run", **QUIET)
     resumed = fit(next_week, ON, start=start, checkpoint=tmp_path / "run", **QUIET)
     assert equal_models(resumed, fit(next_week, ON, start=start, **QUIET))

@@ -364,6 +364,8 @@ def test_the_given_table_is_kept_and_must_fit():
     assert torch.equal(model.embedding.weight, table)
     with pytest.raises(ValueError, match=r"table is \(12, 4\)"):
         fit(data, config, device="cpu", progress=False, table=table[:, :4])
+    with pytest.raises(ValueError, match="a table is used with output=embedding only"):
+        fit(data, PLAIN, device="cpu", progress=False, table=table)
 
 
 @settings(max_examples=60, deadline=None)
@@ -789,6 +791,8 @@ def test_a_teacher_of_another_catalogue_is_refused():
     other = SimpleNamespace(item_ids=np.arange(3), eval=lambda: None)
     with pytest.raises(ValueError, match="catalogue"):
         fit(random_sessions(), replace(PLAIN, privileged=0.2), device="cpu", progress=False, teacher=other)
+    with pytest.raises(ValueError, match="a teacher is used with privileged above 0 only"):
+        fit(random_sessions(), PLAIN, device="cpu", progress=False, teacher=other)
 
 
 # --- As a recommender -------------------------------------------------------------------------------------

@@ -442,8 +442,10 @@ def test_without_any_text_it_trains_but_has_no_perplexity():
     assert model.alphabet == ""
     with pytest.raises(ValueError, match="no review"):
         evaluate_text(model, replace(silent, ratings=LATER.ratings.take(slice(0)), offsets=silent.offsets[:1]))
-    with pytest.raises(ValueError, match="nothing to learn"):
+    with pytest.raises(ValueError, match="no ratings to train on"):
         fit(TRAIN.take(slice(0)), SMALL, device="cpu", progress=False)
+    with pytest.raises(ValueError, match="no ratings to validate on"):
+        fit(TRAIN, SMALL, valid=LATER.take(slice(0)), device="cpu", progress=False, callback=pytest.fail)
 
 
 WRONG = {"Size": [0, -1, 2.5, "3", True, None], "Count": [-1, 0.5, "1", None],

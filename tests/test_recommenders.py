@@ -132,7 +132,7 @@ def test_candidates_are_looked_up_like_histories():
     with pytest.raises(ValueError, match="no candidates"):
         NUMBERS.recommend([1], candidates=[])
     for candidates in ("item-1", (each for each in [0])):
-        with pytest.raises(TypeError, match="candidates must be a list of item ids, not"):
+        with pytest.raises(ValueError, match="candidates must be a list of item ids, not"):
             NUMBERS.recommend([1], candidates=candidates)
 
 

@@ -663,7 +663,7 @@ def test_what_is_asked_for_has_one_user_one_item_and_one_time():
 
 def test_nothing_to_validate_on_is_refused_before_the_first_epoch():
     data = random_ratings()
-    with pytest.raises(ValueError, match="no ratings: nothing to validate on"):
+    with pytest.raises(ValueError, match="no ratings to validate on"):
         fit(data, RRNConfig(n_epochs=1), device="cpu", valid=data.take(slice(0)), progress=False, callback=pytest.fail)
 
 

@@ -266,14 +266,14 @@ def test_a_checkpoint_of_another_run_is_refused_with_what_differs(tmp_path):
                           ({"seed": 2}, "seed=1, now 2"), ({"config": 3}, "config={.*}, now 3"),
                           ({"config": given["config"], "data": {"n": 1}}, r"data=None, now {'n': 1}"),
                           ({"stage": "two"}, "stage=None, now 'two'")):
-        with pytest.raises(ValueError, match=rf"{tmp_path}/run: the checkpoint is of another run \({says}\); give"):
+        with pytest.raises(ValueError, match=rf"{tmp_path}/run: the checkpoint belongs to another run \({says}\); give"):
             trained(1, checkpoint=tmp_path / "run", identity=given | changes)
 
 
 def test_a_damaged_checkpoint_is_to_be_deleted(tmp_path):
     trained(1, checkpoint=tmp_path / "run")
     (tmp_path / "run" / "info.json").write_text("{")
-    with pytest.raises(ValueError, match=f"damaged.*cannot go on from it, delete {tmp_path / 'run'} to start anew"):
+    with pytest.raises(ValueError, match=f"damaged.*cannot go on from it, delete {tmp_path / 'run'} to start again"):
         trained(1, checkpoint=tmp_path / "run")
     (tmp_path / "run" / "info.json").unlink()
     with pytest.raises(ValueError, match=r"info\.json: not there.*delete"):
@@ -463,7 +463,7 @@ def test_extra_tensors_are_saved_beside_the_parameters(plane, tmp_path):
     training.save_model(plane, tmp_path / "plane", {"last": torch.arange(3)}, n_users=5)
     tensors, _ = load_checkpoint(tmp_path / "plane")
     assert tensors.keys() == {"weight", "seen", "last"} and tensors["last"].tolist() == [0, 1, 2]
-    with pytest.raises(ValueError, match=r"holds other tensors than the model: \['last'\]"):
+    with pytest.raises(ValueError, match=r"other tensors than those of the model; missing are \[\], not known are \['last'\]"):
         load_plane(tmp_path / "plane")
 
 
@@ -517,10 +517,10 @@ def test_tensors_must_have_the_names_shapes_and_types_and_be_finite():
                           ({"n": torch.zeros(3)}, r"n is \(3,\) torch.float32, the model needs \(3,\) torch.int64"),
                           ({"w": torch.tensor([0.0, math.inf])}, "w holds values that are not finite"),
                           ({"w": torch.tensor([math.nan, 0.0])}, "w holds values that are not finite"),
-                          ({"b": torch.zeros(1)}, r"holds other tensors than the model: \['b'\]")):
+                          ({"b": torch.zeros(1)}, r"other tensors than those of the model; missing are \[\], not known are \['b'\]")):
         with pytest.raises(ValueError, match=f"^here: {says}"):
             training.check_tensors(good | changes, good, "here")
-    with pytest.raises(ValueError, match=r"other tensors than the model: \['n'\]"):
+    with pytest.raises(ValueError, match=r"missing are \['n'\], not known are \[\]"):
         training.check_tensors({"w": good["w"]}, good, "here")
 
 

@@ -41,9 +41,9 @@ class ForgettingMF(MatrixFactorization):
         &\quad \sum_{\tau < t} \gamma^{t - \tau} \big(r_\tau - \mu - b_j - b_u - p_u^\top q_j\big)^2 \\
         &\quad {} + \lambda' \|p_u\|^2 + \lambda'_b b_u^2
 
-    with ages in days. Without news the weight of what was rated falls and that of the penalty stays, so a user falls
-    back to the mean user. With γ = 1 nothing is forgotten. Two sums for each user are enough to go on: a rating costs
-    the same, however many there were. An item without a training rating has the vector 0.
+    with ages in days. While a user rates nothing, the weights of old ratings fall and the penalty stays, so the
+    prediction returns to that for the mean user. With γ = 1 nothing is forgotten. Two sums for each user are enough to
+    go on: a rating costs the same, however many there were. An item without a training rating has the vector 0.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class _Filtered(NamedTuple):
 
 
 class EstimatedKalman(RatingBaseline):
-    r"""A Kalman filter of drifting tastes that finds its own numbers: ρ, σ and what each item is.
+    r"""A Kalman filter for drifting tastes that estimates its parameters: ρ, σ and the items' vectors.
 
     The model is that of :class:`rnnbook.worlds.RatingWorld`, with a time in days between two steps of a user:
 
@@ -179,7 +179,7 @@ class EstimatedKalman(RatingBaseline):
 
     Parameters
     ----------
-    n_factors : int, d, the numbers of a taste; one of them may take the part of a user's bias
+    n_factors : int, d, the dimension of a taste; one of them may take the part of a user's bias
     penalty : float > 0, λ
     step : float, seconds that count as one time, 0 for each instant; ratings at one time do not see each other
     n_epochs : int, the steps of L-BFGS at most

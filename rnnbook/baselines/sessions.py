@@ -49,7 +49,7 @@ class HistoryRecommender(Recommender):
             Item indices, oldest first.
         """
 
-    at_once = ROWS  # their scores of all items are in memory together
+    at_once = ROWS  # histories whose scores of all items are in memory together
 
     def scorer(self, histories):
         scores = torch.from_numpy(self.scores_after(histories))
@@ -441,8 +441,8 @@ class STAN(SessionKNN):
         \mathrm{score}(i) &= \sum_{s \in N} \mathrm{sim}(c, s)\, \Lambda(i, s)\, [i \in s], \\
         \Lambda(i, s) &= e^{-|p(i, s) - p(i^*, s)| / \lambda_3} .
 
-    The time of the recommendation and the norm of c are the same for all s and are left out: they change no order. So
-    does session-rec, whose definition of :math:`i^*` this is.
+    The time of the recommendation and the norm of c are the same for all s and are left out, since they do not
+    change the ranking; session-rec leaves them out, too. The definition of :math:`i^*` is that of session-rec.
 
     Parameters
     ----------

@@ -111,12 +111,13 @@ def _remedy(role, names, by_plain, wanted, rows):
                 f'header=[{", ".join(map(quoted, header))}], on the command line --header {",".join(header)}.')
     users, ratings = _fitting("user", None, by_plain), _fitting("rating", None, by_plain)
     if role == "session" and users:
-        return (f"{_name_it('session')}. Or cut the log of each user into sessions: user={quoted(users[0])}, "
-                f"gap=1800, on the command line --user {shlex.quote(users[0])} --gap 1800."
+        return (f"{_name_it('session')}. Or let load_sessions or load_log cut the log of each user into sessions: "
+                f"user={quoted(users[0])}, gap=1800, on the command line --user {shlex.quote(users[0])} --gap 1800."
                 + (" If it is a log of ratings: load_ratings, on the command line look --kind ratings or train --model "
                    "rrn." if ratings else ""))
     taken = {name for other, given in wanted.items() if other != role for name in _fitting(other, given, by_plain)[:1]}
-    or_users = ", or that of users: user=…, on the command line --user NAME" if role == "session" else ""
+    or_users = (", or, in load_sessions and load_log, that of users: user=…, on the command line --user NAME"
+                if role == "session" else "")
     return f"{_name_it(role)}{or_users}{'' if set(names) - taken else ', or add one'}."
 
 

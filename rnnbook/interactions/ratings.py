@@ -115,7 +115,20 @@ class RatingData:
                       [self.user_ids, self.item_ids])
 
     def take(self, which):
-        """RatingData with the ratings at these positions (ascending int64 indices, a slice or a mask), over all ids."""
+        """RatingData with the ratings at these positions, over all ids; its report is empty.
+
+        Parameters
+        ----------
+        which : int64 array, slice, or bool array [n_ratings]
+            Indices must ascend, since ratings are in the order of time.
+
+        Raises
+        ------
+        ValueError
+            The indices do not ascend.
+        """
+        if (np.diff(np.arange(self.n_ratings)[which]) <= 0).any():
+            raise ValueError("take ratings in the order of time and each once: the indices must ascend")
         return replace(self, users=self.users[which], items=self.items[which], ratings=self.ratings[which],
                        times=self.times[which], report={})
 

@@ -483,7 +483,8 @@ def _check_characters(table, role, ids):
 _NO_NUMBER = {"rating": ("no rating, or not a number", "Write every rating as a number (4.5, not 4,5), or delete those "
                                                        "rows."),
               "time": ("no time, or not one written like the first", REMEDY)}
-_DROP = "drop_missing=True, for the command --drop-missing, drops and counts them."
+_DROP = "Let load_sessions, load_log, load_ratings or load_reviews drop and count them: drop_missing=True, on the " \
+        "command line --drop-missing."
 
 
 def _check_numbers(table, role, column, keep):

@@ -53,7 +53,7 @@ def save_checkpoint(path, tensors, info):
     _check_folder(path)
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise ValueError(f"{path}: not written, and what was there is kept, since the training has diverged: some of "
-                         "the model's numbers are not finite; lower the learning rate")
+                         "the model's numbers are not finite; lower the learning rate, and give another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     new = _beside(path, "new")
     shutil.rmtree(new, ignore_errors=True)
@@ -382,11 +382,13 @@ def check_tensors(saved, expected, path):
     ValueError: model: w is (2,) torch.float32, the model needs (3,) torch.float32
     """
     if saved.keys() != expected.keys():
-        raise ValueError(f"{path}: holds other tensors than the model: {sorted(saved.keys() ^ expected.keys())}")
+        raise ValueError(f"{path}: other tensors than those of the model; missing are "
+                         f"{sorted(expected.keys() - saved.keys())}, not known are "
+                         f"{sorted(saved.keys() - expected.keys())}")
     for name, tensor in expected.items():
         if saved[name].shape != tensor.shape or saved[name].dtype != tensor.dtype:
             raise ValueError(f"{path}: {name} is {tuple(saved[name].shape)} {saved[name].dtype}, "
                              f"the model needs {tuple(tensor.shape)} {tensor.dtype}")
         if saved[name].is_floating_point() and not saved[name].isfinite().all():
-            raise ValueError(f"{path}: {name} holds values that are not finite; remove it, and start anew with a lower "
-                             "learning rate")
+            raise ValueError(f"{path}: {name} holds values that are not finite; remove it, and start again with a "
+                             "lower learning rate")

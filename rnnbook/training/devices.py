@@ -41,7 +41,9 @@ _GENERATOR = threading.RLock()
 def seeded(seed, device):
     """Inside this context, random numbers come from ``seed``. Afterwards the previous random state is restored.
 
-    If several threads train, each waits here for the others: their epochs alternate, and one seed gives one model.
+    That is the state of the CPU's generator, and of the GPU's if ``device`` is one of CUDA. Generators of other GPUs
+    are seeded, too, and stay so. If several threads train, each waits here for the others: their epochs alternate, and
+    one seed gives one model.
 
     Examples
     --------

@@ -178,7 +178,7 @@ class EpochTracker:
         step, n_items = int(packed["step"]), len(self.sampler.cumulative)
         if not 0 < step < self.n_steps or (unread.numel() and not 0 <= unread.min() <= unread.max() < n_items):
             raise ValueError(f"{checkpoint}: the steps or the samples that it holds are not of this epoch; it is "
-                             "damaged, delete it to start anew")
+                             "damaged, delete it to start again")
         self.sampler.unread = [*unread.to(self.sampler.cumulative.device).unbind()]
         self.step, self.lanes = step, [packed[f"lanes.{n}"].to(h.device) for n, h in enumerate(self.lanes)]
         self.total = self.reported = packed["total"].to(self.total.device)

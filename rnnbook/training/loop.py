@@ -93,7 +93,7 @@ def run(model, train_epoch, n_epochs, *, seed, optimizer, identity, validate=Non
     FloatingPointError
         The loss became infinite or NaN.
     ValueError
-        The checkpoint is damaged or is that of another run.
+        The checkpoint is damaged or belongs to another run.
 
     Examples
     --------
@@ -166,11 +166,11 @@ def _resume(checkpoint, tensors, identity):
     try:
         saved, info = load_checkpoint(checkpoint)
     except (FileNotFoundError, ValueError) as error:
-        raise ValueError(f"{error}; training cannot go on from it, delete {checkpoint} to start anew") from error
+        raise ValueError(f"{error}; training cannot go on from it, delete {checkpoint} to start again") from error
     differs = _differences(info.get("identity", {}), json.loads(json.dumps(identity)))  # JSON has no tuples
     if differs:
-        raise ValueError(f"{checkpoint}: the checkpoint is of another run ({', '.join(differs)}); "
-                         "give another folder, or delete this one to start anew")
+        raise ValueError(f"{checkpoint}: the checkpoint belongs to another run ({', '.join(differs)}); "
+                         "give another folder, or delete this one to start again")
     mid_epoch, random = ({k.removeprefix(kind): saved.pop(k) for k in [*saved] if k.startswith(kind)}
                          for kind in ("mid_epoch.", "random."))
     check_tensors(saved, tensors, checkpoint)
