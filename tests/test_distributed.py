@@ -362,7 +362,7 @@ def test_ranks_that_differ_say_so(tmp_path, how):
         trained(gru4rec.fit, replace(SMALL, n_epochs=2), checkpoint=tmp_path / "run0")
         how = tmp_path / "run"
     for result in launch(2, tmp_path / "two", with_settings_of_its_own, how):
-        assert result["error"].startswith("ValueError: ranks [1] differ from rank 0 in data, settings, seed or epoch function")
+        assert result["error"].startswith("ValueError: ranks [1] differ from rank 0 in data, settings, seed or")
 
 
 # --- As a command -----------------------------------------------------------------------------------------

@@ -266,7 +266,7 @@ def test_a_checkpoint_of_another_run_is_refused_with_what_differs(tmp_path):
                           ({"seed": 2}, "seed=1, now 2"), ({"config": 3}, "config={.*}, now 3"),
                           ({"config": given["config"], "data": {"n": 1}}, r"data=None, now {'n': 1}"),
                           ({"stage": "two"}, "stage=None, now 'two'")):
-        with pytest.raises(ValueError, match=rf"{tmp_path}/run: the checkpoint belongs to another run \({says}\); give"):
+        with pytest.raises(ValueError, match=rf"{tmp_path}/run: .* belongs to another run \({says}\); give"):
             trained(1, checkpoint=tmp_path / "run", identity=given | changes)
 
 
@@ -463,7 +463,7 @@ def test_extra_tensors_are_saved_beside_the_parameters(plane, tmp_path):
     training.save_model(plane, tmp_path / "plane", {"last": torch.arange(3)}, n_users=5)
     tensors, _ = load_checkpoint(tmp_path / "plane")
     assert tensors.keys() == {"weight", "seen", "last"} and tensors["last"].tolist() == [0, 1, 2]
-    with pytest.raises(ValueError, match=r"other tensors than those of the model; missing are \[\], not known are \['last'\]"):
+    with pytest.raises(ValueError, match=r"other tensors .*; missing are \[\], not known are \['last'\]"):
         load_plane(tmp_path / "plane")
 
 
@@ -517,7 +517,7 @@ def test_tensors_must_have_the_names_shapes_and_types_and_be_finite():
                           ({"n": torch.zeros(3)}, r"n is \(3,\) torch.float32, the model needs \(3,\) torch.int64"),
                           ({"w": torch.tensor([0.0, math.inf])}, "w holds values that are not finite"),
                           ({"w": torch.tensor([math.nan, 0.0])}, "w holds values that are not finite"),
-                          ({"b": torch.zeros(1)}, r"other tensors than those of the model; missing are \[\], not known are \['b'\]")):
+                          ({"b": torch.zeros(1)}, r"other tensors .*; missing are \[\], not known are \['b'\]")):
         with pytest.raises(ValueError, match=f"^here: {says}"):
             training.check_tensors(good | changes, good, "here")
     with pytest.raises(ValueError, match=r"missing are \['n'\], not known are \[\]"):
