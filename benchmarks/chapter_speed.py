@@ -25,7 +25,7 @@ from tqdm import tqdm
 from rnnbook import improved, joint, metrics, results, rrn
 from rnnbook.baselines import VSKNN, ItemKNN
 from rnnbook.benchmarks import joint_cost
-from rnnbook.benchmarks.peer_speed import clocked
+from rnnbook.benchmarks.peer_speed import clocked, matmul_speed
 from rnnbook.benchmarks.rows import median_row
 from rnnbook.benchmarks.rrn_scale import alone
 from rnnbook.improved import ImprovedConfig
@@ -117,7 +117,7 @@ def improved_of(world):
     h, e = IMPROVED.hidden_size, IMPROVED.embedding_size
     work = 3 * 2 * (3 * h * (e + h) + h * train.n_items)  # forward, and twice that backward
     parts = parts_of("improved", lambda: epoch(improved.batch_loss), n)  # looked up when its clock is in place
-    return speeds, losses, joint_cost.gemm_rate() / work, parts
+    return speeds, losses, matmul_speed(clock=time.process_time) / work, parts
 
 
 # --- Chapter 4: the RRN ------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def rrn_of(world):
     # Forward and twice that backward, and forward once more for the other side; the clock has no gradient.
     work = 2 * n_steps * (4 * (4 * h * (e + h) + h * d) + 3 * 3 * e) / n
     parts = parts_of("rrn", lambda: epoch(rrn.RRN.dynamic_factors), n)  # looked up when its clock is in place
-    return speeds, losses, joint_cost.gemm_rate() / work, parts
+    return speeds, losses, matmul_speed(clock=time.process_time) / work, parts
 
 
 # --- Chapter 5: the writer -----------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def measure(train, test, settings, device, *, peer=None, rounds=ROUNDS, n_epochs
     for name, mode in modes(device, backend).items():
         sides[name] = partial(train_ours, mode)
         with mode():
-            floors[name] = peer_speed.matmul_speed(floor_size, device)
+            floors[name] = peer_speed.matmul_speed((floor_size,), device)
     if peer is not None:
         sides["authors' code"], floors["authors' code"] = partial(train_peer, peer), floors["float32"]
     n_events = n_epochs * int((train.lengths - 1).sum())

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from rnnbook import results
+from rnnbook.benchmarks.peer_speed import matmul_speed
 from rnnbook.benchmarks.rows import mean_row
 from rnnbook.benchmarks.rrn_scale import GIB, alone, peak
 from rnnbook.joint import JointConfig, Texts, fit, new_model, text_loss
@@ -62,20 +63,6 @@ def one_by_one(writer, texts, rows, x_joint, weight):
     return leaf.grad
 
 
-def gemm_rate():
-    """Multiplications and additions a second in float32, on one thread, of matrices of the size where they are fastest:
-    the floor's measure."""
-    best = np.inf
-    for size in (128, 256, 512, 1024):
-        a, b = torch.rand(size, size), torch.rand(size, size)
-        for _ in range(10):
-            start = time.process_time()
-            for _ in range((1024 // size) ** 3):
-                a @ b
-            best = min(best, time.process_time() - start)
-    return 2 * 1024**3 / best
-
-
 def work(config, n_symbols):
     """Multiplications and additions of a character: forward, and twice that backward."""
     size, total = config.character_size + config.joint_size, 0
@@ -103,7 +90,7 @@ def gradient_of(length):
             moved = [p.grad.flatten() for p in model.writer.parameters() if p.grad is not None]
             gradients[name] = torch.cat([g.flatten(), *moved])
     a, b = gradients.values()
-    floor = gemm_rate() / work(CONFIG, len(model.alphabet) + 2)
+    floor = matmul_speed(clock=time.process_time) / work(CONFIG, len(model.alphabet) + 2)
     return {"batches": speeds["batches"][1:], "loop": speeds["loop"][1:],
             "difference": float((a - b).abs().max() / b.abs().max()), "floor": floor}
 

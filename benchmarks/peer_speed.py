@@ -17,6 +17,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import torch
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from rnnbook import data, fast, gru4rec, metrics, results, training
@@ -87,15 +88,20 @@ class PeerScores:
                 yield torch.tensor([position + 1]), scores
 
 
-def matmul_speed(n=2048, device="cpu"):
-    """FLOP/s of a large matrix product, the best of some: the floor's measure."""
-    a = torch.rand(n, n, device=device)
-    (a @ a)[0, 0].item()
+def matmul_speed(sizes=(256, 512, 1024), device="cpu", clock=time.perf_counter):
+    """FLOP/s of the fastest product of two square matrices: the floor's measure.
+
+    On a CPU it is PyTorch's product or NumPy's: they come from two libraries, and either can be the faster one.
+    """
     best = 0.0
-    for _ in range(10):
-        started = time.perf_counter()
-        (a @ a)[0, 0].item()  # a GPU is waited for
-        best = max(best, 2 * n**3 / (time.perf_counter() - started))
+    for n in sizes:
+        a = torch.rand(n, n, device=device)
+        for matrix in (a, a.numpy()) if device == "cpu" else (a,):
+            with threadpool_limits(torch.get_num_threads()):
+                for _ in range(11):  # the first is not as fast
+                    started = clock()
+                    (matrix @ matrix)[0, 0].item()  # a GPU is waited for
+                    best = max(best, 2 * n**3 / (clock() - started))
     return best
 
 
