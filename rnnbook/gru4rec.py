@@ -926,8 +926,7 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     # Without extra negatives a single lane has no negatives, so the epoch ends when fewer than two lanes are active.
     n_steps = int((np.diff(schedule.offsets) >= (1 if config.n_sample else 2)).sum())
     if n_steps == 0:
-        raise ValueError(f"{train.name}: nothing to learn from; a session must have two events, and with n_sample=0 "
-                         "two sessions must overlap")
+        raise ValueError(f"{train.name}: nothing to learn from; sessions of two events are needed, with n_sample=0 two")
     items = torch.from_numpy(train.items).to(device)
 
     def run_epoch(number, mid_epoch, save):

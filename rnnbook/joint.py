@@ -546,10 +546,8 @@ def fit(train, config=JointConfig(), *, device="auto", seed=0, valid=None, patie
     >>> [sorted(point) for point in model.history]
     [['epoch', 'loss', 'rmse'], ['epoch', 'loss', 'rmse']]
     """
-    if not train.n_ratings:
-        raise ValueError(f"{train.name} has no ratings to train on")
-    if valid is not None and not valid.n_ratings:
-        raise ValueError(f"{valid.name} has no ratings to validate on")
+    if not train.n_ratings or (valid is not None and not valid.n_ratings):
+        raise ValueError(f"there are no ratings to {'validate' if train.n_ratings else 'train'} on")
     model = new_model(train, config, device=device, seed=seed, start=start)
     texts = Texts(train, model.alphabet, model.device)
     rrn.descend(model, train.ratings, partial(batch_loss, texts=texts), seed=seed, valid=valid and valid.ratings,

@@ -825,10 +825,8 @@ def fit(train, config=RRNConfig(), *, device="auto", seed=0, valid=None, patienc
     >>> print(strict < 2.5, kind > 3.5)
     True True
     """
-    if not train.n_ratings:
-        raise ValueError(f"{train.name} has no ratings to train on")
-    if valid is not None and not valid.n_ratings:
-        raise ValueError(f"{valid.name} has no ratings to validate on")
+    if not train.n_ratings or (valid is not None and not valid.n_ratings):
+        raise ValueError(f"there are no ratings to {'validate' if train.n_ratings else 'train'} on")
     model = new_model(train, config, device=device, seed=seed, start=start)
     descend(model, train, batch_loss, seed=seed, valid=valid, patience=patience, checkpoint=checkpoint,
             progress=progress, callback=callback,
