@@ -926,7 +926,7 @@ def fit(train, config=GRU4RecConfig(), *, device="auto", seed=0, valid=None, pat
     # Without extra negatives a single lane has no negatives, so the epoch ends when fewer than two lanes are active.
     n_steps = int((np.diff(schedule.offsets) >= (1 if config.n_sample else 2)).sum())
     if n_steps == 0:
-        raise ValueError(f"{train.name}: nothing to learn from; sessions of two events are needed, with n_sample=0 two")
+        raise ValueError(f"{train.name}: nothing to learn from; it needs a session of two events, two if n_sample=0")
     items = torch.from_numpy(train.items).to(device)
 
     def run_epoch(number, mid_epoch, save):

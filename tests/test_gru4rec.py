@@ -818,7 +818,7 @@ def test_a_diverging_run_leaves_its_last_good_checkpoint(cycle, tmp_path):
 
 
 def test_nothing_to_predict_is_an_error():
-    with pytest.raises(ValueError, match="needs sessions of two events; two if n_sample=0"):
+    with pytest.raises(ValueError, match="needs a session of two events, two if n_sample=0"):
         fit(random_sessions().take([]), SMALL, device="cpu", progress=False)
 
 
