@@ -109,6 +109,23 @@ def test_the_theme_looks_for_no_frames(built):
     assert "[].forEach(e=>{e.tabIndex=e.scrollWidth>" in theme
 
 
+@pytest.mark.browser
+def test_a_click_in_a_widget_is_not_searched_for_by_the_theme_and_one_outside_is(new_tab, built):
+    tab = new_tab(viewport={"width": 1280, "height": 900})
+    tab.goto((built / "book" / "02_gru4rec.html").as_uri())
+    button = tab.locator("[data-mounted=InsideGRU4Rec] button").get_by_text("A visitor clicks")
+    button.scroll_into_view_if_needed()
+    tab.evaluate("""() => {
+      const search = document.querySelectorAll;
+      window.searched = [];
+      document.querySelectorAll = (selector) => { searched.push(selector); return search.call(document, selector); };
+    }""")
+    button.evaluate("(node) => node.click()")
+    assert not [selector for selector in tab.evaluate("searched") if "data-bs" in selector]
+    tab.evaluate("document.querySelector('h1').click()")
+    assert [selector for selector in tab.evaluate("searched") if "data-bs" in selector]
+
+
 EMPTY = "[...document.querySelectorAll('.math')].filter((formula) => formula.querySelector('mjx-lazy')).length"
 
 
