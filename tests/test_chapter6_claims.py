@@ -43,7 +43,7 @@ def test_what_has_no_gate_finds_the_click_20_steps_back():
     for arm in ("GRU", "minGRU"):
         assert patient[f"20 back · {arm}"]["high"] < 0.1 * patient["20 back · Bayes optimum"]["mean"]
     seeds = sorted(patient["20 back · GRU"]["values"])
-    assert seeds[1] < 0.011 and 0.018 < seeds[2] < 0.022  # “two of three seeds stay at a guess, the third twice a guess”
+    assert seeds[1] < 0.011 and 0.018 < seeds[2] < 0.022  # “two of three seeds stay at a guess”
     for arm in ("SASRec", "LRU"):
         assert patient[f"20 back · {arm}"]["low"] > 0.9 * patient["20 back · Bayes optimum"]["mean"]
 

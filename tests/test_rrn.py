@@ -722,7 +722,7 @@ def test_a_model_without_any_part_is_refused():
 
 
 def test_nothing_to_learn_from_is_an_error():
-    with pytest.raises(ValueError, match="nothing to learn"):
+    with pytest.raises(ValueError, match="no ratings to train on"):
         fit(TRAIN.take(slice(0, 0)), SMALL, device="cpu", progress=False)
 
 

@@ -146,7 +146,7 @@ COMPUTED = {
     ("06_after", "A memory that fades and turns"): [
         rf"$-\frac1{-1 / (0.5j**2).real:.0f}$ | $-\frac1{-1 / (0.5j**3).imag:.0f} ",
         rf"\frac1{{{1 / (0.5j**4).real:.0f}}}$"],
-    ("06_after", "A loss that is the same for all four"): [rf"1 / (2 \cdot 0.01) = {1 / (2 * 0.01):.0f}$"],
+    ("06_after", "One kind of loss for all four"): [rf"1 / (2 \cdot 0.01) = {1 / (2 * 0.01):.0f}$"],
     ("06_after", "What must be kept for a visitor?"): [
         f"= {2 * 64 * 4}$", f"{2 * 64 * 4 * 100_000 / 1e6:.0f} MB", f"{2 * 128 * 4 * 100:,}".replace(",", "{,}"),
         f"{2 * 128 * 4 * 100 * 100_000 / 1e9:.0f} GB"],
