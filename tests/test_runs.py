@@ -166,7 +166,7 @@ def test_a_resume_that_is_refused_leaves_nothing_to_finish(logs):
     before = files("run")
     frame = pd.read_csv(logs / "week.csv")
     frame.drop_duplicates("session").to_csv("short.csv", index=False)
-    with pytest.raises(ValueError, match="needs sessions of two events"):
+    with pytest.raises(ValueError, match="needs a session of two events"):
         runs.resume("run", log="short.csv")
     assert files("run") == before
     frame["item"] = np.arange(len(frame))
@@ -658,7 +658,7 @@ def test_a_log_that_comes_later_is_scored_without_a_warning(logs, capsys):
 
 @pytest.mark.parametrize("words, message", [
     (["look", "ratings.csv"], "look --kind ratings or train --model rrn"),
-    (["look", "nobody.csv"], "--session NAME, or that of users: user=…, on the command line --user NAME"),
+    (["look", "nobody.csv"], "--session NAME, or, in load_sessions and load_log, that of users: user=…, on the command line --user NAME"),
     (["look", "ratings.csv", "--kind", "ratings", "-o", "page.pdf"], "page.pdf: the page is HTML"),
     (["train", "ratings.csv", ""], "the folder's name is empty")])
 def test_the_remedy_fits_the_log(words, message, logs, capsys):

@@ -120,15 +120,15 @@ class RatingData:
         Parameters
         ----------
         which : int64 array, slice, or bool array [n_ratings]
-            Indices must ascend, since ratings are in the order of time.
+            A later rating must not come before an earlier one.
 
         Raises
         ------
         ValueError
-            The indices do not ascend.
+            The times of what is taken do not ascend.
         """
-        if (np.diff(np.arange(self.n_ratings)[which]) <= 0).any():
-            raise ValueError("take ratings in the order of time and each once: the indices must ascend")
+        if (np.diff(self.times[which]) < 0).any():
+            raise ValueError("take ratings in the order of their times: the indices must ascend")
         return replace(self, users=self.users[which], items=self.items[which], ratings=self.ratings[which],
                        times=self.times[which], report={})
 
