@@ -239,6 +239,9 @@ def test_weights_help_bpr_and_a_constant_factor_does_not():
     assert min(with_penalty["values"]) > max(without["values"])
     parts = with_penalty["mean"] - without["mean"], without["mean"] - plain["mean"]
     assert 0.45 < parts[0] / sum(parts) < 0.55  # “about half of its lead”
+    mrr, weighted = results.rows("gru4rec-losses", "mrr@20"), [f"BPR, weights softmax({s} r)" for s in ("0.25", "0.5")]
+    assert without["mean"] > max(recall[arm]["mean"] for arm in weighted)  # “a still higher mean Recall”
+    assert mrr["BPR-max, no penalty"]["mean"] < max(mrr[arm]["mean"] for arm in weighted)  # “but no higher MRR”
     share = results.rows("gru4rec-losses", "share of the hardest")
     assert share["BPR"]["mean"] < 1 / 3  # as the first answer of "A loss is its gradient" says
     shares = [share[arm]["mean"] for arm in ("BPR", *(f"BPR, weights softmax({s} r)" for s in ("0.25", "0.5", "1")))]

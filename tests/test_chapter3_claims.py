@@ -185,6 +185,7 @@ def test_within_a_week_fine_tuning_changes_nothing_and_recent_sessions_are_too_f
     for metric in ("recall@20", "mrr@20"):
         for table in ("", SHARED):
             row = on_clicks(f"M2, {fraction}{table}", f"M1{table}", metric)
+            assert row["low"] > -0.005  # “by no more than half a point”
             assert p[f"M2, {fraction}{table}", f"M1{table}", metric] > 0.1
             one_in_eight = (fraction, metric, table) == ("1/4", "mrr@20", SHARED)
             assert (0 < row["low"] and row["high"] < 0.006) if one_in_eight else row["low"] < 0 < row["high"]

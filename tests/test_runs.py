@@ -658,6 +658,7 @@ def test_a_log_that_comes_later_is_scored_without_a_warning(logs, capsys):
 
 @pytest.mark.parametrize("words, message", [
     (["look", "ratings.csv"], "look --kind ratings or train --model rrn"),
+    (["look", "nobody.csv"], "--session NAME, or, in load_sessions and load_log, that of users: user=…"),
     (["look", "nobody.csv"], "that of users: user=…, on the command line --user NAME"),
     (["look", "ratings.csv", "--kind", "ratings", "-o", "page.pdf"], "page.pdf: the page is HTML"),
     (["train", "ratings.csv", ""], "the folder's name is empty")])
